@@ -1,0 +1,122 @@
+"""From the requests of a batch to one array per input, and from one array per output back to a response for each request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from charonia.errors import InternalError
+from charonia.request import InferenceRequest, InferenceResponse
+from charonia.tensor import Array, Tensor, as_numpy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from charonia.config import ModelConfig
+
+__all__ = ["TensorLayout"]
+
+
+class TensorLayout:
+    """How the tensors of a model's requests become the arrays that its backend computes on.
+
+    Requests carry the shapes of the configuration's `dims`; a backend sees those of `reshape` where the configuration has
+    one. Where max_batch_size is 1 or more, both have the batch dimension in front.
+
+    Args:
+        config: the model's configuration, complete and normalised.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        self._model = config.name
+        self._batching = config.max_batch_size > 0
+        self._input_reshapes = {
+            tensor.name: (tuple(tensor.dims), tuple(tensor.reshape.shape))
+            for tensor in config.input
+            if tensor.HasField("reshape")
+        }
+        self._output_reshapes = {
+            tensor.name: (tuple(tensor.reshape.shape), tuple(tensor.dims))
+            for tensor in config.output
+            if tensor.HasField("reshape")
+        }
+
+    def gather(self, requests: Sequence[InferenceRequest]) -> Mapping[str, Tensor]:
+        """Concatenate the requests' inputs along the batch dimension. A lone request's inputs are passed on uncopied.
+
+        All requests must have the same set of inputs, which the scheduler sees to.
+        """
+        first = requests[0].inputs
+        if len(requests) == 1:
+            if not self._input_reshapes:
+                return first
+            return {name: self._reshaped_input(name, tensor) for name, tensor in first.items()}
+        return {
+            name: self._reshaped_input(name, np.concatenate([as_numpy(request.inputs[name]) for request in requests]))
+            for name in first
+        }
+
+    def split(self, requests: Sequence[InferenceRequest], outputs: Mapping[str, Tensor]) -> list[InferenceResponse]:
+        """Cut the outputs along the batch dimension into a response for each request, with the outputs that it asked for.
+
+        Raises:
+            InternalError: an output cannot be cut, because its first dimension is not the batch's size.
+        """
+        if self._output_reshapes:
+            outputs = {name: self._reshaped_output(name, tensor) for name, tensor in outputs.items()}
+        if len(requests) == 1:
+            return [InferenceResponse(_wanted(requests[0], outputs))]
+        total = sum(request.batch_size for request in requests)
+        arrays = {name: self._divisible(name, tensor, total) for name, tensor in outputs.items()}
+        responses = []
+        start = 0
+        for request in requests:
+            end = start + request.batch_size
+            responses.append(
+                InferenceResponse({name: array[start:end] for name, array in _wanted(request, arrays).items()})
+            )
+            start = end
+        return responses
+
+    def _divisible(self, name: str, tensor: Tensor, total: int) -> Array:
+        array = as_numpy(tensor)
+        if array.ndim == 0 or array.shape[0] != total:
+            raise InternalError(
+                f"output '{name}' of model '{self._model}' has shape {list(array.shape)}, but its first dimension must be "
+                f"the batch's size {total}: set max_batch_size to 0 if the model does not batch"
+            )
+        return array
+
+    def _reshaped_input(self, name: str, tensor: Tensor) -> Tensor:
+        shapes = self._input_reshapes.get(name)
+        return tensor if shapes is None else self._reshape(as_numpy(tensor), *shapes)
+
+    def _reshaped_output(self, name: str, tensor: Tensor) -> Tensor:
+        shapes = self._output_reshapes.get(name)
+        if shapes is None:
+            return tensor
+        array = as_numpy(tensor)
+        try:
+            return self._reshape(array, *shapes)
+        except ValueError as error:
+            raise InternalError(
+                f"output '{name}' of model '{self._model}' has shape {list(array.shape)}, which does not fit its reshape "
+                f"{list(shapes[0])} and so cannot become its dims {list(shapes[1])}"
+            ) from error
+
+    def _reshape(self, array: Array, source: tuple[int, ...], target: tuple[int, ...]) -> Array:
+        """Reshape an array of shape `source` to `target`. Their variable dimensions correspond in order, and keep their sizes."""
+        lead = array.shape[:1] if self._batching else ()
+        actual = array.shape[len(lead) :]
+        if len(actual) != len(source):
+            raise ValueError(f"rank {len(actual)} is not {len(source)}")
+        variable = iter([size for size, declared in zip(actual, source, strict=True) if declared == -1])
+        return array.reshape((*lead, *(next(variable) if size == -1 else size for size in target)))
+
+
+def _wanted(request: InferenceRequest, outputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    names = request.requested_outputs
+    if not names:
+        return outputs
+    return {name: tensor for name, tensor in outputs.items() if name in names}

@@ -1,0 +1,68 @@
+"""A batch: the requests that one execution answers, with the times of its phases."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.statistics import ModelStatistics
+
+__all__ = ["Batch"]
+
+
+class Batch:
+    """The requests of one execution. Made by an instance, used by its execution, on one thread at a time.
+
+    Attributes:
+        requests: at least one, in the order of the queue.
+        size: the sum of the requests' batch sizes.
+    """
+
+    __slots__ = ("_computed_ns", "_counted", "_gathered_ns", "_started_ns", "_statistics", "requests", "size")
+
+    def __init__(self, requests: list[InferenceRequest], statistics: ModelStatistics) -> None:
+        self.requests = requests
+        self.size = requests[0].batch_size if len(requests) == 1 else sum(request.batch_size for request in requests)
+        self._statistics = statistics
+        self._started_ns = self._gathered_ns = self._computed_ns = time.monotonic_ns()
+        self._counted = False
+        for request in requests:
+            request.started_ns = self._started_ns
+
+    def mark_compute_start(self) -> None:
+        """Say that the inputs are ready and the model starts to compute. Optional; it splits the times in the statistics."""
+        self._gathered_ns = self._computed_ns = time.monotonic_ns()
+
+    def mark_compute_end(self) -> None:
+        """Say that the model has computed and the outputs are being made."""
+        self._computed_ns = time.monotonic_ns()
+
+    def respond_all(self, responses: Sequence[InferenceResponse]) -> None:
+        """Answer every request with the response at its place. The execution is counted before anyone learns of it."""
+        self.count(successes=sum(response.error is None for response in responses))
+        for request, response in zip(self.requests, responses, strict=True):
+            request.respond(response)
+
+    def fail_all(self, error: BaseException) -> None:
+        """Answer every request that is not answered yet with an error."""
+        self.count(successes=0)
+        for request in self.requests:
+            request.fail(error)
+
+    def count(self, successes: int) -> None:
+        """Add this execution to the model's statistics; only the first call does."""
+        if self._counted:
+            return
+        self._counted = True
+        computed = self._computed_ns if self._computed_ns > self._gathered_ns else time.monotonic_ns()
+        self._statistics.count_execution(
+            batch_size=self.size,
+            successes=successes,
+            input_ns=self._gathered_ns - self._started_ns,
+            infer_ns=computed - self._gathered_ns,
+            output_ns=time.monotonic_ns() - computed,
+        )

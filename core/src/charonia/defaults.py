@@ -1,0 +1,17 @@
+"""What the core itself offers through the hooks: the default scheduler and the local file system."""
+
+from __future__ import annotations
+
+from charonia.hookspecs import hookimpl
+
+
+@hookimpl
+def charonia_schedulers() -> dict[str, str]:
+    """Offer the scheduler of models that choose none."""
+    return {"default": "charonia.scheduler:DefaultScheduler"}
+
+
+@hookimpl
+def charonia_repositories() -> dict[str, str]:
+    """Offer paths without a scheme, and `file://` URLs."""
+    return {"file": "charonia.repository:LocalStorage"}

@@ -1,0 +1,89 @@
+"""The interface of a frontend: what brings requests from the network to a server.
+
+A frontend's application is free of its transport: it turns what came in into calls of `charonia.server.Server`, and what
+the server answers into bytes; an adapter to some network library does the rest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping, Sequence
+
+    from charonia.server import Server
+
+__all__ = ["Frontend", "FrontendOffer", "FrontendOption", "OptionValue"]
+
+OptionValue: TypeAlias = str | int | float | bool
+"""What an option of a frontend can be."""
+
+
+@dataclass(frozen=True)
+class FrontendOption:
+    """An option of a frontend, for the command line, the server's config file and the environment.
+
+    Attributes:
+        name: as on the command line, without the dashes: `http-port`. Use the reference's name where it has one.
+        default: its value where it is not given; its type is the option's type.
+        help: a sentence for a newcomer.
+    """
+
+    name: str
+    default: OptionValue
+    help: str
+
+
+@dataclass(frozen=True)
+class FrontendOffer:
+    """What a frontend plugin offers: where its class is, and the options that it takes, known without importing it.
+
+    Attributes:
+        path: "module:Class" of a `Frontend`.
+        options: all that can be set; the frontend gets every one of them, by name.
+    """
+
+    path: str
+    options: Sequence[FrontendOption] = ()
+
+
+class Frontend(ABC):
+    """One protocol on one transport. Lives on an event loop; made, started and stopped by whoever runs the loop.
+
+    Args:
+        server: the server that answers; the frontend does not own it.
+        options: a value for every option of the frontend's offer, by name.
+    """
+
+    def __init__(self, server: Server, options: Mapping[str, OptionValue]) -> None:
+        self.server = server
+        self.options = options
+
+    @classmethod
+    def event_loop(cls) -> Callable[[], asyncio.AbstractEventLoop] | None:
+        """Tell which event loop serves this frontend best, or None if it does not care."""
+        return None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the options want this frontend at all."""
+        return True
+
+    @abstractmethod
+    async def start(self) -> Sequence[str]:
+        """Listen. Gives the URLs at which the frontend is now reached.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+
+    @abstractmethod
+    async def stop(self, grace_seconds: float) -> None:
+        """Accept nothing new, let requests in progress finish for at most `grace_seconds`, then close. Idempotent."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Tell what the start-up screen should add for this frontend, as label → value."""
+        return {}

@@ -1,0 +1,162 @@
+"""Model repositories: the storage they lie in, and the layout that all storages share.
+
+    <repository>/<model>/config.pbtxt          or config.yaml, or nothing where the backend can tell
+    <repository>/<model>/labels.txt, …         what the configuration names
+    <repository>/<model>/<version>/…           the model's files; a version is a directory of digits without leading zeros
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from charonia.errors import RepositoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["CONFIG_FILES", "Entry", "LocalStorage", "RepositoryStorage", "model_versions"]
+
+_log = logging.getLogger(__name__)
+
+CONFIG_FILES = ("config.pbtxt", "config.yaml", "config.yml")
+"""The names of a model's configuration file; the first that exists is read."""
+
+_NOT_VERSIONS = {"warmup", "initial_state", "configs"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in a model's directory."""
+
+    name: str
+    is_directory: bool
+
+
+class RepositoryStorage(ABC):
+    """Where a model repository lies. One object per repository; its methods may be called from several threads at once.
+
+    Paths inside a model are relative, with forward slashes, and never leave the model's directory.
+
+    Args:
+        url: the repository's location as the user gave it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @abstractmethod
+    def model_names(self) -> list[str]:
+        """List the models, sorted: every directory directly below the repository.
+
+        Raises:
+            RepositoryError: the repository is not there or cannot be read.
+        """
+
+    @abstractmethod
+    def entries(self, model: str, folder: str = "") -> list[Entry]:
+        """List what lies directly in the model's directory, or in a folder below it, sorted by name.
+
+        Raises:
+            RepositoryError: there is no such model or folder.
+        """
+
+    @abstractmethod
+    def read(self, model: str, path: str) -> bytes:
+        """Give the bytes of one small file of the model, such as its configuration.
+
+        Raises:
+            RepositoryError: there is no such file.
+        """
+
+    @abstractmethod
+    def localize(self, model: str, versions: Sequence[int]) -> Path:
+        """Make the model's files available on this machine: all of them, save the version directories not in `versions`.
+
+        Gives the model's directory. It stays valid until `release` of the same path, or `close`.
+
+        Raises:
+            RepositoryError: the files cannot be had.
+        """
+
+    def release(self, directory: Path) -> None:
+        """Take back what `localize` gave. Nothing to do where the files lie here anyway."""
+
+    def close(self) -> None:
+        """Let go of connections and temporary files. Idempotent."""
+
+
+class LocalStorage(RepositoryStorage):
+    """A repository in the local file system, or one that is mounted there (NFS)."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        path = url.removeprefix("file://")
+        self._root = Path(path).expanduser().absolute()
+
+    def model_names(self) -> list[str]:
+        """List the directories of the repository; plain files at its top are ignored."""
+        try:
+            return sorted(item.name for item in self._root.iterdir() if item.is_dir())
+        except OSError as error:
+            raise RepositoryError(
+                f'model repository "{self.url}" is not a readable directory: {error.strerror}; '
+                f"give the path of a directory that has one directory for each model"
+            ) from error
+
+    def entries(self, model: str, folder: str = "") -> list[Entry]:
+        """List a directory of the model."""
+        directory = self._inside(model, folder)
+        try:
+            found = [Entry(item.name, item.is_dir()) for item in directory.iterdir()]
+        except OSError as error:
+            raise RepositoryError(f'"{directory}" cannot be listed: {error.strerror}') from error
+        return sorted(found, key=lambda entry: entry.name)
+
+    def read(self, model: str, path: str) -> bytes:
+        """Read a file of the model."""
+        file = self._inside(model, path)
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise RepositoryError(f'"{file}" cannot be read: {error.strerror}') from error
+
+    def localize(self, model: str, versions: Sequence[int]) -> Path:
+        """Give the model's own directory: everything is here already."""
+        directory = self._inside(model, "")
+        for version in versions:
+            if not (directory / str(version)).is_dir():
+                raise RepositoryError(f'model "{model}" has no version directory "{directory / str(version)}"')
+        return directory
+
+    def _inside(self, model: str, path: str) -> Path:
+        if not model or "/" in model or "\\" in model or "\0" in model or model in {".", ".."}:
+            raise RepositoryError(f"{model!r} is no name of a model: it must be the name of one directory")
+        base = self._root / model
+        target = base / path
+        if "\0" in path or ".." in Path(path).parts or Path(path).is_absolute():
+            raise RepositoryError(f'{path!r} leaves the directory of model "{model}"')
+        return target
+
+
+def model_versions(entries: Sequence[Entry], model: str) -> list[int]:
+    """Find a model's versions among the entries of its directory, ascending.
+
+    A version is a directory of digits without leading zeros; `0` is one. As in the reference, other directories are passed
+    over with a warning.
+    """
+    versions: list[int] = []
+    for entry in entries:
+        if not entry.is_directory or entry.name in _NOT_VERSIONS:
+            continue
+        if re.fullmatch(r"0|[1-9][0-9]*", entry.name):
+            versions.append(int(entry.name))
+        elif re.fullmatch(r"0[0-9]+", entry.name):
+            _log.warning('model "%s": ignoring version directory "%s": leading zeros', model, entry.name)
+        elif entry.name != "__pycache__":
+            _log.warning('model "%s": ignoring directory "%s": its name is no version number', model, entry.name)
+    return sorted(versions)

@@ -1,0 +1,186 @@
+"""Inference requests and responses, and how one answers the other.
+
+A request carries its own sink: whoever made the request gets each response through it, on whichever thread the response was
+made. Exactly one final response reaches the sink, whatever happens; anything after it is dropped.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from charonia.errors import CancelledError, InferenceError, InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from charonia.tensor import MalformedTensor, Tensor
+
+__all__ = ["InferenceRequest", "InferenceResponse", "Parameter", "ResponseSink"]
+
+Parameter: TypeAlias = str | int | bool | float
+"""The value of a request's or response's parameter."""
+
+SEQUENCE_START = 1
+SEQUENCE_END = 2
+
+
+class InferenceResponse:
+    """One response to a request: outputs, or an error.
+
+    Attributes:
+        outputs: the tensors by name, in the order in which the model produced them.
+        parameters: free key/values that the model attached.
+        error: what went wrong, or None.
+        final: whether the request gets no response after this one.
+    """
+
+    __slots__ = ("error", "final", "outputs", "parameters")
+
+    def __init__(
+        self,
+        outputs: Mapping[str, Tensor] | None = None,
+        *,
+        parameters: Mapping[str, Parameter] | None = None,
+        error: InferenceError | None = None,
+        final: bool = True,
+    ) -> None:
+        self.outputs: Mapping[str, Tensor] = {} if outputs is None else outputs
+        self.parameters: Mapping[str, Parameter] = {} if parameters is None else parameters
+        self.error = error
+        self.final = final
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The output called `name`."""
+        return self.outputs[name]
+
+    def __repr__(self) -> str:
+        told = f"error={self.error!r}" if self.error else f"outputs={list(self.outputs)}"
+        return f"InferenceResponse({told}, final={self.final})"
+
+
+ResponseSink: TypeAlias = "Callable[[InferenceResponse], None]"
+"""Takes each response of a request. Called on the thread that made the response: it must be quick and must not raise."""
+
+
+class InferenceRequest:
+    """One request to a model.
+
+    Frontends and in-process callers fill in the first block. The caller owns the request until `Server.submit` returns;
+    if submit raises, the sink is never called; afterwards the sink gets exactly one final response.
+
+    Attributes:
+        model_name: the model that is asked.
+        model_version: the version that is asked, or 0 for the greatest ready one.
+        id: the caller's own name of the request, or "".
+        inputs: the tensors by name; with a batch dimension in front where the model's max_batch_size is 1 or more.
+        requested_outputs: the outputs wanted, or () for all.
+        parameters: free key/values for the model.
+        priority: 1 is highest; 0 asks for the model's default level.
+        timeout_us: how long the request may wait in a queue, in microseconds; 0 means not said.
+        correlation_id: the sequence to which the request belongs; 0 or "" for none.
+        flags: 1 where the request starts its sequence, 2 where it ends it, 3 for both.
+        batch_size: the first dimension of the inputs where the model batches, else 1. Set by validation.
+        arrival_ns, queued_ns, started_ns: monotonic times of acceptance, of entering the queue, of leaving it.
+    """
+
+    __slots__ = (
+        "_cancelled",
+        "_lock",
+        "_on_final",
+        "_sink",
+        "arrival_ns",
+        "batch_size",
+        "correlation_id",
+        "done",
+        "flags",
+        "id",
+        "inputs",
+        "model_name",
+        "model_version",
+        "parameters",
+        "priority",
+        "queued_ns",
+        "requested_outputs",
+        "started_ns",
+        "timeout_us",
+    )
+
+    def __init__(
+        self,
+        model_name: str,
+        inputs: Mapping[str, Tensor | MalformedTensor],
+        sink: ResponseSink,
+        *,
+        model_version: int = 0,
+        id: str = "",  # noqa: A002 - the protocol's word
+        requested_outputs: tuple[str, ...] = (),
+        parameters: Mapping[str, Parameter] | None = None,
+        priority: int = 0,
+        timeout_us: int = 0,
+        correlation_id: int | str = 0,
+        flags: int = 0,
+    ) -> None:
+        self.model_name = model_name
+        self.model_version = model_version
+        self.id = id
+        self.inputs: Mapping[str, Any] = inputs
+        self.requested_outputs = requested_outputs
+        self.parameters: Mapping[str, Parameter] = {} if parameters is None else parameters
+        self.priority = priority
+        self.timeout_us = timeout_us
+        self.correlation_id = correlation_id
+        self.flags = flags
+        self.batch_size = 1
+        self.arrival_ns = time.monotonic_ns()
+        self.queued_ns = 0
+        self.started_ns = 0
+        self.done = False
+        self._sink = sink
+        self._cancelled = False
+        self._on_final: Callable[[InferenceRequest, InferenceError | None], None] | None = None
+        self._lock = threading.Lock()  # guards `done`: exactly one final response, from whichever thread
+
+    def accept(self, on_final: Callable[[InferenceRequest, InferenceError | None], None]) -> None:
+        """Name the model's own account of this request, called once, just before the final response is delivered."""
+        self._on_final = on_final
+
+    def respond(self, response: InferenceResponse) -> None:
+        """Answer the request. Any thread; any number of times until a response is final. Dropped after that."""
+        if not response.final:
+            if not self.done and not self._cancelled:
+                self._sink(response)
+            return
+        with self._lock:
+            if self.done:
+                return
+            self.done = True
+        if self._cancelled and response.error is None:
+            response = InferenceResponse(error=CancelledError(""))
+        if self._on_final is not None:
+            self._on_final(self, response.error)
+        self._sink(response)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer the request with an error, which ends it. Anything but an InferenceError becomes INTERNAL."""
+        if not isinstance(error, InferenceError):
+            error = InternalError(f"{type(error).__name__}: {error}")
+        self.respond(InferenceResponse(error=error))
+
+    def cancel(self) -> None:
+        """Take the request back.
+
+        In the queue it is removed when an instance picks it up, and never executed. While it executes, a backend that asks
+        (`cancelled`) may stop early; its result is dropped. Either way the sink gets one final response with a
+        `CancelledError`. After the final response this does nothing.
+        """
+        self._cancelled = True
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller has taken the request back."""
+        return self._cancelled
+
+    def __repr__(self) -> str:
+        return f"InferenceRequest(model={self.model_name!r}, id={self.id!r}, inputs={list(self.inputs)})"

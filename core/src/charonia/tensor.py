@@ -1,0 +1,182 @@
+"""Tensors, and the encoding of BYTES tensors.
+
+A tensor is a numpy array, or any object that speaks DLPack (a torch tensor on a GPU, say), so that data passes between
+models without leaving its device. Whoever needs the bytes calls `as_numpy`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from charonia.datatypes import DataType
+from charonia.errors import InferenceError, InvalidArgumentError
+
+__all__ = [
+    "Array",
+    "MalformedTensor",
+    "SupportsDLPack",
+    "Tensor",
+    "as_numpy",
+    "as_tensor",
+    "decode_bytes",
+    "encode_bytes",
+]
+
+
+@runtime_checkable
+class SupportsDLPack(Protocol):
+    """What DLPack asks of an object that shares its memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The dimensions."""
+
+    def __dlpack__(self, *args: Any, **kwargs: Any) -> Any:
+        """Export the memory as a capsule."""
+
+    def __dlpack_device__(self) -> tuple[Any, int]:
+        """Tell the device as (type, id)."""
+
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+"""A numpy array of any dtype and rank."""
+
+Tensor: TypeAlias = Array | SupportsDLPack
+"""A tensor of any datatype, on any device. BYTES tensors are numpy object arrays of `bytes`."""
+
+
+class MalformedTensor:
+    """Stands in a request for a tensor whose data does not fit its own datatype and shape.
+
+    The reference looks at datatype and shape first and at the data last. A frontend therefore keeps what is wrong with the
+    data until the model has had its say, and `error` is raised only if everything else was right.
+
+    Attributes:
+        datatype: what the request claims, or None where that is no datatype.
+        shape: what the request claims.
+        error: what is wrong with the data.
+    """
+
+    __slots__ = ("datatype", "error", "shape")
+    dtype = None  # never equal to the dtype that a model expects, so that validation takes its thorough way
+
+    def __init__(self, datatype: DataType | None, shape: tuple[int, ...], error: InferenceError) -> None:
+        self.datatype = datatype
+        self.shape = shape
+        self.error = error
+
+
+def as_numpy(tensor: Tensor) -> Array:
+    """Give the tensor as a numpy array: itself, a view of CPU memory, or a copy from a device.
+
+    Raises:
+        InvalidArgumentError: the object's device or datatype has no way into numpy.
+    """
+    if isinstance(tensor, np.ndarray):
+        return tensor
+    try:
+        return np.from_dlpack(tensor)
+    except (BufferError, RuntimeError, TypeError, ValueError):
+        to_host = getattr(tensor, "cpu", None)  # torch; others export CPU memory
+        if to_host is None:
+            raise InvalidArgumentError(
+                f"a {type(tensor).__name__} on device {tensor.__dlpack_device__()} cannot be read as a numpy array"
+            ) from None
+        return np.from_dlpack(to_host())
+
+
+def as_tensor(value: object, datatype: DataType) -> Array:
+    """Make a numpy array of `datatype` from what a caller in Python has at hand: an array, a list, a scalar, text.
+
+    An array that has the datatype already is given back as it is. Numbers are converted only where no value changes kind
+    (an int list to FP32, an int64 array to INT32 within range); text becomes its UTF-8 bytes.
+
+    Raises:
+        InvalidArgumentError: the value cannot be had in that datatype without losing something.
+    """
+    if isinstance(value, np.ndarray) and value.dtype == datatype.dtype and datatype is not DataType.BYTES:
+        return value
+    if datatype is DataType.BYTES:
+        return _as_bytes_tensor(value)
+    try:
+        array = np.asarray(value)
+        converted = array.astype(datatype.dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidArgumentError(f"cannot make a {datatype.name} tensor from {_brief(value)}: {error}") from None
+    if isinstance(value, np.ndarray) or array.dtype.kind not in "iuf":
+        exact = np.can_cast(array.dtype, datatype.dtype, "same_kind")
+    else:
+        exact = array.dtype.kind != "f" or datatype.dtype.kind not in "iub"
+    if not exact or (array.dtype.kind in "iu" and converted.dtype.kind in "iu" and not np.array_equal(array, converted)):
+        raise InvalidArgumentError(
+            f"cannot make a {datatype.name} tensor from {_brief(value)}: values of {array.dtype} would be changed"
+        )
+    return converted
+
+
+def _as_bytes_tensor(value: object) -> Array:
+    array = np.asarray(value)
+    if array.dtype.kind not in "OUS":
+        raise InvalidArgumentError(f"cannot make a BYTES tensor from {_brief(value)}: give str or bytes")
+    if array.dtype.kind == "S":
+        # numpy strips trailing NULs from its own byte strings; a list of bytes still has them
+        array = np.asarray(value, dtype=np.object_)
+    flat = array.ravel()
+    if all(type(item) is bytes for item in flat):
+        return array
+    converted = np.empty(flat.shape, dtype=np.object_)
+    for place, item in enumerate(flat.tolist()):
+        if isinstance(item, str):
+            converted[place] = item.encode()
+        elif isinstance(item, bytes | bytearray | memoryview):
+            converted[place] = bytes(item)
+        else:
+            raise InvalidArgumentError(f"a BYTES tensor holds str or bytes, not {type(item).__name__}")
+    return converted.reshape(array.shape)
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def encode_bytes(tensor: Array) -> bytes:
+    """Encode a BYTES tensor for the wire: each element's length as a little-endian uint32, then its bytes, in row-major order.
+
+    Elements that are `str` (some backends give them) are encoded as UTF-8. Linear in the number of elements and bytes.
+    """
+    items = tensor.ravel().tolist()
+    if not all(type(item) is bytes for item in items):
+        items = [item.encode() if isinstance(item, str) else bytes(item) for item in items]
+    lengths = np.fromiter(map(len, items), dtype="<u4", count=len(items)).tobytes()
+    words = [lengths[start : start + 4] for start in range(0, len(lengths), 4)]
+    return b"".join(itertools.chain.from_iterable(zip(words, items, strict=True)))
+
+
+def decode_bytes(buffer: bytes | bytearray | memoryview) -> list[bytes]:
+    """Decode the elements of a BYTES tensor from the wire; the inverse of `encode_bytes`. Linear in the bytes.
+
+    Raises:
+        ValueError: a length word or an element is cut off. `args` are (kind, wanted, available), where kind is "length" or
+            "element", so that the caller can word the error for its protocol.
+    """
+    view = bytes(buffer)
+    end = len(view)
+    unpack = struct.Struct("<I").unpack_from
+    items: list[bytes] = []
+    append = items.append
+    at = 0
+    while at < end:
+        if at + 4 > end:
+            raise ValueError("length", 4, end - at)
+        (size,) = unpack(view, at)
+        at += 4
+        if at + size > end:
+            raise ValueError("element", size, end - at)
+        append(view[at : at + size])
+        at += size
+    return items
