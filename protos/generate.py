@@ -1,7 +1,8 @@
+# ruff: noqa: INP001 - a program, no module of a package
 """Generate the descriptors and the type stubs of `charonia_protos` from the sources in proto/.
 
-Run it by `make protos`, which does so in an environment with the tools of the `dev` group. The same sources and tools give the
-same bytes.
+Run it by `make protos`, which does so in an environment with the tools of the `dev` group. The same sources and tools
+give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _PACKAGE = _HERE / "src" / "charonia_protos"
 
 
 def generate(target: Path) -> list[Path]:
-    """Write descriptors.binpb and a stub `*_pb2.pyi` for each source into the directory `target`; give what was written.
+    """Write descriptors.binpb, and a stub `*_pb2.pyi` for each source, into `target`; give the paths written.
 
     Raises:
         subprocess.CalledProcessError: the compiler refuses the sources; it has told why on the standard error output.

@@ -39,6 +39,9 @@ def names_of(file: str, module: str) -> dict[str, Any]:
 def _message_class(descriptor: Descriptor, module: str) -> type:
     made = message_factory.GetMessageClass(descriptor)
     made.__module__ = module  # the factory cannot know it, and pickle needs it
+    made.__qualname__ = descriptor.full_name.removeprefix(f"{descriptor.file.package}.")
     for nested in descriptor.nested_types:
-        _message_class(nested, module)
+        if not nested.GetOptions().map_entry:
+            # Held by its parent: otherwise the class would be made anew, without its module, when next asked for.
+            setattr(made, nested.name, _message_class(nested, module))
     return made

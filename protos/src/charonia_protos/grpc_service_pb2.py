@@ -1,4 +1,7 @@
-"""The messages of the inference protocol over gRPC; the service itself is in `DESCRIPTOR.services_by_name`. Generated from proto/grpc_service.proto; `grpc_service_pb2.pyi` has the types."""
+"""The messages of the inference protocol over gRPC; `DESCRIPTOR.services_by_name` has the service.
+
+They are made from what proto/grpc_service.proto says; `grpc_service_pb2.pyi` has their types.
+"""
 
 from charonia_protos._pool import names_of
 

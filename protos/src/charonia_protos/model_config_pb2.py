@@ -1,4 +1,7 @@
-"""The messages of the model configuration. Generated from proto/model_config.proto; `model_config_pb2.pyi` has the types."""
+"""The messages of the model configuration.
+
+They are made from what proto/model_config.proto says; `model_config_pb2.pyi` has their types.
+"""
 
 from charonia_protos._pool import names_of
 
