@@ -7,6 +7,7 @@ posted before the loop looks, it is woken once.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["Mailbox"]
+__all__ = ["Mailbox", "Mailboxes"]
 
 
 class Mailbox:
@@ -24,7 +25,7 @@ class Mailbox:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._loop = weakref.ref(loop)  # the mailbox must not keep its own key alive
         self._messages: deque[tuple[Callable[[Any], object], Any]] = deque()
         self._lock = threading.Lock()  # guards `_woken`
         self._woken = False
@@ -36,10 +37,14 @@ class Mailbox:
             if self._woken:
                 return
             self._woken = True
+        loop = self._loop()
         try:
-            self._loop.call_soon_threadsafe(self._deliver)
-        except RuntimeError:  # the loop is closed: its readers are gone
-            self._messages.clear()
+            if loop is not None:
+                loop.call_soon_threadsafe(self._deliver)
+                return
+        except RuntimeError:  # the loop is closed
+            pass
+        self._messages.clear()  # its readers are gone
 
     def _deliver(self) -> None:
         with self._lock:
@@ -48,3 +53,19 @@ class Mailbox:
         while messages:
             receiver, message = messages.popleft()
             receiver(message)
+
+
+class Mailboxes:
+    """The mailbox of each event loop, made when it is first asked for and gone with its loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards `_of_loop`
+        self._of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
+        """Give the loop's mailbox."""
+        with self._lock:
+            mailbox = self._of_loop.get(loop)
+            if mailbox is None:
+                mailbox = self._of_loop[loop] = Mailbox(loop)
+            return mailbox

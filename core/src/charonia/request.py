@@ -72,7 +72,7 @@ class InferenceRequest:
 
     Attributes:
         model_name: the model that is asked.
-        model_version: the version that is asked, or 0 for the greatest ready one.
+        model_version: the version that is asked, or None for the greatest one that serves.
         id: the caller's own name of the request, or "".
         inputs: the tensors by name; with a batch dimension in front where the model's max_batch_size is 1 or more.
         requested_outputs: the outputs wanted, or () for all.
@@ -82,6 +82,7 @@ class InferenceRequest:
         correlation_id: the sequence to which the request belongs; 0 or "" for none.
         flags: 1 where the request starts its sequence, 2 where it ends it, 3 for both.
         batch_size: the first dimension of the inputs where the model batches, else 1. Set by validation.
+        done, failed: whether the final response has been made, and whether it was an error.
         arrival_ns, queued_ns, started_ns: monotonic times of acceptance, of entering the queue, of leaving it.
     """
 
@@ -94,6 +95,7 @@ class InferenceRequest:
         "batch_size",
         "correlation_id",
         "done",
+        "failed",
         "flags",
         "id",
         "inputs",
@@ -113,7 +115,7 @@ class InferenceRequest:
         inputs: Mapping[str, Tensor | MalformedTensor],
         sink: ResponseSink,
         *,
-        model_version: int = 0,
+        model_version: int | None = None,
         id: str = "",  # noqa: A002 - the protocol's word
         requested_outputs: tuple[str, ...] = (),
         parameters: Mapping[str, Parameter] | None = None,
@@ -137,6 +139,7 @@ class InferenceRequest:
         self.queued_ns = 0
         self.started_ns = 0
         self.done = False
+        self.failed = False
         self._sink = sink
         self._cancelled = False
         self._on_final: Callable[[InferenceRequest, InferenceError | None], None] | None = None
@@ -158,6 +161,7 @@ class InferenceRequest:
             self.done = True
         if self._cancelled and response.error is None:
             response = InferenceResponse(error=CancelledError(""))
+        self.failed = response.error is not None
         if self._on_final is not None:
             self._on_final(self, response.error)
         self._sink(response)

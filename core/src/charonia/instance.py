@@ -1,0 +1,121 @@
+"""A model's instances: each has an execution and a thread that pulls batches from the model's scheduler."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from charonia.backend import Batch, Device
+from charonia.errors import CancelledError, InferenceError, InternalError
+
+if TYPE_CHECKING:
+    from charonia.backend import Execution
+    from charonia.config import ModelConfig
+    from charonia.request import InferenceRequest
+    from charonia.scheduler import Scheduler
+    from charonia.statistics import ModelStatistics
+
+__all__ = ["ModelInstance", "instance_places"]
+
+_log = logging.getLogger(__name__)
+
+_KIND_NAMES = {1: "GPU", 2: "CPU", 3: "MODEL"}
+
+
+def instance_places(config: ModelConfig) -> list[tuple[str, Device, bool]]:
+    """Expand a normalised configuration's instance groups into (name, device, passive) for each instance.
+
+    As in the reference, a group on GPUs has `count` instances on each of them, and names count through the group.
+    """
+    places = []
+    for group in config.instance_group:
+        kind = _KIND_NAMES[group.kind]
+        devices = [Device(kind, gpu) for gpu in group.gpus] if kind == "GPU" else [Device(kind)]
+        spots = [device for device in devices for _ in range(group.count)]
+        places += [(f"{group.name}_{index}", device, group.passive) for index, device in enumerate(spots)]
+    return places
+
+
+class ModelInstance:
+    """One instance of a model version.
+
+    Its thread is started by `start`, runs until the scheduler is closed and empty, and is joined by `close`.
+
+    Args:
+        execution: what computes; closed with the instance.
+        scheduler: where the batches come from; not the instance's own.
+        statistics: where executions are counted.
+        passive: whether the instance takes no part in serving.
+    """
+
+    def __init__(
+        self, execution: Execution, scheduler: Scheduler, statistics: ModelStatistics, *, passive: bool = False
+    ) -> None:
+        self.name = execution.context.name
+        self.passive = passive
+        self._execution = execution
+        self._scheduler = scheduler
+        self._statistics = statistics
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start to serve."""
+        if self.passive:
+            return
+        self._thread = threading.Thread(target=self._serve, name=f"charonia-instance-{self.name}", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        next_batch = self._scheduler.next_batch
+        while (requests := next_batch(self)) is not None:
+            self.execute(requests)
+
+    def execute(self, requests: list[InferenceRequest]) -> None:
+        """Execute requests as one batch. The caller is the instance's thread, or has borrowed the instance.
+
+        Requests that were cancelled in the queue are dropped first. Afterwards each request has its final response, unless
+        the execution answers late. Does not raise.
+        """
+        if any(request.cancelled for request in requests):
+            requests = self._drop_cancelled(requests)
+            if not requests:
+                return
+        batch = Batch(requests, self._statistics)
+        try:
+            self._execution.execute(batch)
+        except Exception as error:  # the border of execution: a model's failure is its requests' answer, not the thread's end
+            if not isinstance(error, InferenceError):
+                _log.warning('model instance "%s" failed to execute a batch', self.name, exc_info=error)
+            batch.fail_all(error)
+            return
+        if not self._execution.answers_late and not all(request.done for request in requests):
+            batch.fail_all(
+                InternalError(
+                    f'model instance "{self.name}" returned without answering all of its requests: its execution must answer '
+                    "each of them, or say that it `answers_late`"
+                )
+            )
+        batch.count(successes=sum(not request.failed for request in requests))
+
+    def _drop_cancelled(self, requests: list[InferenceRequest]) -> list[InferenceRequest]:
+        for request in requests:
+            if request.cancelled:
+                request.fail(CancelledError(""))
+        return [request for request in requests if not request.done]
+
+    def close(self, timeout_seconds: float | None) -> bool:
+        """Join the thread and close the execution. The scheduler must be closed.
+
+        Gives False, and leaves the execution alone, if the thread is still busy after `timeout_seconds`.
+        """
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+            if self._thread.is_alive():
+                return False
+            self._thread = None
+        try:
+            self._execution.close()
+        except Exception:  # a model's clean-up must not keep the others from theirs
+            _log.exception('model instance "%s" failed to close', self.name)
+        return True

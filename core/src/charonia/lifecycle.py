@@ -1,0 +1,317 @@
+"""The life of models: their states, loading beside what serves, the switch, draining.
+
+    UNAVAILABLE → LOADING → READY → UNLOADING → UNAVAILABLE
+
+A new set of versions is loaded while the old one serves; the switch is one assignment; the old set then finishes what it
+accepted and is let go. A load that fails leaves the serving set untouched.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from charonia.errors import CharoniaError, InternalError, InvalidArgumentError, describe_cause
+from charonia.loader import LoadEvent, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from charonia.loader import Candidate, Loader
+    from charonia.model import Model
+
+__all__ = ["IndexEntry", "Lifecycle", "VersionState"]
+
+_log = logging.getLogger(__name__)
+
+UNLOADED = "unloaded"
+"""The reason of a version that was unloaded on purpose, which harms nobody's readiness."""
+
+
+class VersionState(enum.Enum):
+    """The state of one version of a model."""
+
+    UNAVAILABLE = "UNAVAILABLE"
+    LOADING = "LOADING"
+    READY = "READY"
+    UNLOADING = "UNLOADING"
+
+
+_TRANSITIONS: Mapping[VersionState, frozenset[VersionState]] = {
+    VersionState.UNAVAILABLE: frozenset({VersionState.LOADING}),
+    VersionState.LOADING: frozenset({VersionState.READY, VersionState.UNAVAILABLE}),
+    VersionState.READY: frozenset({VersionState.UNLOADING}),
+    VersionState.UNLOADING: frozenset({VersionState.UNAVAILABLE, VersionState.LOADING}),
+}
+
+
+@dataclass
+class _VersionRecord:
+    """What is known of a version that was ever asked to load. Guarded by the lifecycle's lock."""
+
+    state: VersionState = VersionState.UNAVAILABLE
+    reason: str = ""
+
+    def move(self, state: VersionState, reason: str = "") -> None:
+        if state not in _TRANSITIONS[self.state]:
+            raise AssertionError(f"a version cannot go from {self.state.value} to {state.value}")
+        self.state = state
+        self.reason = reason
+
+
+@dataclass
+class _ModelRecord:
+    """What is known of a model. `loading` serialises its loads and unloads; the rest is guarded by the lifecycle's lock."""
+
+    loading: threading.Lock = field(default_factory=threading.Lock)
+    versions: dict[int, _VersionRecord] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """A row of the repository's index. `version`, `state` and `reason` are "" where there is nothing to say."""
+
+    name: str
+    version: str = ""
+    state: str = ""
+    reason: str = ""
+
+
+class Lifecycle:
+    """All models of a server. Its methods may be called from any thread; loads of one model are serialised.
+
+    Attributes:
+        table: the serving versions by model, ascending. Replaced as a whole by each switch, so that it is read without a lock.
+
+    Args:
+        loader: makes models from repositories; not owned.
+        thread_count: how many models load side by side.
+    """
+
+    def __init__(self, loader: Loader, thread_count: int) -> None:
+        self.table: Mapping[str, Mapping[int, Model]] = MappingProxyType({})
+        self._loader = loader
+        self._lock = threading.Lock()  # guards `_records`, what they hold, `table` as it is replaced, and `_retired`
+        self._records: dict[str, _ModelRecord] = {}
+        self._retired: set[threading.Thread] = set()
+        self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-loader")
+
+    def load_all(self, names: Iterable[str], listener: Callable[[LoadEvent], None] | None = None) -> dict[str, CharoniaError]:
+        """Load models side by side and wait for all. Gives the failures by model; the others serve."""
+        futures = {name: self._pool.submit(self.load, name, listener) for name in names}
+        failures: dict[str, CharoniaError] = {}
+        for name, future in futures.items():
+            try:
+                future.result()
+            except CharoniaError as error:
+                failures[name] = error
+        return failures
+
+    def load(self, name: str, listener: Callable[[LoadEvent], None] | None = None) -> None:
+        """Load the versions of a model that its configuration selects, and switch to them.
+
+        Raises:
+            InternalError: there is no such model, or its configuration is wrong. The cause is chained.
+            InvalidArgumentError: a version failed to load; the text tells each version's reason.
+        """
+        record = self._record(name)
+        tell = _Teller(name, listener)
+        with record.loading:
+            try:
+                candidate = self._loader.read(name, tell)
+            except CharoniaError as error:
+                with self._lock:
+                    record.problem = describe_cause(error)
+                tell(Phase.FAILED, reason=record.problem)
+                raise InternalError(
+                    f"failed to load '{name}', failed to poll from model repository: {error}"
+                ) from error
+            self._load_versions(record, candidate, tell)
+
+    def _load_versions(self, record: _ModelRecord, candidate: Candidate, tell: _Teller) -> None:
+        with self._lock:
+            record.problem = ""
+            for version in candidate.versions:
+                known = record.versions.setdefault(version, _VersionRecord())
+                if known.state is not VersionState.READY:  # one that serves goes on serving, and is shown so
+                    known.move(VersionState.LOADING)
+        models: dict[int, Model] = {}
+        failures: dict[int, str] = {}
+        for version in candidate.versions:
+            try:
+                models[version] = self._loader.load(candidate, version, tell)
+            except Exception as error:  # the border of loading: a model's failure is its own
+                _log.debug('model "%s" version %d failed to load', candidate.name, version, exc_info=error)
+                failures[version] = describe_cause(error)
+        if failures or not models:
+            self._abandon(record, candidate, models, failures, tell)
+        self._switch(record, candidate.name, models)
+        tell(Phase.READY)
+
+    def _abandon(
+        self,
+        record: _ModelRecord,
+        candidate: Candidate,
+        models: Mapping[int, Model],
+        failures: Mapping[int, str],
+        tell: _Teller,
+    ) -> None:
+        for model in models.values():
+            model.close(0)
+        with self._lock:
+            for version in candidate.versions:
+                known = record.versions[version]
+                reason = failures.get(version, "another version of the model failed to load")
+                if known.state is VersionState.LOADING:
+                    known.move(VersionState.UNAVAILABLE, reason)
+                elif version in failures:
+                    known.reason = f"serving; the last load failed: {reason}"
+        if not candidate.versions:
+            text = f"at least one version must be available under the version policy of model '{candidate.name}'"
+            record.problem = f"Invalid argument: {text}"
+            tell(Phase.FAILED, reason=record.problem)
+            raise InvalidArgumentError(f"load failed for model '{candidate.name}': {text}")
+        told = "".join(
+            f"version {version} is at UNAVAILABLE state: {reason};\n" for version, reason in sorted(failures.items())
+        )
+        tell(Phase.FAILED, reason="; ".join(dict.fromkeys(failures.values())))
+        raise InvalidArgumentError(f"load failed for model '{candidate.name}': {told}")
+
+    def _switch(self, record: _ModelRecord, name: str, models: Mapping[int, Model]) -> None:
+        with self._lock:
+            old = self.table.get(name, {})
+            self._replace(name, models)
+            for version in models:
+                known = record.versions[version]
+                if known.state is VersionState.LOADING:
+                    known.move(VersionState.READY)
+                known.reason = ""
+            leaving = [version for version in old if version not in models]
+            for version in leaving:
+                record.versions[version].move(VersionState.UNLOADING)
+        self._retire(record, old, leaving)
+
+    def _replace(self, name: str, models: Mapping[int, Model]) -> None:
+        table = dict(self.table)
+        if models:
+            table[name] = MappingProxyType(dict(sorted(models.items())))
+        else:
+            table.pop(name, None)
+        self.table = MappingProxyType(table)
+
+    def _retire(self, record: _ModelRecord, old: Mapping[int, Model], leaving: Sequence[int]) -> None:
+        """Let old models finish and go, on a thread of its own, so that nobody waits for their last request."""
+        if not old:
+            return
+
+        def drain() -> None:
+            for version, model in old.items():
+                model.close()
+                with self._lock:
+                    known = record.versions[version]
+                    if version in leaving and known.state is VersionState.UNLOADING:
+                        known.move(VersionState.UNAVAILABLE, UNLOADED)
+            with self._lock:
+                self._retired.discard(thread)
+
+        name = next(iter(old.values())).name
+        thread = threading.Thread(target=drain, name=f"charonia-drain-{name}", daemon=True)
+        with self._lock:
+            self._retired.add(thread)
+        thread.start()
+
+    def unload(self, name: str) -> None:
+        """Take a model out of service. Returns once nobody new can reach it; accepted requests still finish.
+
+        As in the reference, unloading what is not loaded, or not known, is no error.
+        """
+        with self._lock:
+            record = self._records.get(name)
+        if record is None:
+            return
+        with record.loading:
+            self._switch(record, name, {})
+            with self._lock:
+                for known in record.versions.values():
+                    if known.state is VersionState.UNAVAILABLE:
+                        known.reason = UNLOADED
+
+    def _record(self, name: str) -> _ModelRecord:
+        with self._lock:
+            return self._records.setdefault(name, _ModelRecord())
+
+    def knows(self, name: str) -> bool:
+        """Tell whether any version of the model was ever asked to load."""
+        with self._lock:
+            record = self._records.get(name)
+            return record is not None and bool(record.versions)
+
+    def state(self, name: str, version: int) -> VersionState | None:
+        """Tell the state of a version; None if it was never asked to load."""
+        with self._lock:
+            record = self._records.get(name)
+            known = record.versions.get(version) if record else None
+            return known.state if known else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether every version that was asked to load is READY, or was unloaded on purpose."""
+        with self._lock:
+            return all(
+                known.state is VersionState.READY
+                or (known.state is VersionState.UNAVAILABLE and known.reason == UNLOADED)
+                for record in self._records.values()
+                for known in record.versions.values()
+            )
+
+    def index(self, names: Iterable[str]) -> list[IndexEntry]:
+        """List all versions that were ever asked to load, and the rest of `names`; sorted by name and version."""
+        rows: list[IndexEntry] = []
+        with self._lock:
+            for name in sorted({*names, *self._records}):
+                record = self._records.get(name, _ModelRecord())
+                if record.problem:
+                    rows.append(IndexEntry(name, state=VersionState.UNAVAILABLE.value, reason=record.problem))
+                elif not record.versions:
+                    rows.append(IndexEntry(name))
+                rows += [
+                    IndexEntry(name, str(version), known.state.value, known.reason)
+                    for version, known in sorted(record.versions.items())
+                ]
+        return rows
+
+    def close(self, timeout_seconds: float | None = None) -> bool:
+        """Unload everything and wait for it. Idempotent. False if something was not done after `timeout_seconds`."""
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            names = list(self.table)
+        for name in names:
+            self.unload(name)
+        with self._lock:
+            draining = list(self._retired)
+        for thread in draining:
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in draining)
+
+
+class _Teller:
+    """Tells a listener how the load of one model gets on."""
+
+    def __init__(self, name: str, listener: Callable[[LoadEvent], None] | None) -> None:
+        self._name = name
+        self._listener = listener
+        self._begun = time.monotonic()
+
+    def __call__(self, phase: Phase, *, version: int | None = None, reason: str = "") -> None:
+        if self._listener is not None:
+            with suppress(Exception):  # a display that fails must not fail the load
+                self._listener(LoadEvent(self._name, version, phase, time.monotonic() - self._begun, reason))

@@ -1,0 +1,276 @@
+"""From a model's directory to a model that can serve.
+
+Two stages, as in the reference. Reading finds the configuration, the versions and everything that is wrong with the text;
+loading asks the backend to complete the configuration, checks it, and makes the model with its instances.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from charonia.backend import InstanceContext, ModelContext
+from charonia.config import (
+    ParsedConfig,
+    check_config,
+    check_loadable,
+    infer_framework,
+    normalise,
+    parse_config,
+    selected_versions,
+)
+from charonia.errors import ConfigError, RepositoryError
+from charonia.instance import ModelInstance, instance_places
+from charonia.model import Model
+from charonia.repository import CONFIG_FILES, RepositoryStorage, model_versions
+from charonia.scheduler import scheduler_name
+from charonia.statistics import ModelStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from charonia.backend import Backend
+    from charonia.config import ModelConfig
+    from charonia.options import ServerOptions
+    from charonia.plugins import Plugins
+
+__all__ = ["Candidate", "LoadEvent", "Loader", "Phase"]
+
+_log = logging.getLogger(__name__)
+
+
+class Phase(enum.Enum):
+    """What the load of a model is busy with."""
+
+    READING = "reading the configuration"
+    LOADING = "loading"
+    INSTANTIATING = "making instances"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class LoadEvent:
+    """A step in the load of a model.
+
+    Attributes:
+        model: the model's name.
+        version: the version, or None where the step is about all of them.
+        phase: what happens now.
+        seconds: since the load began.
+        reason: why it failed.
+    """
+
+    model: str
+    version: int | None
+    phase: Phase
+    seconds: float
+    reason: str = ""
+
+
+class Teller(Protocol):
+    """Is told each step of a load."""
+
+    def __call__(self, phase: Phase, *, version: int | None = None, reason: str = "") -> None:
+        """Take note of a step."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model as it lies in its repository, read and found to be plausible.
+
+    Attributes:
+        name: the model's name.
+        storage: where it lies.
+        parsed: its configuration as written, with backend and platform filled in.
+        versions: those that the version policy selects, ascending.
+    """
+
+    name: str
+    storage: RepositoryStorage
+    parsed: ParsedConfig
+    versions: Sequence[int]
+
+
+class Loader:
+    """Makes models. Owns the storages and the backends, which `close` closes.
+
+    Args:
+        repositories: the locations of the model repositories.
+        options: the server's settings.
+        plugins: where backends, schedulers and storages come from.
+    """
+
+    def __init__(self, repositories: Sequence[str], options: ServerOptions, plugins: Plugins) -> None:
+        self._options = options
+        self._plugins = plugins
+        self._lock = threading.Lock()  # guards `_backends`
+        self._backends: dict[str, Backend] = {}
+        self.storages = [self._storage(url) for url in repositories]
+
+    def _storage(self, url: str) -> RepositoryStorage:
+        scheme, separator, _ = url.partition("://")
+        asker = f'the model repository "{url}"'
+        return self._plugins.storage(scheme if separator else "file", asker=asker)(url)
+
+    def names(self) -> list[str]:
+        """List the models of all repositories, sorted.
+
+        Raises:
+            RepositoryError: a repository cannot be read.
+        """
+        return sorted({name for storage in self.storages for name in storage.model_names()})
+
+    def read(self, name: str, tell: Teller) -> Candidate:
+        """Read a model's configuration and find its versions.
+
+        Raises:
+            RepositoryError: no repository has the model, or several do, or it cannot be read.
+            ConfigError: the configuration is wrong.
+        """
+        tell(Phase.READING)
+        storage = self._home_of(name)
+        entries = storage.entries(name)
+        files = {entry.name for entry in entries if not entry.is_directory}
+        parsed = self._parse(storage, name, files)
+        available = model_versions(entries, name)
+        first = min(map(str, available), default=None)
+        inside = [entry.name for entry in storage.entries(name, first)] if first is not None else []
+        config = infer_framework(parsed.config, files=inside, model=name)
+        parsed = replace(parsed, config=config)
+        problems = check_config(parsed)
+        if problems:
+            raise ConfigError(name, problems, parsed.file)
+        return Candidate(name, storage, parsed, selected_versions(config, available))
+
+    def _home_of(self, name: str) -> RepositoryStorage:
+        homes = [storage for storage in self.storages if name in storage.model_names()]
+        if not homes:
+            places = ", ".join(f'"{storage.url}"' for storage in self.storages)
+            raise RepositoryError(f'model "{name}" is not found in any model repository ({places})')
+        if len(homes) > 1:
+            places = " and ".join(f'"{storage.url}"' for storage in homes)
+            raise RepositoryError(
+                f'model "{name}" appears in two or more repositories, {places}: rename or remove all but one'
+            )
+        return homes[0]
+
+    def _parse(self, storage: RepositoryStorage, name: str, files: set[str]) -> ParsedConfig:
+        file = next((candidate for candidate in CONFIG_FILES if candidate in files), None)
+        environment = os.environ if self._options.environment is None else self._options.environment
+        if file is not None:
+            text = storage.read(name, file).decode("utf-8", errors="replace")
+            return parse_config(text, model=name, file=file, environment=environment)
+        if self._options.disable_auto_complete_config:
+            raise RepositoryError(
+                f'model "{name}" has no configuration file ({", ".join(CONFIG_FILES)}), and completion is switched off '
+                "by --disable-auto-complete-config"
+            )
+        return parse_config("", model=name, file="", environment=environment)
+
+    def backend(self, name: str, asker: str) -> Backend:
+        """Give the backend of that name, made at its first use.
+
+        Raises:
+            PluginError: no working plugin provides it.
+        """
+        with self._lock:
+            backend = self._backends.get(name)
+            if backend is None:
+                kind = self._plugins.backend(name, asker=asker)
+                backend = self._backends[name] = kind(self._options.of_backend(name))
+            return backend
+
+    def load(self, candidate: Candidate, version: int, tell: Teller) -> Model:
+        """Load one version: its instances run, and it can take requests, when this returns. The caller owns it.
+
+        Raises:
+            ConfigError: the completed configuration is wrong.
+            PluginError: a plugin is missing.
+            Exception: whatever the backend raised.
+        """
+        tell(Phase.LOADING, version=version)
+        asker = f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
+        backend = self.backend(candidate.parsed.config.backend, asker)
+        context = self._context(candidate, version, backend)
+        scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)(context.config)
+        statistics = ModelStatistics()
+        with ExitStack() as undo:
+            undo.callback(scheduler.close)
+            loaded = backend.load(context)
+            undo.callback(loaded.close)
+            tell(Phase.INSTANTIATING, version=version)
+            instances: list[ModelInstance] = []
+            places = instance_places(context.config)
+            for name, device, passive in places:
+                execution = loaded.instantiate(InstanceContext(name, device, context, len(places)))
+                undo.callback(execution.close)
+                instances.append(ModelInstance(execution, scheduler, statistics, passive=passive))
+            model = Model(
+                context.config, version, loaded=loaded, scheduler=scheduler, instances=instances, statistics=statistics
+            )
+            undo.pop_all()
+        model.start()
+        return model
+
+    def _context(self, candidate: Candidate, version: int, backend: Backend) -> ModelContext:
+        written = type(candidate.parsed.config)()
+        written.CopyFrom(candidate.parsed.config)
+        if not written.default_model_filename:
+            written.default_model_filename = backend.default_model_filename
+        context = ModelContext(
+            candidate.name,
+            version,
+            candidate.storage.localize(candidate.name, candidate.versions),
+            written,
+            auto_complete=not self._options.disable_auto_complete_config,
+            schedulers=frozenset(self._plugins.names("scheduler")),
+            default_max_batch_size=self._options.default_max_batch_size(written.backend),
+        )
+        completed = backend.complete_config(context) if context.auto_complete else written
+        config = normalise(
+            adopt_completion(written, completed),
+            gpus=backend.gpus(),
+            default_cpu_count=backend.default_cpu_instances,
+        )
+        problems = check_loadable(config, gpus=backend.gpus())
+        if problems:
+            lines = candidate.parsed.places
+            located = [replace(problem, line=lines.get(problem.field, problem.line)) for problem in problems]
+            raise ConfigError(candidate.name, located, candidate.parsed.file)
+        return replace(context, config=config)
+
+    def close(self) -> None:
+        """Close the backends and the storages. All models are closed. Idempotent."""
+        with self._lock:
+            backends, self._backends = list(self._backends.values()), {}
+        for backend in backends:
+            try:
+                backend.close()
+            except Exception:  # a backend's clean-up must not keep the others from theirs
+                _log.exception("%s failed to close", type(backend).__name__)
+        for storage in self.storages:
+            storage.close()
+
+
+def adopt_completion(written: ModelConfig, completed: ModelConfig) -> ModelConfig:
+    """Take over from a completed configuration what a backend may change, as in the reference; the rest stays as written."""
+    adopted = type(written)()
+    adopted.CopyFrom(written)
+    adopted.max_batch_size = completed.max_batch_size
+    del adopted.input[:]
+    adopted.input.extend(completed.input)
+    del adopted.output[:]
+    adopted.output.extend(completed.output)
+    if completed.HasField("model_transaction_policy"):
+        adopted.model_transaction_policy.CopyFrom(completed.model_transaction_policy)
+    choice = completed.WhichOneof("scheduling_choice")
+    if choice is not None and adopted.WhichOneof("scheduling_choice") is None:
+        getattr(adopted, choice).CopyFrom(getattr(completed, choice))
+        getattr(adopted, choice).SetInParent()
+    return adopted

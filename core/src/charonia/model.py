@@ -1,0 +1,151 @@
+"""One loaded version of a model: its signature, scheduler, instances and counters."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, cast
+
+from charonia.inflight import InFlight
+from charonia.instance import ModelInstance
+from charonia.signature import Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from charonia.backend import LoadedModel
+    from charonia.config import ModelConfig
+    from charonia.errors import InferenceError
+    from charonia.request import InferenceRequest
+    from charonia.scheduler import Scheduler
+    from charonia.statistics import ModelStatistics, StatisticsSnapshot
+
+__all__ = ["Model", "ModelRetiredError"]
+
+_log = logging.getLogger(__name__)
+
+
+class ModelRetiredError(Exception):
+    """The model version has been replaced or unloaded since the caller looked it up: look it up again."""
+
+
+class Model:
+    """One loaded version of a model. Its facts do not change: another configuration makes another object.
+
+    Attributes:
+        name: the model's name.
+        version: the version.
+        config: the configuration, complete and normalised. Read only.
+        signature: the inputs and outputs.
+        decoupled: whether a request may have any number of responses.
+        statistics: the live counters.
+
+    Args:
+        config: see above.
+        version: see above.
+        loaded: the backend's model; closed with this one.
+        scheduler: the queue; closed with this one.
+        instances: at least one that is not passive; closed with this one.
+        statistics: the counters that the instances share.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        version: int,
+        *,
+        loaded: LoadedModel,
+        scheduler: Scheduler,
+        instances: Sequence[ModelInstance],
+        statistics: ModelStatistics,
+    ) -> None:
+        self.name = config.name
+        self.version = version
+        self.config = config
+        self.signature = Signature(config)
+        self.decoupled = config.model_transaction_policy.decoupled
+        self.statistics = statistics
+        self._loaded = loaded
+        self._scheduler = scheduler
+        self._instances = instances
+        self._in_flight = InFlight()
+
+    def start(self) -> None:
+        """Start the instances' threads."""
+        for instance in self._instances:
+            instance.start()
+
+    def submit(self, request: InferenceRequest) -> None:
+        """Check a request and put it into the queue. Does not block.
+
+        Raises:
+            InvalidArgumentError: the request does not fit the model.
+            UnavailableError: the queue refuses it.
+            ModelRetiredError: this version does not take requests any more.
+        """
+        self._admit(request)
+        try:
+            self._scheduler.enqueue(request)
+        except BaseException:
+            self._in_flight.leave()
+            raise
+
+    def submit_direct(self, request: InferenceRequest) -> bool:
+        """Execute a request in the caller's own thread, if an instance is free and nobody queues. False if not.
+
+        Raises what `submit` raises. When it gives True, the request has its final response, unless the execution answers late.
+        """
+        instance = cast("ModelInstance | None", self._scheduler.borrow())
+        if instance is None:
+            return False
+        try:
+            self._admit(request)
+            instance.execute([request])
+        finally:
+            self._scheduler.give_back(instance)
+        return True
+
+    def _admit(self, request: InferenceRequest) -> None:
+        self.signature.check(request)
+        if not self._in_flight.enter():
+            raise ModelRetiredError
+        request.accept(self._account)
+        request.queued_ns = time.monotonic_ns()
+
+    def _account(self, request: InferenceRequest, error: InferenceError | None) -> None:
+        total_ns = time.monotonic_ns() - request.arrival_ns
+        if error is None:
+            self.statistics.count_success(
+                total_ns=total_ns,
+                queue_ns=request.started_ns - request.queued_ns,
+                inferences=request.batch_size,
+            )
+        else:
+            self.statistics.count_failure(total_ns=total_ns)
+        self._in_flight.leave()
+
+    def snapshot(self) -> StatisticsSnapshot:
+        """Give the counters as they are now."""
+        return self.statistics.snapshot(pending=self._scheduler.pending, in_flight=self._in_flight.count)
+
+    def close(self, timeout_seconds: float | None = None) -> bool:
+        """Take no new requests, finish those that were accepted, and let everything go. Idempotent.
+
+        Gives False if some request was still in progress after `timeout_seconds`: then its instance is left behind.
+        """
+        self._in_flight.close()
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        drained = self._in_flight.wait(timeout_seconds)
+        self._scheduler.close()
+        for instance in self._instances:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            drained = instance.close(left) and drained
+        if drained:
+            try:
+                self._loaded.close()
+            except Exception:  # a model's clean-up must not keep the others from theirs
+                _log.exception('model "%s" version %d failed to close', self.name, self.version)
+        return drained
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, version={self.version})"

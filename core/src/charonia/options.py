@@ -1,0 +1,65 @@
+"""The settings of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from charonia.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["ControlMode", "ServerOptions"]
+
+ControlMode = Literal["none", "explicit"]
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """The settings of a server; each has the meaning of the reference's flag of the same name, where there is one.
+
+    Attributes:
+        server_id: the server's name in its metadata.
+        model_control_mode: "none" loads every model at the start; "explicit" loads `load_model` only.
+        load_model: the models that mode "explicit" loads at the start; "*" alone means all.
+        exit_on_error: whether `Server.start` raises if a model fails to load.
+        strict_readiness: whether a server with a failed model is not ready.
+        exit_timeout_secs: how long `close` waits for requests in progress, in seconds.
+        disable_auto_complete_config: whether each model's configuration must be complete as it is written.
+        model_load_thread_count: how many models load side by side.
+        backend_config: settings for backends, by backend and name; those under "" are for all.
+        disabled_plugins: entry points or distributions that are left alone.
+        plugin_choices: which distribution serves a name that several claim, as "backend.onnxruntime" → distribution.
+        environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
+    """
+
+    server_id: str = "charonia"
+    model_control_mode: ControlMode = "none"
+    load_model: Sequence[str] = ()
+    exit_on_error: bool = True
+    strict_readiness: bool = True
+    exit_timeout_secs: float = 30.0
+    disable_auto_complete_config: bool = False
+    model_load_thread_count: int = 4
+    backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    disabled_plugins: Sequence[str] = ()
+    plugin_choices: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] | None = None
+
+    def of_backend(self, name: str) -> dict[str, str]:
+        """Give the settings of one backend: those for all, overlaid by its own."""
+        return {**self.backend_config.get("", {}), **self.backend_config.get(name, {})}
+
+    def default_max_batch_size(self, backend: str) -> int:
+        """Give the setting `default-max-batch-size` of a backend; the reference's default is 4.
+
+        Raises:
+            InvalidArgumentError: the setting is no whole number of 0 or more.
+        """
+        text = self.of_backend(backend).get("default-max-batch-size", "4")
+        if not text.isdecimal():
+            raise InvalidArgumentError(
+                f"--backend-config={backend},default-max-batch-size={text}: expected a whole number of 0 or more"
+            )
+        return int(text)

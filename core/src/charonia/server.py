@@ -1,0 +1,289 @@
+"""The server: it wires repositories, plugins and models together and is the one door to them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from charonia.errors import NotFoundError, RepositoryError, UnavailableError
+from charonia.handle import ModelHandle
+from charonia.lifecycle import Lifecycle, VersionState
+from charonia.loader import Loader
+from charonia.mailbox import Mailboxes
+from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
+from charonia.model import ModelRetiredError
+from charonia.options import ServerOptions
+from charonia.plugins import Plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from charonia.config import ModelConfig
+    from charonia.lifecycle import IndexEntry
+    from charonia.loader import LoadEvent
+    from charonia.model import Model
+    from charonia.request import InferenceRequest
+
+__all__ = ["Server"]
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """An inference server in this process. Frontends are added by `charonia.serving`; none is needed.
+
+        with Server("models") as server:
+            answer = server.model("resnet").infer({"image": image})
+
+    Every method may be called from any thread.
+
+    Args:
+        model_repository: the location of one model repository, or of several.
+        options: the settings.
+        plugins: the plugins; those that are installed if not given.
+
+    Attributes:
+        options: the settings.
+        plugins: the plugins.
+        mailboxes: the ways from instance threads into event loops.
+    """
+
+    def __init__(
+        self,
+        model_repository: str | Path | Sequence[str | Path] = (),
+        *,
+        options: ServerOptions | None = None,
+        plugins: Plugins | None = None,
+    ) -> None:
+        self.options = ServerOptions() if options is None else options
+        self.plugins = plugins or Plugins(disabled=self.options.disabled_plugins, choices=self.options.plugin_choices)
+        places = [model_repository] if isinstance(model_repository, str | Path) else model_repository
+        self._loader = Loader([str(place) for place in places], self.options, self.plugins)
+        self._lifecycle = Lifecycle(self._loader, self.options.model_load_thread_count)
+        self._state_lock = threading.Lock()  # guards `_started`, `_closing` and `_closed`
+        self._started = False
+        self._closing = False
+        self._closed: bool | None = None
+        self.mailboxes = Mailboxes()
+
+    # -- its life
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self, listener: Callable[[LoadEvent], None] | None = None) -> None:
+        """Load the models that the control mode asks for, and be live.
+
+        Args:
+            listener: told each step of each load; called on loader threads.
+
+        Raises:
+            RepositoryError: a repository cannot be read; or, with `exit_on_error`, a model failed to load. The healthy ones
+                serve nevertheless until `close`.
+        """
+        names = self._loader.names()
+        wanted = names
+        if self.options.model_control_mode == "explicit":
+            wanted = names if list(self.options.load_model) == ["*"] else list(self.options.load_model)
+        failures = self._lifecycle.load_all(wanted, listener)
+        with self._state_lock:
+            self._started = True
+        for name, error in failures.items():
+            _log.error('model "%s" is not served: %s', name, error)
+        if failures and self.options.exit_on_error:
+            told = "\n".join(f"  {name}: {str(error).rstrip()}" for name, error in failures.items())
+            raise RepositoryError(f"failed to load all models:\n{told}")
+
+    def begin_shutdown(self) -> None:
+        """Be not ready, and refuse new requests, while those that were accepted go on. Idempotent."""
+        with self._state_lock:
+            self._closing = True
+
+    def close(self) -> bool:
+        """Finish what was accepted, unload everything, join every thread. Idempotent.
+
+        Gives False if requests were still in progress after `exit_timeout_secs`.
+        """
+        self.begin_shutdown()
+        with self._state_lock:
+            if self._closed is not None:
+                return self._closed
+            self._closed = True
+        finished = self._lifecycle.close(self.options.exit_timeout_secs)
+        if not finished:
+            _log.error("Exit timeout of %g s expired with requests in progress", self.options.exit_timeout_secs)
+        self._loader.close()
+        with self._state_lock:
+            self._closed = finished
+        return finished
+
+    @property
+    def live(self) -> bool:
+        """Whether the server has started and not begun to stop."""
+        return self._started and not self._closing
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server is live and, with `strict_readiness`, every version that was asked to load serves."""
+        return self.live and (not self.options.strict_readiness or self._lifecycle.settled)
+
+    # -- requests
+
+    def submit(self, request: InferenceRequest) -> None:
+        """Pass a request to its model. Does not block; the request's sink gets the responses.
+
+        Raises:
+            NotFoundError: there is no such model or version.
+            InvalidArgumentError: the request does not fit the model.
+            UnavailableError: the model or the server does not take requests now.
+        """
+        while True:
+            model = self._accepting(request)
+            try:
+                model.submit(request)
+            except ModelRetiredError:
+                self._check_replaced(model)
+            else:
+                return
+
+    def submit_direct(self, request: InferenceRequest) -> bool:
+        """Execute a request in the calling thread, if an instance is free. False if not: then `submit` it. Raises the same."""
+        while True:
+            model = self._accepting(request)
+            try:
+                return model.submit_direct(request)
+            except ModelRetiredError:
+                self._check_replaced(model)
+
+    def _accepting(self, request: InferenceRequest) -> Model:
+        if self._closing:
+            raise UnavailableError("Server exiting: it finishes what it has accepted and takes no new requests")
+        return self.get(request.model_name, request.model_version)
+
+    def _check_replaced(self, model: Model) -> None:
+        """Go on if the table has another model by now; the switch comes before the retirement, so that it has."""
+        if self._lifecycle.table.get(model.name, {}).get(model.version) is model:
+            raise UnavailableError(
+                f"Request for unknown model: '{model.name}' version {model.version} is not at ready state"
+            )
+
+    # -- models
+
+    def model(self, name: str, version: int | None = None) -> ModelHandle:
+        """Give the in-process API of a model; None is the greatest version that serves. The model need not exist yet."""
+        return ModelHandle(self, name, version)
+
+    def get(self, name: str, version: int | None = None) -> Model:
+        """Find the model that serves a name and version; None is the greatest version.
+
+        Raises:
+            NotFoundError: no such model, no such version, or nothing of it is loaded; with the reference's texts.
+            UnavailableError: the version is loading or unloading.
+        """
+        versions = self._lifecycle.table.get(name)
+        if versions:
+            if version is None:
+                return next(reversed(versions.values()))
+            model = versions.get(version)
+            if model is not None:
+                return model
+        raise self._why_not(name, version)
+
+    def _why_not(self, name: str, version: int) -> NotFoundError | UnavailableError:
+        asked = f"Request for unknown model: '{name}'"
+        if version is not None and self._lifecycle.state(name, version) in {VersionState.LOADING, VersionState.UNLOADING}:
+            return UnavailableError(f"{asked} version {version} is not at ready state")
+        if not self._lifecycle.knows(name):
+            return NotFoundError(f"{asked} is not found")
+        if version is not None and name in self._lifecycle.table:
+            return NotFoundError(f"{asked} version {version} is not found")
+        return NotFoundError(f"{asked} has no available versions")
+
+    def can_serve(self, name: str, version: int | None = None) -> bool:
+        """Tell whether a model, or one version of it, takes requests now. False, too, if there is none."""
+        versions = self._lifecycle.table.get(name, {})
+        return self.live and (bool(versions) if version is None else version in versions)
+
+    def model_ready(self, name: str, version: int | None = None) -> bool:
+        """Tell whether a model, or one version of it, is ready.
+
+        Raises:
+            NotFoundError: nobody ever asked to load such a model or version, as in the reference's later releases.
+        """
+        if not self._lifecycle.knows(name) or (version is not None and self._lifecycle.state(name, version) is None):
+            raise self._why_not(name, version)
+        return self.can_serve(name, version)
+
+    def load(self, name: str) -> None:
+        """Load a model, or load it anew beside the one that serves, and switch when it is ready.
+
+        Raises:
+            InternalError: there is no such model, or its configuration is wrong.
+            InvalidArgumentError: a version failed to load. What served before goes on serving.
+            UnavailableError: the server is stopping.
+        """
+        if self._closing:
+            raise UnavailableError("Server exiting: it loads no more models")
+        self._lifecycle.load(name)
+
+    def unload(self, name: str) -> None:
+        """Take a model out of service. Requests that it accepted still finish. No error if it is not loaded."""
+        self._lifecycle.unload(name)
+
+    # -- what it tells
+
+    def metadata(self) -> ServerMetadata:
+        """Tell the server's name and version."""
+        import charonia
+
+        return ServerMetadata(self.options.server_id, charonia.__version__)
+
+    def model_metadata(self, name: str, version: int | None = None) -> ModelMetadata:
+        """Tell a model's ready versions, platform, inputs and outputs. Raises what `get` raises."""
+        model = self.get(name, version)
+        served = [model.version] if version is not None else sorted(self._lifecycle.table.get(name, {model.version: model}))
+        return ModelMetadata(
+            model.name,
+            [str(number) for number in served],
+            model.config.platform or model.config.backend,
+            [TensorMetadata.of(spec) for spec in model.signature.inputs.values()],
+            [TensorMetadata.of(spec) for spec in model.signature.outputs.values()],
+        )
+
+    def model_config(self, name: str, version: int | None = None) -> ModelConfig:
+        """Give a model's configuration, complete and normalised; read only. Raises what `get` raises."""
+        return self.get(name, version).config
+
+    def statistics(self, name: str = "", version: int | None = None) -> list[VersionStatistics]:
+        """Give the counters of all ready versions of a model, of one version, or of all models.
+
+        Raises:
+            NotFoundError: nothing of it is ready.
+        """
+        table = self._lifecycle.table
+        if name:
+            self.get(name, version)
+        return [
+            VersionStatistics(model.name, str(model.version), model.snapshot())
+            for key in ([name] if name else sorted(table))
+            for model in table.get(key, {}).values()
+            if version in (None, model.version)
+        ]
+
+    def index(self, *, ready: bool = False) -> list[IndexEntry]:
+        """List every model of the repositories with the state of its versions; with `ready`, only what is READY."""
+        rows = self._lifecycle.index(self._loader.names())
+        return [row for row in rows if row.state == VersionState.READY.value] if ready else rows

@@ -1,0 +1,129 @@
+"""Running a server's frontends: on the main thread until a signal, or beside an application in a thread of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from charonia.errors import CharoniaError, PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from charonia.frontend import Frontend, OptionValue
+    from charonia.plugins import Plugins
+    from charonia.server import Server
+
+__all__ = ["Serving", "frontend_options", "serve_in_thread"]
+
+_log = logging.getLogger(__name__)
+
+
+def frontend_options(plugins: Plugins) -> dict[str, OptionValue]:
+    """Give every option that the installed frontends take, with its default."""
+    return {option.name: option.default for offer in plugins.frontends().values() for option in offer.options}
+
+
+class Serving:
+    """The frontends of a server, on one event loop. The server is started, and closed, by the caller.
+
+    Args:
+        server: the server.
+        options: settings of the frontends by option name; defaults hold for the rest.
+
+    Raises:
+        PluginError: an option that no installed frontend takes.
+    """
+
+    def __init__(self, server: Server, options: Mapping[str, OptionValue] | None = None) -> None:
+        settings = frontend_options(server.plugins)
+        unknown = sorted(set(options or {}) - set(settings))
+        if unknown:
+            known = ", ".join(sorted(settings)) or "none"
+            raise PluginError(f"no installed frontend has the option {unknown[0]!r} (options: {known})")
+        settings.update(options or {})
+        self._server = server
+        self._frontends: list[Frontend] = []
+        for name, offer in server.plugins.frontends().items():
+            own = {option.name: settings[option.name] for option in offer.options}
+            frontend = server.plugins.frontend(name)(server, own)
+            if frontend.enabled:
+                self._frontends.append(frontend)
+        self.urls: list[str] = []
+
+    def event_loop(self) -> Callable[[], asyncio.AbstractEventLoop]:
+        """Give the event loop that the first frontend with a preference wants, else asyncio's own."""
+        preferred = (type(frontend).event_loop() for frontend in self._frontends)
+        return next((factory for factory in preferred if factory is not None), asyncio.new_event_loop)
+
+    def run(self, started: Callable[[Serving], None]) -> None:
+        """Serve on this thread, which is the main one, until SIGINT or SIGTERM; then finish what was accepted.
+
+        Args:
+            started: called once the frontends listen.
+
+        Raises:
+            CharoniaError: an address cannot be bound.
+        """
+        with asyncio.Runner(loop_factory=self.event_loop()) as runner:
+            runner.run(self._until_signal(started))
+
+    async def _until_signal(self, started: Callable[[Serving], None]) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await self.start()
+        try:
+            started(self)
+            await stop.wait()
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Have every frontend listen. If one cannot, those that do are stopped."""
+        try:
+            for frontend in self._frontends:
+                self.urls += await frontend.start()
+        except OSError as error:
+            await self.stop()
+            raise CharoniaError(f"cannot listen: {error}; choose another address or port") from error
+
+    async def stop(self) -> None:
+        """Be not ready at once, let requests in progress finish, and close the frontends. Idempotent."""
+        self._server.begin_shutdown()
+        grace = self._server.options.exit_timeout_secs
+        outcomes = await asyncio.gather(
+            *(frontend.stop(grace) for frontend in self._frontends), return_exceptions=True
+        )
+        for frontend, outcome in zip(self._frontends, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                _log.error("%s failed to stop", type(frontend).__name__, exc_info=outcome)
+
+
+@contextmanager
+def serve_in_thread(server: Server, options: Mapping[str, OptionValue] | None = None) -> Iterator[list[str]]:
+    """Run a started server's frontends in a thread of their own; gives their URLs, and stops them at the end of the block.
+
+    For applications that embed the server and want it reached from outside, too. The server itself stays the caller's, but
+    stops taking requests with its frontends.
+    """
+    serving = Serving(server, options)
+    loop = serving.event_loop()()
+    thread = threading.Thread(target=loop.run_forever, name="charonia-frontends", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(serving.start(), loop).result()
+        try:
+            yield serving.urls
+        finally:
+            asyncio.run_coroutine_threadsafe(serving.stop(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
