@@ -66,7 +66,9 @@ class TensorLayout:
         if self._output_reshapes:
             outputs = {name: self._reshaped_output(name, tensor) for name, tensor in outputs.items()}
         if len(requests) == 1:
-            return [InferenceResponse(_wanted(requests[0], outputs))]
+            if requests[0].requested_outputs:
+                outputs = {name: tensor for name, tensor in outputs.items() if _is_wanted(requests[0], name)}
+            return [InferenceResponse(outputs)]
         total = sum(request.batch_size for request in requests)
         arrays = {name: self._divisible(name, tensor, total) for name, tensor in outputs.items()}
         responses = []
@@ -74,7 +76,9 @@ class TensorLayout:
         for request in requests:
             end = start + request.batch_size
             responses.append(
-                InferenceResponse({name: array[start:end] for name, array in _wanted(request, arrays).items()})
+                InferenceResponse(
+                    {name: array[start:end] for name, array in arrays.items() if _is_wanted(request, name)}
+                )
             )
             start = end
         return responses
@@ -115,8 +119,5 @@ class TensorLayout:
         return array.reshape((*lead, *(next(variable) if size == -1 else size for size in target)))
 
 
-def _wanted(request: InferenceRequest, outputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    names = request.requested_outputs
-    if not names:
-        return outputs
-    return {name: tensor for name, tensor in outputs.items() if name in names}
+def _is_wanted(request: InferenceRequest, output: str) -> bool:
+    return not request.requested_outputs or output in request.requested_outputs

@@ -38,7 +38,16 @@ if TYPE_CHECKING:
     from charonia.config import ModelConfig
     from charonia.tensor import Tensor
 
-__all__ = ["ArrayExecution", "Backend", "Batch", "Device", "Execution", "InstanceContext", "LoadedModel", "ModelContext"]
+__all__ = [
+    "ArrayExecution",
+    "Backend",
+    "Batch",
+    "Device",
+    "Execution",
+    "InstanceContext",
+    "LoadedModel",
+    "ModelContext",
+]
 
 
 @dataclass(frozen=True)
@@ -204,7 +213,7 @@ class Backend(ABC):
         return ()
 
     def complete_config(self, context: ModelContext) -> ModelConfig:
-        """Give the configuration with what the model itself tells filled in: inputs, outputs, max_batch_size, …
+        """Give the configuration with what the model itself tells filled in: inputs, outputs, max_batch_size, ….
 
         Work on a copy: `context.config` stays as it is. Only called where completion is wanted. The core takes over
         max_batch_size, input, output, model_transaction_policy, and the scheduling choice if none was made.

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from charonia.config import ModelConfig
+    from charonia.metadata import ModelMetadata
     from charonia.model import Model
     from charonia.request import ResponseSink
-    from charonia.metadata import ModelMetadata
     from charonia.server import Server
     from charonia.signature import Signature
     from charonia.statistics import StatisticsSnapshot
@@ -205,9 +205,7 @@ def _good(response: InferenceResponse) -> InferenceResponse:
     return response
 
 
-def _iterate(
-    request: InferenceRequest, responses: queue.SimpleQueue[InferenceResponse]
-) -> Iterator[InferenceResponse]:
+def _iterate(request: InferenceRequest, responses: queue.SimpleQueue[InferenceResponse]) -> Iterator[InferenceResponse]:
     try:
         while True:
             response = _good(responses.get())

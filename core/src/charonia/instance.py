@@ -84,7 +84,7 @@ class ModelInstance:
         batch = Batch(requests, self._statistics)
         try:
             self._execution.execute(batch)
-        except Exception as error:  # the border of execution: a model's failure is its requests' answer, not the thread's end
+        except Exception as error:  # noqa: BLE001 - the border of execution: a failure is the requests' answer
             if not isinstance(error, InferenceError):
                 _log.warning('model instance "%s" failed to execute a batch', self.name, exc_info=error)
             batch.fail_all(error)
@@ -116,6 +116,6 @@ class ModelInstance:
             self._thread = None
         try:
             self._execution.close()
-        except Exception:  # a model's clean-up must not keep the others from theirs
+        except Exception:  # noqa: BLE001 - a model's clean-up must not keep the others from theirs
             _log.exception('model instance "%s" failed to close', self.name)
         return True

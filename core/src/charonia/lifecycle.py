@@ -104,7 +104,9 @@ class Lifecycle:
         self._retired: set[threading.Thread] = set()
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-loader")
 
-    def load_all(self, names: Iterable[str], listener: Callable[[LoadEvent], None] | None = None) -> dict[str, CharoniaError]:
+    def load_all(
+        self, names: Iterable[str], listener: Callable[[LoadEvent], None] | None = None
+    ) -> dict[str, CharoniaError]:
         """Load models side by side and wait for all. Gives the failures by model; the others serve."""
         futures = {name: self._pool.submit(self.load, name, listener) for name in names}
         failures: dict[str, CharoniaError] = {}
@@ -148,7 +150,7 @@ class Lifecycle:
         for version in candidate.versions:
             try:
                 models[version] = self._loader.load(candidate, version, tell)
-            except Exception as error:  # the border of loading: a model's failure is its own
+            except Exception as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
                 _log.debug('model "%s" version %d failed to load', candidate.name, version, exc_info=error)
                 failures[version] = describe_cause(error)
         if failures or not models:

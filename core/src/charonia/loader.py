@@ -252,7 +252,7 @@ class Loader:
         for backend in backends:
             try:
                 backend.close()
-            except Exception:  # a backend's clean-up must not keep the others from theirs
+            except Exception:  # noqa: BLE001 - a backend's clean-up must not keep the others from theirs
                 _log.exception("%s failed to close", type(backend).__name__)
         for storage in self.storages:
             storage.close()

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from charonia.inflight import InFlight
-from charonia.instance import ModelInstance
 from charonia.signature import Signature
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from charonia.backend import LoadedModel
     from charonia.config import ModelConfig
     from charonia.errors import InferenceError
+    from charonia.instance import ModelInstance
     from charonia.request import InferenceRequest
     from charonia.scheduler import Scheduler
     from charonia.statistics import ModelStatistics, StatisticsSnapshot
@@ -143,7 +143,7 @@ class Model:
         if drained:
             try:
                 self._loaded.close()
-            except Exception:  # a model's clean-up must not keep the others from theirs
+            except Exception:  # noqa: BLE001 - a model's clean-up must not keep the others from theirs
                 _log.exception('model "%s" version %d failed to close', self.name, self.version)
         return drained
 

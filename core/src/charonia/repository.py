@@ -1,8 +1,8 @@
 """Model repositories: the storage they lie in, and the layout that all storages share.
 
-    <repository>/<model>/config.pbtxt          or config.yaml, or nothing where the backend can tell
-    <repository>/<model>/labels.txt, …         what the configuration names
-    <repository>/<model>/<version>/…           the model's files; a version is a directory of digits without leading zeros
+<repository>/<model>/config.pbtxt          or config.yaml, or nothing where the backend can tell
+<repository>/<model>/labels.txt, …         what the configuration names
+<repository>/<model>/<version>/…           the model's files; a version is a directory of digits without leading zeros
 """
 
 from __future__ import annotations

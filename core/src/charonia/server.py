@@ -196,15 +196,18 @@ class Server:
         versions = self._lifecycle.table.get(name)
         if versions:
             if version is None:
-                return next(reversed(versions.values()))
+                return versions[max(versions)]
             model = versions.get(version)
             if model is not None:
                 return model
         raise self._why_not(name, version)
 
-    def _why_not(self, name: str, version: int) -> NotFoundError | UnavailableError:
+    def _why_not(self, name: str, version: int | None) -> NotFoundError | UnavailableError:
         asked = f"Request for unknown model: '{name}'"
-        if version is not None and self._lifecycle.state(name, version) in {VersionState.LOADING, VersionState.UNLOADING}:
+        if version is not None and self._lifecycle.state(name, version) in {
+            VersionState.LOADING,
+            VersionState.UNLOADING,
+        }:
             return UnavailableError(f"{asked} version {version} is not at ready state")
         if not self._lifecycle.knows(name):
             return NotFoundError(f"{asked} is not found")
@@ -254,7 +257,9 @@ class Server:
     def model_metadata(self, name: str, version: int | None = None) -> ModelMetadata:
         """Tell a model's ready versions, platform, inputs and outputs. Raises what `get` raises."""
         model = self.get(name, version)
-        served = [model.version] if version is not None else sorted(self._lifecycle.table.get(name, {model.version: model}))
+        served = (
+            [model.version] if version is not None else sorted(self._lifecycle.table.get(name, {model.version: model}))
+        )
         return ModelMetadata(
             model.name,
             [str(number) for number in served],

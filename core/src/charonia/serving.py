@@ -82,6 +82,7 @@ class Serving:
             started(self)
             await stop.wait()
         finally:
+            self._server.begin_shutdown()
             await self.stop()
 
     async def start(self) -> None:
@@ -94,12 +95,9 @@ class Serving:
             raise CharoniaError(f"cannot listen: {error}; choose another address or port") from error
 
     async def stop(self) -> None:
-        """Be not ready at once, let requests in progress finish, and close the frontends. Idempotent."""
-        self._server.begin_shutdown()
+        """Let requests in progress finish, and close the frontends. Idempotent."""
         grace = self._server.options.exit_timeout_secs
-        outcomes = await asyncio.gather(
-            *(frontend.stop(grace) for frontend in self._frontends), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(*(frontend.stop(grace) for frontend in self._frontends), return_exceptions=True)
         for frontend, outcome in zip(self._frontends, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 _log.error("%s failed to stop", type(frontend).__name__, exc_info=outcome)
@@ -109,8 +107,7 @@ class Serving:
 def serve_in_thread(server: Server, options: Mapping[str, OptionValue] | None = None) -> Iterator[list[str]]:
     """Run a started server's frontends in a thread of their own; gives their URLs, and stops them at the end of the block.
 
-    For applications that embed the server and want it reached from outside, too. The server itself stays the caller's, but
-    stops taking requests with its frontends.
+    For applications that embed the server and want it reached from outside, too. The server itself stays the caller's.
     """
     serving = Serving(server, options)
     loop = serving.event_loop()()

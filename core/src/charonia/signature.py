@@ -227,9 +227,7 @@ _FOREIGN = {str(datatype.dtype): datatype for datatype in DataType}
 
 
 def _matches(shape: tuple[int, ...], dims: tuple[int, ...]) -> bool:
-    return len(shape) == len(dims) and all(
-        declared in (-1, size) for size, declared in zip(shape, dims, strict=True)
-    )
+    return len(shape) == len(dims) and all(declared in (-1, size) for size, declared in zip(shape, dims, strict=True))
 
 
 def _written(shape: tuple[int, ...]) -> str:

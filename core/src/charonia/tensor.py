@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+import textwrap
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -111,7 +112,9 @@ def as_tensor(value: object, datatype: DataType) -> Array:
         exact = np.can_cast(array.dtype, datatype.dtype, "same_kind")
     else:
         exact = array.dtype.kind != "f" or datatype.dtype.kind not in "iub"
-    if not exact or (array.dtype.kind in "iu" and converted.dtype.kind in "iu" and not np.array_equal(array, converted)):
+    if not exact or (
+        array.dtype.kind in "iu" and converted.dtype.kind in "iu" and not np.array_equal(array, converted)
+    ):
         raise InvalidArgumentError(
             f"cannot make a {datatype.name} tensor from {_brief(value)}: values of {array.dtype} would be changed"
         )
@@ -141,7 +144,7 @@ def _as_bytes_tensor(value: object) -> Array:
 
 def _brief(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return textwrap.shorten(text, 60)
 
 
 def encode_bytes(tensor: Array) -> bytes:

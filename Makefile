@@ -1,0 +1,58 @@
+# Everything that a developer or a newcomer runs. `make help` lists the commands.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SERVED := -e protos -e core -e plugins/frontend-http -e "plugins/backend-onnx[cpu]"
+PACKAGES := protos core $(wildcard plugins/*)
+MANIFESTS := pyproject.toml constraints.txt VERSION $(wildcard */pyproject.toml */*/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format bench protos clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
+
+$(VENV)/made:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip==25.3
+	touch $@
+
+$(VENV)/served: $(VENV)/made $(MANIFESTS)
+	$(PIP) --group build
+	$(PIP) --no-build-isolation $(SERVED)
+	touch $@
+
+$(VENV)/developed: $(VENV)/served $(MANIFESTS)
+	$(PIP) --group dev
+	$(PIP) --no-build-isolation $(SERVED) -e examples/backend-scale
+	touch $@
+
+serve: $(VENV)/served  ## set up, serve a trained model, ask it one question, and go on serving
+	$(BIN)/python examples/file-types/prepare.py
+	$(BIN)/python examples/file-types/demo.py
+
+test: $(VENV)/developed  ## set up and run every test
+	$(BIN)/python examples/file-types/prepare.py
+	$(BIN)/python -m pytest
+
+check: $(VENV)/developed  ## format, lint, types, import rules, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	set -e; for package in $(PACKAGES); do $(BIN)/mypy $$package/src; done
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
+
+format: $(VENV)/developed  ## rewrite the sources as `make check` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/developed  ## measure this server beside the reference and a bare handler
+	$(BIN)/python -m benchmarks
+
+protos: $(VENV)/developed  ## generate the modules of the wire messages anew
+	$(BIN)/python protos/generate.py
+
+clean:  ## remove what the commands above have made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
