@@ -30,6 +30,7 @@ from charonia.model import Model
 from charonia.repository import CONFIG_FILES, RepositoryStorage, model_versions
 from charonia.scheduler import scheduler_name
 from charonia.statistics import ModelStatistics
+from charonia.warmup import warmup_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,7 @@ class Phase(enum.Enum):
     READING = "reading the configuration"
     LOADING = "loading"
     INSTANTIATING = "making instances"
+    WARMING = "warming up"
     READY = "ready"
     FAILED = "failed"
 
@@ -146,7 +148,7 @@ class Loader:
         problems = check_config(parsed)
         if problems:
             raise ConfigError(name, problems, parsed.file)
-        return Candidate(name, storage, parsed, selected_versions(config, available))
+        return Candidate(name, storage, parsed, selected_versions(config.version_policy, available))
 
     def _home_of(self, name: str) -> RepositoryStorage:
         homes = [storage for storage in self.storages if name in storage.model_names()]
@@ -214,6 +216,10 @@ class Loader:
             model = Model(
                 context.config, version, loaded=loaded, scheduler=scheduler, instances=instances, statistics=statistics
             )
+            samples = warmup_samples(context.config, context.directory)
+            if samples:
+                tell(Phase.WARMING, version=version)
+                model.warm_up(samples)
             undo.pop_all()
         model.start()
         return model

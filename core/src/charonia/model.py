@@ -6,7 +6,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, cast
 
+from charonia.errors import InvalidArgumentError
 from charonia.inflight import InFlight
+from charonia.request import InferenceRequest
 from charonia.signature import Signature
 
 if TYPE_CHECKING:
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
     from charonia.config import ModelConfig
     from charonia.errors import InferenceError
     from charonia.instance import ModelInstance
-    from charonia.request import InferenceRequest
+    from charonia.request import InferenceResponse
     from charonia.scheduler import Scheduler
     from charonia.statistics import ModelStatistics, StatisticsSnapshot
+    from charonia.warmup import WarmupSample
 
 __all__ = ["Model", "ModelRetiredError"]
 
@@ -74,6 +77,32 @@ class Model:
         """Start the instances' threads."""
         for instance in self._instances:
             instance.start()
+
+    def warm_up(self, samples: Sequence[WarmupSample]) -> None:
+        """Have every instance execute the samples, before `start`.
+
+        Raises:
+            InvalidArgumentError: a sample does not fit the model, or its execution failed; the text tells all that failed.
+        """
+        failures = []
+        for instance in self._instances:
+            for sample in samples:
+                for _ in range(sample.count):
+                    failures += self._run_sample(instance, sample)
+        if failures:
+            raise InvalidArgumentError("".join(dict.fromkeys(failures)))
+
+    def _run_sample(self, instance: ModelInstance, sample: WarmupSample) -> list[str]:
+        responses: list[InferenceResponse] = []
+        requests = [InferenceRequest(self.name, sample.inputs, responses.append) for _ in range(sample.batch_size)]
+        for request in requests:
+            self._admit(request)
+        instance.execute(requests)
+        return [
+            f"failed to run warmup sample '{sample.name}': {response.error}; "
+            for response in responses
+            if response.error is not None
+        ]
 
     def submit(self, request: InferenceRequest) -> None:
         """Check a request and put it into the queue. Does not block.

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -110,17 +111,33 @@ def serve_in_thread(server: Server, options: Mapping[str, OptionValue] | None = 
     For applications that embed the server and want it reached from outside, too. The server itself stays the caller's.
     """
     serving = Serving(server, options)
-    loop = serving.event_loop()()
-    thread = threading.Thread(target=loop.run_forever, name="charonia-frontends", daemon=True)
+    listening: Future[Callable[[], None]] = Future()
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        mailbox = server.mailboxes.of(asyncio.get_running_loop())
+        await serving.start()
+        listening.set_result(lambda: mailbox.post(lambda _: stop.set(), None))
+        await stop.wait()
+        await serving.stop()
+
+    def run() -> None:
+        try:
+            with asyncio.Runner(loop_factory=serving.event_loop()) as runner:
+                runner.run(until_told())
+        except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits for the start
+            if listening.done():
+                _log.exception("the frontends ended in disorder")
+            else:
+                listening.set_exception(error)
+
+    thread = threading.Thread(target=run, name="charonia-frontends", daemon=True)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(serving.start(), loop).result()
+        stop = listening.result()
         try:
             yield serving.urls
         finally:
-            asyncio.run_coroutine_threadsafe(serving.stop(), loop).result()
+            stop()
     finally:
-        loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()

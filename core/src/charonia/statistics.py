@@ -7,35 +7,26 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = ["BatchStatistics", "Duration", "ModelStatistics", "StatisticsSnapshot"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Duration:
     """How often something happened, and how long it took in all."""
 
     count: int = 0
     ns: int = 0
 
-    def add(self, ns: int, count: int = 1) -> None:
-        """Count `count` more, which took `ns` nanoseconds together."""
-        self.count += count
-        self.ns += ns
 
-    def copy(self) -> Duration:
-        """Give the values as they are now."""
-        return Duration(self.count, self.ns)
-
-
-@dataclass
+@dataclass(frozen=True)
 class BatchStatistics:
     """Executions of one batch size, failing ones included."""
 
-    compute_input: Duration = field(default_factory=Duration)
-    compute_infer: Duration = field(default_factory=Duration)
-    compute_output: Duration = field(default_factory=Duration)
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
 
 
 @dataclass(frozen=True)
@@ -71,69 +62,86 @@ class StatisticsSnapshot:
     in_flight: int = 0
 
 
+class _Phases:
+    """The three phases of executions, as they add up: input, infer, output."""
+
+    __slots__ = ("count", "infer_ns", "input_ns", "output_ns")
+
+    def __init__(self) -> None:
+        self.count = self.input_ns = self.infer_ns = self.output_ns = 0
+
+    def frozen(self) -> BatchStatistics:
+        return BatchStatistics(
+            Duration(self.count, self.input_ns), Duration(self.count, self.infer_ns), Duration(self.count, self.output_ns)
+        )
+
+
 class ModelStatistics:
-    """The live counters of one model version. Any thread may count; `snapshot` gives a consistent view."""
+    """The live counters of one model version. Any thread may count; `snapshot` gives a consistent view.
+
+    Counting is on the path of every request: it adds plain integers under one lock, and everything else is left to `snapshot`.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards all below
-        self._last_inference_ms = 0
+        self._last_inference_ns = 0
         self._inference_count = 0
         self._execution_count = 0
-        self._success = Duration()
-        self._fail = Duration()
-        self._queue = Duration()
-        self._compute = BatchStatistics()
-        self._batches: dict[int, BatchStatistics] = {}
+        self._success_count = self._success_ns = self._queue_ns = 0
+        self._fail_count = self._fail_ns = 0
+        self._compute = _Phases()
+        self._batches: dict[int, _Phases] = {}
 
     def count_success(self, *, total_ns: int, queue_ns: int, inferences: int) -> None:
         """Count a request that was answered well."""
         with self._lock:
             self._inference_count += inferences
-            self._success.add(total_ns)
-            self._queue.add(queue_ns)
+            self._success_count += 1
+            self._success_ns += total_ns
+            self._queue_ns += queue_ns
 
     def count_failure(self, *, total_ns: int) -> None:
         """Count an accepted request that ended with an error."""
         with self._lock:
-            self._fail.add(total_ns)
+            self._fail_count += 1
+            self._fail_ns += total_ns
 
     def count_execution(self, *, batch_size: int, successes: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
         """Count one execution of a batch; `successes` is the number of its requests that were answered well."""
+        now = time.time_ns()
         with self._lock:
             self._execution_count += 1
-            self._last_inference_ms = time.time_ns() // 1_000_000
-            of_size = self._batches.get(batch_size)
-            if of_size is None:
-                of_size = self._batches[batch_size] = BatchStatistics()
-            of_size.compute_input.add(input_ns)
-            of_size.compute_infer.add(infer_ns)
-            of_size.compute_output.add(output_ns)
-            if successes:
-                self._compute.compute_input.add(input_ns * successes, successes)
-                self._compute.compute_infer.add(infer_ns * successes, successes)
-                self._compute.compute_output.add(output_ns * successes, successes)
+            self._last_inference_ns = now
+            batch = self._batches.get(batch_size)
+            if batch is None:
+                batch = self._batches[batch_size] = _Phases()
+            batch.count += 1
+            batch.input_ns += input_ns
+            batch.infer_ns += infer_ns
+            batch.output_ns += output_ns
+            compute = self._compute
+            compute.count += successes
+            compute.input_ns += input_ns * successes
+            compute.infer_ns += infer_ns * successes
+            compute.output_ns += output_ns * successes
 
     def snapshot(self, *, pending: int = 0, in_flight: int = 0) -> StatisticsSnapshot:
         """Give all counters as they are at this moment; the two gauges are the caller's knowledge."""
         with self._lock:
+            compute = self._compute.frozen()
             return StatisticsSnapshot(
-                last_inference_ms=self._last_inference_ms,
+                last_inference_ms=self._last_inference_ns // 1_000_000,
                 inference_count=self._inference_count,
                 execution_count=self._execution_count,
-                success=self._success.copy(),
-                fail=self._fail.copy(),
-                queue=self._queue.copy(),
-                compute_input=self._compute.compute_input.copy(),
-                compute_infer=self._compute.compute_infer.copy(),
-                compute_output=self._compute.compute_output.copy(),
+                success=Duration(self._success_count, self._success_ns),
+                fail=Duration(self._fail_count, self._fail_ns),
+                queue=Duration(self._success_count, self._queue_ns),
+                compute_input=compute.compute_input,
+                compute_infer=compute.compute_infer,
+                compute_output=compute.compute_output,
                 cache_hit=Duration(),
                 cache_miss=Duration(),
-                batches={
-                    size: BatchStatistics(
-                        batch.compute_input.copy(), batch.compute_infer.copy(), batch.compute_output.copy()
-                    )
-                    for size, batch in sorted(self._batches.items())
-                },
+                batches={size: phases.frozen() for size, phases in sorted(self._batches.items())},
                 pending=pending,
                 in_flight=in_flight,
             )

@@ -1,0 +1,126 @@
+"""Warm-up: made-up requests that every instance executes before its model version is ready.
+
+As in the reference, a sample of batch size n is n requests in one execution, samples run in their listed order on every
+instance, and they count in the statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from charonia.datatypes import DataType
+from charonia.errors import InvalidArgumentError
+from charonia.tensor import decode_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from charonia.config import ModelConfig
+    from charonia.tensor import Array
+
+__all__ = ["WarmupSample", "warmup_samples"]
+
+
+@dataclass(frozen=True)
+class WarmupSample:
+    """One sample.
+
+    Attributes:
+        name: its name, for errors.
+        batch_size: how many requests one execution has.
+        count: how often it is executed.
+        inputs: the inputs of each request, with a batch dimension of 1 in front where the model batches.
+    """
+
+    name: str
+    batch_size: int
+    count: int
+    inputs: Mapping[str, Array]
+
+
+def warmup_samples(config: ModelConfig, directory: Path) -> list[WarmupSample]:
+    """Make the samples of a configuration's `model_warmup`, with data from the model's `warmup` folder where it says so.
+
+    A sample of batch size 0 is left out, as in the reference.
+
+    Raises:
+        InvalidArgumentError: a sample does not tell all it must, asks for too large a batch, or its file is too short.
+    """
+    samples = []
+    for setting in config.model_warmup:
+        if setting.batch_size > max(1, config.max_batch_size):
+            raise InvalidArgumentError(
+                f"warmup sample '{setting.name}' of model '{config.name}' has batch_size {setting.batch_size}, but the model "
+                f"takes at most {max(1, config.max_batch_size)}"
+            )
+        if setting.batch_size == 0:
+            continue
+        lead = (1,) if config.max_batch_size > 0 else ()
+        inputs = {name: _tensor(name, setting.inputs[name], lead, directory) for name in sorted(setting.inputs)}
+        samples.append(WarmupSample(setting.name, setting.batch_size, max(1, setting.count), inputs))
+    return samples
+
+
+def _tensor(name: str, setting: ModelConfig.ModelWarmup.Input, lead: tuple[int, ...], directory: Path) -> Array:
+    if any(size < 0 for size in setting.dims):
+        raise InvalidArgumentError(
+            f"warmup setting expects all variable-size dimensions are specified for input '{name}'"
+        )
+    try:
+        datatype = DataType.of_number(setting.data_type)
+    except KeyError:
+        raise InvalidArgumentError(f"warmup setting expects input '{name}' to have a data_type") from None
+    shape = (*lead, *setting.dims)
+    source = setting.WhichOneof("input_data_type")
+    if source is None:
+        raise InvalidArgumentError(f"warmup setting expects input '{name}' to have input_data_type set")
+    if source == "input_data_file":
+        return _from_file(setting.input_data_file, datatype, shape, directory)
+    if datatype is DataType.BYTES:
+        return np.full(shape, b"", dtype=np.object_)
+    if source == "zero_data":
+        return np.zeros(shape, dtype=datatype.dtype)
+    return _random(datatype, shape)
+
+
+def _random(datatype: DataType, shape: tuple[int, ...]) -> Array:
+    generator = np.random.default_rng(0)  # the same data at every load, so that a failure can be repeated
+    if datatype.dtype.kind in "iu":
+        limits = np.iinfo(datatype.dtype)
+        return generator.integers(limits.min, limits.max, shape, dtype=datatype.dtype, endpoint=True)
+    if datatype is DataType.BOOL:
+        return generator.integers(0, 1, shape, endpoint=True).astype(np.bool_)
+    return generator.random(shape).astype(datatype.dtype)
+
+
+def _from_file(name: str, datatype: DataType, shape: tuple[int, ...], directory: Path) -> Array:
+    """Read raw little-endian data; a file longer than needed is read as far as needed, as in the reference."""
+    folder = (directory / "warmup").resolve()
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder):
+        raise InvalidArgumentError(f"warmup data file {name!r} is outside the model's folder 'warmup'")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidArgumentError(f"failed to read warmup data file '{path}': {error.strerror}") from error
+    elements = int(np.prod(shape, dtype=np.int64))
+    if datatype is DataType.BYTES:
+        try:
+            items = decode_bytes(data)
+        except ValueError as error:
+            raise InvalidArgumentError(f"warmup data file {name!r} is no sequence of lengths and bytes") from error
+        if len(items) < elements:
+            raise InvalidArgumentError(f"warmup setting expects {elements} elements, but {name} has {len(items)}")
+        tensor = np.empty(elements, dtype=np.object_)
+        tensor[:] = items[:elements]
+        return tensor.reshape(shape)
+    wanted = elements * datatype.size
+    if len(data) < wanted:
+        raise InvalidArgumentError(
+            f"warmup setting expects {wanted} bytes, but the data provided from {name} has {len(data)} bytes"
+        )
+    return np.frombuffer(data, dtype=datatype.dtype, count=elements).reshape(shape)
