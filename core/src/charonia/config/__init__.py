@@ -1,0 +1,34 @@
+"""Model configurations: reading, completing, checking and printing them.
+
+A configuration is the protobuf message `ModelConfig`, the same that the protocol answers. It is written by `parse_config`,
+`infer_framework`, `normalise` and a backend's completion, each on a copy of its own, and only read after that.
+
+    config.pbtxt ─► variables ─► pbtxt ─┐
+    config.yaml  ─► variables ─► yaml ──┼─► syntax ─► build ─► ModelConfig ─► check_config ─► infer_framework ─► normalise
+    JSON         ─► json_form ──────────┘                                      ─► (the backend completes it) ─► check_loadable
+"""
+
+from __future__ import annotations
+
+from charonia_protos.model_config_pb2 import ModelConfig
+
+from charonia.config.check import check_config
+from charonia.config.check_load import check_loadable
+from charonia.config.framework import infer_framework
+from charonia.config.json_form import config_from_json, config_to_json
+from charonia.config.normalise import normalise
+from charonia.config.parse import ParsedConfig, parse_config
+from charonia.config.versions import selected_versions
+
+__all__ = [
+    "ModelConfig",
+    "ParsedConfig",
+    "check_config",
+    "check_loadable",
+    "config_from_json",
+    "config_to_json",
+    "infer_framework",
+    "normalise",
+    "parse_config",
+    "selected_versions",
+]
