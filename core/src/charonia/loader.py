@@ -143,12 +143,12 @@ class Loader:
         available = model_versions(entries, name)
         first = min(map(str, available), default=None)
         inside = [entry.name for entry in storage.entries(name, first)] if first is not None else []
-        config = infer_framework(parsed.config, files=inside, model=name)
+        config = infer_framework(parsed.config, inside, name, file=parsed.file)
         parsed = replace(parsed, config=config)
         problems = check_config(parsed)
         if problems:
             raise ConfigError(name, problems, parsed.file)
-        return Candidate(name, storage, parsed, selected_versions(config.version_policy, available))
+        return Candidate(name, storage, parsed, selected_versions(config.version_policy, available, model=name))
 
     def _home_of(self, name: str) -> RepositoryStorage:
         homes = [storage for storage in self.storages if name in storage.model_names()]
@@ -198,6 +198,7 @@ class Loader:
         """
         tell(Phase.LOADING, version=version)
         asker = f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
+        self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)  # an ensemble has no backend to ask for
         backend = self.backend(candidate.parsed.config.backend, asker)
         context = self._context(candidate, version, backend)
         scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)(context.config)
