@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
+_EXITING = "Server exiting: it finishes what it has accepted and takes no new requests"
+
 _log = logging.getLogger(__name__)
 
 
@@ -170,7 +172,7 @@ class Server:
 
     def _accepting(self, request: InferenceRequest) -> Model:
         if self._closing:
-            raise UnavailableError("Server exiting: it finishes what it has accepted and takes no new requests")
+            raise UnavailableError(_EXITING)
         return self.get(request.model_name, request.model_version)
 
     def _check_replaced(self, model: Model) -> None:
@@ -203,6 +205,8 @@ class Server:
         raise self._why_not(name, version)
 
     def _why_not(self, name: str, version: int | None) -> NotFoundError | UnavailableError:
+        if self._closing:
+            return UnavailableError(_EXITING)
         asked = f"Request for unknown model: '{name}'"
         if version is not None and self._lifecycle.state(name, version) in {
             VersionState.LOADING,

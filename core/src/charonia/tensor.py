@@ -105,16 +105,16 @@ def as_tensor(value: object, datatype: DataType) -> Array:
         return _as_bytes_tensor(value)
     try:
         array = np.asarray(value)
-        converted = array.astype(datatype.dtype)
-    except (TypeError, ValueError, OverflowError) as error:
+    except ValueError as error:  # ragged
         raise InvalidArgumentError(f"cannot make a {datatype.name} tensor from {_brief(value)}: {error}") from None
-    if isinstance(value, np.ndarray) or array.dtype.kind not in "iuf":
-        exact = np.can_cast(array.dtype, datatype.dtype, "same_kind")
+    if datatype.dtype.kind == "b":
+        kindred = array.dtype.kind == "b"
+    elif datatype.dtype.kind in "iu":
+        kindred = array.dtype.kind in "iu" or array.size == 0
     else:
-        exact = array.dtype.kind != "f" or datatype.dtype.kind not in "iub"
-    if not exact or (
-        array.dtype.kind in "iu" and converted.dtype.kind in "iu" and not np.array_equal(array, converted)
-    ):
+        kindred = array.dtype.kind in "iuf" or array.dtype == datatype.dtype
+    converted = array.astype(datatype.dtype) if kindred else array
+    if not kindred or (datatype.dtype.kind in "iu" and not np.array_equal(array, converted)):
         raise InvalidArgumentError(
             f"cannot make a {datatype.name} tensor from {_brief(value)}: values of {array.dtype} would be changed"
         )
