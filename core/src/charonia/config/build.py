@@ -118,7 +118,8 @@ class Builder:
     def _set_map(self, container: Any, entry_type: Descriptor, entry: Entry, where: str) -> None:
         key_field, value_field = entry_type.fields_by_name["key"], entry_type.fields_by_name["value"]
         for key_node, value_node, line in self._map_pairs(entry, where):
-            key = self._value(key_field, key_node, where)
+            # As in protobuf, a part that is left out has its type's default.
+            key = _placeholder(key_field) if key_node is None else self._value(key_field, key_node, where)
             if key is None:
                 continue
             here = f'{where}["{key}"]'
@@ -135,7 +136,7 @@ class Builder:
                 value = None if value_node is None else self._value(value_field, value_node, here)
                 container[key] = _placeholder(value_field) if value is None else value
 
-    def _map_pairs(self, entry: Entry, where: str) -> list[tuple[Scalar, Node | None, int]]:
+    def _map_pairs(self, entry: Entry, where: str) -> list[tuple[Node | None, Node | None, int]]:
         """Take a map apart into (key, value, line)."""
         if self._form is not Form.PBTXT:
             if isinstance(entry.value, Block):
@@ -145,14 +146,13 @@ class Builder:
             if not (isinstance(entry.value, Scalar) and entry.value.null):
                 self._wrong(where, entry.value, "a mapping of keys to values")
             return []
-        pairs: list[tuple[Scalar, Node | None, int]] = []
+        pairs: list[tuple[Node | None, Node | None, int]] = []
         for node in entry.value.items if isinstance(entry.value, Items) else [entry.value]:
             parts = {part.name: part.value for part in node.entries} if isinstance(node, Block) else {}
-            key = parts.get("key")
-            if not isinstance(key, Scalar) or parts.keys() - {"key", "value"}:
+            if not isinstance(node, Block) or parts.keys() - {"key", "value"}:
                 self._wrong(where, node, "a block with a key and a value: { key: … value: … }")
                 continue
-            pairs.append((key, parts.get("value"), node.line))
+            pairs.append((parts.get("key"), parts.get("value"), node.line))
         return pairs
 
     def _value(self, field: FieldDescriptor, node: Node, where: str) -> Any:
@@ -163,7 +163,8 @@ class Builder:
         try:
             return scalar_value(field, node, self._form)
         except ValueProblem as problem:
-            self._tell(problem.text, where, node.line, described(node), problem.expected, problem.hint)
+            text = problem.text or f'wrong value for field "{where}"'
+            self._tell(text, where, node.line, described(node), problem.expected, problem.hint)
             return None
 
     def _unknown(self, descriptor: Descriptor, entry: Entry, where: str) -> None:
@@ -176,8 +177,7 @@ class Builder:
         self._tell(text, where, entry.line, "", expected, f'did you mean "{near}"?' if near else "")
 
     def _wrong(self, where: str, node: Node, expected: str) -> None:
-        name = where.rpartition(".")[2]
-        self._tell(f'wrong value for field "{name}"', where, node.line, described(node), expected)
+        self._tell(f'wrong value for field "{where}"', where, node.line, described(node), expected)
 
     def _tell(self, text: str, where: str, line: int, found: str = "", expected: str = "", hint: str = "") -> None:
         self.problems.append(ConfigProblem(text, where, found, expected, hint, line))

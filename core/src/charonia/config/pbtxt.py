@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from google.protobuf.text_encoding import CUnescape
-
 from charonia.config.syntax import Block, Entry, Items, Node, Scalar, SyntaxProblem
 
 __all__ = ["read_pbtxt"]
@@ -20,6 +18,8 @@ _TOKEN = re.compile(
       | (?P<other>.)""",
     re.VERBOSE | re.ASCII,
 )
+_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
+_ESCAPED = dict(zip(b"abfnrtv\\'\"?", b"\a\b\f\n\r\t\v\\'\"?", strict=True))
 _CLOSING = {"{": "}", "<": ">"}
 _DEEPEST = 50  # the schema has far fewer levels; this keeps a malicious text from exhausting the stack
 
@@ -38,7 +38,7 @@ def read_pbtxt(text: str) -> tuple[Block, SyntaxProblem | None]:
     reader = _Reader(_tokens(text))
     block = Block(1)
     try:
-        reader.read_entries(block, "", 0)
+        reader.read_entries(block, _Token("end", "", 1), 0)
     except SyntaxProblem as problem:
         return block, problem
     return block, None
@@ -56,17 +56,28 @@ def _tokens(text: str) -> list[_Token]:
     return found
 
 
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    """Give the bytes of an escape. Raises KeyError or ValueError where there is no such escape."""
+    octal, hexadecimal, short, long, plain = match.groups()
+    if plain:
+        return bytes([_ESCAPED[plain[0]]])
+    if short or long:
+        return chr(int(short or long, 16)).encode()
+    return bytes([int(octal, 8) if octal else int(hexadecimal, 16)])
+
+
 class _Reader:
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
         self._next = 0
 
-    def read_entries(self, block: Block, closing: str, depth: int) -> None:
-        """Read `name: value` up to the mark `closing`, or to the end of the text where that is empty."""
+    def read_entries(self, block: Block, opening: _Token, depth: int) -> None:
+        """Read `name: value` up to the mark that closes `opening`, or to the end of the text where that is empty."""
+        closing = _CLOSING.get(opening.text, "")
         while (token := self._peek()).text != closing:
             if token.kind != "name":
-                expected = f'the name of a field, or "{closing}"' if closing else "the name of a field"
-                raise self._unexpected(expected)
+                end = f', or "{closing}" for the "{opening.text}" of line {opening.line}' if closing else ""
+                raise self._unexpected(f"the name of a field{end}")
             self._next += 1
             value = self._read_value_of_field(token.text, depth)
             block.entries.append(Entry(token.text, value, token.line))
@@ -83,7 +94,7 @@ class _Reader:
         while not self._take("]"):
             items.items.append(self._read_single(depth))
             if not self._take(",") and self._peek().text != "]":
-                raise self._unexpected('"," or "]"')
+                raise self._unexpected(f'"," or "]" for the "[" of line {items.line}')
         return items
 
     def _read_single(self, depth: int) -> Node:
@@ -93,7 +104,7 @@ class _Reader:
                 raise SyntaxProblem(token.line, "the blocks are nested too deeply")
             self._next += 1
             block = Block(token.line)
-            self.read_entries(block, _CLOSING[token.text], depth + 1)
+            self.read_entries(block, token, depth + 1)
             return block
         if token.kind == "string":
             return self._read_string()
@@ -109,8 +120,8 @@ class _Reader:
         parts = []
         while (token := self._peek()).kind == "string":
             try:
-                parts.append(CUnescape(token.text[1:-1]))
-            except ValueError as error:
+                parts.append(_ESCAPE.sub(_unescaped, token.text[1:-1].encode()))
+            except (KeyError, ValueError) as error:
                 raise SyntaxProblem(token.line, "a string has an escape that does not exist", token.text) from error
             self._next += 1
         try:

@@ -14,7 +14,6 @@ from charonia.config.syntax import Form, Scalar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from google.protobuf.descriptor import EnumDescriptor
 
 __all__ = ["ValueProblem", "scalar_value"]
 
@@ -35,16 +34,16 @@ class ValueProblem(Exception):  # noqa: N818 - it carries a problem, and never l
     """A value does not suit its field.
 
     Attributes:
-        text: what is wrong.
         expected: what the field takes.
         hint: what to do.
+        text: what is wrong, where there is more to say than that the value is.
     """
 
-    def __init__(self, text: str, expected: str, hint: str = "") -> None:
-        super().__init__(text)
-        self.text = text
+    def __init__(self, expected: str, hint: str = "", text: str = "") -> None:
+        super().__init__(expected)
         self.expected = expected
         self.hint = hint
+        self.text = text
 
 
 def scalar_value(field: FieldDescriptor, scalar: Scalar, form: Form) -> Any:
@@ -54,7 +53,7 @@ def scalar_value(field: FieldDescriptor, scalar: Scalar, form: Form) -> Any:
         ValueProblem: the value is none for this field.
     """
     if scalar.null:
-        raise ValueProblem(f'field "{field.name}" has no value', "a value")
+        raise ValueProblem("a value")
     read = _READERS[field.cpp_type]
     return read(field, scalar, form)
 
@@ -63,7 +62,7 @@ def _whole_number(field: FieldDescriptor, scalar: Scalar, form: Form) -> int:
     least, most = _RANGES[field.cpp_type]
     number = None if scalar.quoted and form is Form.PBTXT else _integer(scalar.text, form)
     if number is None or not least <= number <= most:
-        raise ValueProblem(f'wrong value for field "{field.name}"', f"a whole number from {least} to {most}")
+        raise ValueProblem("a whole number" if number is None else f"a whole number from {least} to {most}")
     return number
 
 
@@ -84,7 +83,7 @@ def _number(field: FieldDescriptor, scalar: Scalar, form: Form) -> float:
         text = text[:-1] if re.fullmatch(r"-?[0-9.]+([eE][-+]?[0-9]+)?[fF]", text) else text
     number = None if scalar.quoted and form is Form.PBTXT else _float(text)
     if number is None:
-        raise ValueProblem(f'wrong value for field "{field.name}"', "a number")
+        raise ValueProblem("a number")
     single = field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
     if single and math.isfinite(number) and abs(number) > _LARGEST_FLOAT:
         return math.copysign(math.inf, number)  # as protobuf does
@@ -99,19 +98,19 @@ def _float(text: str) -> float | None:
     return None
 
 
-def _truth(field: FieldDescriptor, scalar: Scalar, form: Form) -> bool:
+def _truth(_field: FieldDescriptor, scalar: Scalar, form: Form) -> bool:
     text = scalar.text.lower() if form is Form.YAML else scalar.text
     if not scalar.quoted and text in _TRUE[form]:
         return True
     if not scalar.quoted and text in _FALSE[form]:
         return False
-    raise ValueProblem(f'wrong value for field "{field.name}"', "true or false")
+    raise ValueProblem("true or false")
 
 
-def _string(field: FieldDescriptor, scalar: Scalar, form: Form) -> str:
+def _string(_field: FieldDescriptor, scalar: Scalar, form: Form) -> str:
     if scalar.quoted or form is Form.YAML:
         return scalar.text
-    raise ValueProblem(f'wrong value for field "{field.name}"', "a string in quotes")
+    raise ValueProblem("a string in quotes")
 
 
 def _enum_value(field: FieldDescriptor, scalar: Scalar, form: Form) -> int:
@@ -127,15 +126,12 @@ def _enum_value(field: FieldDescriptor, scalar: Scalar, form: Form) -> int:
         return number
     text = f'Unknown enumeration value of "{scalar.text}" for field "{field.name}".'
     if name in by_name:
-        raise ValueProblem(text, "the name of the value without quotes", f"write {name}")
-    raise ValueProblem(text, f"one of {', '.join(by_name)}", _meant(scalar.text, enum))
-
-
-def _meant(name: str, enum: EnumDescriptor) -> str:
-    names = [value.name for value in enum.values]
-    near = _WIRE_NAMES.get(name.upper(), "")
-    near = near if near in names else nearest(name, names)
-    return f'did you mean "{near}"?' if near else ""
+        raise ValueProblem("the name of the value without quotes", f"write {name}", text)
+    meant = _WIRE_NAMES.get(name.upper(), "")
+    meant = meant if meant in by_name else nearest(name, by_name)
+    raise ValueProblem(
+        "" if meant else f"one of {', '.join(by_name)}", f'did you mean "{meant}"?' if meant else "", text
+    )
 
 
 _READERS: dict[int, Callable[[FieldDescriptor, Scalar, Form], Any]] = {
