@@ -86,8 +86,9 @@ def test_a_misspelt_platform_names_the_nearest_one():
         infer_framework(ModelConfig(platform="onnxruntime_onx"), [], "m")
 
 
-def test_a_schedule_of_an_ensemble_without_platform_is_left_to_the_checks():
+@pytest.mark.parametrize("backend", ["", "python"])
+def test_a_schedule_of_an_ensemble_without_platform_is_left_to_the_checks(backend):
     """Their text says what is missing, which "no backend" would not."""
-    config = ModelConfig()
+    config = ModelConfig(backend=backend)
     config.ensemble_scheduling.SetInParent()
     assert infer_framework(config, [], "m") == config

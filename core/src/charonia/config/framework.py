@@ -65,7 +65,7 @@ def infer_framework(config: ModelConfig, files: Collection[str], model: str, *, 
 
 
 def _ensemble_problem(config: ModelConfig, model: str) -> ConfigProblem | None:
-    if not config.backend:
+    if not config.backend or config.platform != _ENSEMBLE:
         return None  # whether platform and scheduling go together is checked with the rest of the configuration
     text = f"Ensemble model '{model}' must have platform type 'ensemble' and empty backend type"
     return ConfigProblem(text, "backend", f'"{config.backend}"', "no backend", "remove the line")
