@@ -245,11 +245,9 @@ class Loader:
             gpus=backend.gpus(),
             default_cpu_count=backend.default_cpu_instances,
         )
-        problems = check_loadable(config, gpus=backend.gpus())
+        problems = check_loadable(config, gpus=backend.gpus(), places=candidate.parsed.places)
         if problems:
-            lines = candidate.parsed.places
-            located = [replace(problem, line=lines.get(problem.field, problem.line)) for problem in problems]
-            raise ConfigError(candidate.name, located, candidate.parsed.file)
+            raise ConfigError(candidate.name, problems, candidate.parsed.file)
         return replace(context, config=config)
 
     def close(self) -> None:

@@ -1,1 +1,24 @@
-"""To come."""
+"""HTTP/REST for the Charonia inference server. This module only tells where things are; aiohttp is imported with the frontend."""
+
+from __future__ import annotations
+
+from charonia.frontend import FrontendOffer, FrontendOption
+from charonia.hookspecs import hookimpl
+
+OPTIONS = (
+    FrontendOption("allow-http", default=True, help="Serve HTTP/REST."),
+    FrontendOption("http-address", "127.0.0.1", "The address to listen on; 0.0.0.0 is every network of this machine."),
+    FrontendOption("http-port", 8000, "The port to listen on; 0 takes a free one."),
+    FrontendOption("reuse-http-port", default=False, help="Let several servers share the port (SO_REUSEPORT)."),
+    FrontendOption("http-max-input-size", 67_108_864, "The largest JSON document, or JSON or raw tensor, in bytes."),
+    FrontendOption(
+        "http-max-body-size", 2_147_483_648, "The largest body of a request with its binary tensors, in bytes."
+    ),
+    FrontendOption("http-max-header-size", 65_536, "The longest line in the head of a request, in bytes."),
+)
+
+
+@hookimpl
+def charonia_frontends() -> dict[str, FrontendOffer]:
+    """Offer the protocol over HTTP/1.1."""
+    return {"http": FrontendOffer("charonia_frontend_http.frontend:HttpFrontend", OPTIONS)}

@@ -1,0 +1,217 @@
+"""From the bytes of an infer request to an InferenceRequest and the form in which its outputs are wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from charonia.datatypes import DataType
+from charonia.errors import InvalidArgumentError, NotFoundError, UnsupportedError
+from charonia.request import InferenceRequest
+
+from charonia_frontend_http.json_access import (
+    load_json,
+    take_bool,
+    take_list,
+    take_object,
+    take_string,
+    take_unsigned,
+    wrong_type,
+)
+from charonia_frontend_http.parameters import read_parameters
+from charonia_frontend_http.raw_request import read_raw
+from charonia_frontend_http.tensor_input import tensor_from_bytes, tensor_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from charonia.model import Model
+    from charonia.request import ResponseSink
+    from charonia.tensor import Array, MalformedTensor
+
+__all__ = ["Decoded", "decode_infer"]
+
+_DATATYPES = DataType.__members__
+_SOURCES = "'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in 'parameters'"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An infer request.
+
+    Attributes:
+        request: what the model gets.
+        binary: whether an output is wanted in binary form, for those that the request lists.
+        binary_default: the same for all, where it lists none.
+    """
+
+    request: InferenceRequest
+    binary: Mapping[str, bool]
+    binary_default: bool
+
+
+def decode_infer(
+    model: Model, version: int | None, body: bytes, header_length: str | None, max_input_size: int, sink: ResponseSink
+) -> Decoded:
+    """Decode the body of an infer request.
+
+    Args:
+        model: the model that is asked, as found for its name.
+        version: the version that the path names.
+        body: the whole body, content coding undone.
+        header_length: the header field Inference-Header-Content-Length, or None where there is none.
+        max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
+        sink: where the responses go.
+
+    Raises:
+        InferenceError: the request is malformed; the first thing that is wrong in the reference's order.
+    """
+    size = _json_size(body, header_length)
+    if size == 0:
+        tensors = read_raw(model, body, max_input_size)
+        request = InferenceRequest(model.name, tensors, sink, model_version=version)
+        return Decoded(request, {}, binary_default=True)
+    if size > max_input_size:
+        raise InvalidArgumentError(
+            f"request JSON size of {size} bytes exceeds the maximum allowed input size of {max_input_size} bytes. "
+            "Use --http-max-input-size to increase the limit."
+        )
+    view = memoryview(body)
+    document = load_json(view[:size] if size < len(body) else body)
+    if type(document) is not dict:
+        document = {}
+    identifier = take_string(document, "id") if "id" in document else ""
+    told = read_parameters(document["parameters"]) if "parameters" in document else None
+    inputs = _Inputs(model.name, identifier, view[size:], max_input_size)
+    tensors = inputs.read(take_list(document, "inputs"))
+    binary = _outputs(take_list(document, "outputs"), identifier) if "outputs" in document else {}
+    request = InferenceRequest(
+        model.name, tensors, sink, model_version=version, id=identifier, requested_outputs=tuple(binary)
+    )
+    if told is None:
+        return Decoded(request, binary, binary_default=False)
+    told.apply(request)
+    return Decoded(request, binary, told.binary_output)
+
+
+def _json_size(body: bytes, header_length: str | None) -> int:
+    """Find out how many bytes of the body are JSON; 0 means that all of it is the data of the one input."""
+    if header_length is None:
+        return len(body)
+    text = header_length.strip()
+    if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit():
+        raise InvalidArgumentError(f"Unable to parse Inference-Header-Content-Length, got: {text}")
+    size = int(text) if len(text) <= 20 else len(body) + 1  # noqa: PLR2004 - more digits than any length has
+    if not 0 <= size <= len(body):
+        raise InvalidArgumentError(f"inference header size should be in range (0, {len(body)}), got: {text}")
+    return size
+
+
+class _Inputs:
+    """Reads the inputs in their order; binary ones take their bytes from what follows the JSON."""
+
+    def __init__(self, model: str, identifier: str, rest: memoryview, max_input_size: int) -> None:
+        self._who = (identifier, model)
+        self._rest = rest
+        self._at = 0
+        self._max_input_size = max_input_size
+
+    def read(self, items: list[Any]) -> dict[str, Array | MalformedTensor]:
+        tensors: dict[str, Array | MalformedTensor] = {}
+        for item in items:
+            if type(item) is not dict:
+                raise wrong_type("object")
+            parameters = item.get("parameters")
+            if parameters is not None and type(parameters) is not dict:
+                raise wrong_type("object")
+            size = parameters.get("binary_data_size") if parameters else None
+            if parameters and "shared_memory_region" in parameters:
+                self._refuse_region(item, parameters)
+            if ("data" in item) is (size is not None):
+                self._refuse_sources(item, size)
+            name = take_string(item, "name")
+            written = take_string(item, "datatype")
+            shape = _shape(take_list(item, "shape"))
+            if name in tensors:
+                raise InvalidArgumentError(
+                    f"[request id: {self._who[0] or '<id_unknown>'}] input '{name}' already exists in request"
+                )
+            datatype = _DATATYPES.get(written)
+            if size is None:
+                tensors[name] = self._from_json(name, datatype, shape, take_list(item, "data"))
+            else:
+                tensors[name] = tensor_from_bytes(name, datatype, shape, self._next_bytes(name, size), self._who)
+        if self._at != len(self._rest):
+            raise InvalidArgumentError(f"unexpected additional input data for model '{self._who[1]}'")
+        return tensors
+
+    def _from_json(self, name: str, datatype: DataType | None, shape: tuple[int, ...], data: list[Any]) -> Array:
+        if datatype is not None and all(shape):
+            size = datatype.size
+            for extent in shape:
+                size *= extent
+            if size > self._max_input_size:
+                raise InvalidArgumentError(
+                    f"JSON input '{name}' has a byte_size ({size} bytes) that exceeds the maximum allowed value of "
+                    f"{self._max_input_size} bytes. Use --http-max-input-size to increase the limit."
+                )
+        return tensor_from_json(name, datatype, shape, data)
+
+    def _next_bytes(self, name: str, size: object) -> memoryview:
+        wanted = take_unsigned(size, "Unable to parse 'binary_data_size': ")
+        start, end = self._at, self._at + wanted
+        lacking = end - len(self._rest)
+        if lacking > 0:
+            raise InvalidArgumentError(
+                f"unexpected size for input '{name}', expecting {lacking} additional bytes for model '{self._who[1]}'"
+            )
+        self._at = end
+        return self._rest[start:end]
+
+    def _refuse_region(self, item: dict[str, Any], parameters: dict[str, Any]) -> None:
+        if "data" in item or "binary_data_size" in parameters:
+            self._refuse_sources(item, parameters.get("binary_data_size"), region=True)
+        region = parameters["shared_memory_region"]
+        raise NotFoundError(f"Unable to find shared memory region: '{region}'")
+
+    def _refuse_sources(self, item: dict[str, Any], size: object, *, region: bool = False) -> None:
+        found = [
+            f"'{name}'"
+            for name, there in (
+                ("data", "data" in item),
+                ("binary_data_size", size is not None),
+                ("shared_memory_region", region),
+            )
+            if there
+        ]
+        told = f"But set {' '.join(found)}" if found else "But no field is set"
+        raise InvalidArgumentError(f"Input must set only one of the following fields: {_SOURCES}. {told}")
+
+
+def _shape(sizes: list[Any]) -> tuple[int, ...]:
+    for size in sizes:
+        if type(size) is not int or size < 0:
+            raise wrong_type("unsigned", "Unable to parse 'shape': ")
+    return tuple(sizes)
+
+
+def _outputs(items: list[Any], identifier: str) -> dict[str, bool]:
+    """Read which outputs are wanted, and which of them in binary form."""
+    binary: dict[str, bool] = {}
+    for item in items:
+        output = take_object(item)
+        name = take_string(output, "name")
+        parameters = take_object(output.get("parameters", {}))
+        if "shared_memory_region" in parameters:
+            raise NotFoundError(f"Unable to find shared memory region: '{parameters['shared_memory_region']}'")
+        if "classification" in parameters:
+            context = "Unable to set 'classification': "
+            if take_unsigned(parameters["classification"], context):
+                raise UnsupportedError("this server does not support the classification extension")
+        if name in binary:
+            raise InvalidArgumentError(
+                f"[request id: {identifier or '<id_unknown>'}] output '{name}' already exists in request"
+            )
+        flag = parameters.get("binary_data", False)
+        binary[name] = take_bool(flag, "Unable to parse 'binary_data': ")
+    return binary

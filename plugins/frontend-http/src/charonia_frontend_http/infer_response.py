@@ -1,0 +1,121 @@
+"""From an inference response to the bytes of an HTTP response.
+
+What depends on the model alone is made once: the beginning of the JSON, and each output's name and datatype.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import orjson
+from charonia.datatypes import DataType
+from charonia.errors import InternalError, InvalidArgumentError
+from charonia.tensor import as_numpy, encode_bytes
+
+from charonia_frontend_http.message import BINARY, JSON, HttpResponse
+
+if TYPE_CHECKING:
+    from charonia.model import Model
+    from charonia.request import InferenceResponse
+    from charonia.tensor import Array
+
+    from charonia_frontend_http.infer_request import Decoded
+
+__all__ = ["ResponseEncoder"]
+
+
+class ResponseEncoder:
+    """Writes the responses of one model version.
+
+    Args:
+        model: the model.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._start = b'"model_name":%b,"model_version":"%d"' % (orjson.dumps(model.name), model.version)
+        self._heads = {
+            spec.name: (spec.datatype, _head(spec.name, spec.datatype)) for spec in model.signature.outputs.values()
+        }
+
+    def encode(self, decoded: Decoded, response: InferenceResponse) -> HttpResponse:
+        """Write a response with the outputs in the order in which the model made them.
+
+        Raises:
+            InvalidArgumentError: an output's datatype cannot be told in JSON.
+            InternalError: an output has a dtype that the protocol does not know.
+        """
+        identifier = decoded.request.id
+        start = b'{"id":%b,%b' % (orjson.dumps(_told(identifier)), self._start) if identifier else b"{" + self._start
+        if response.parameters:
+            start += b',"parameters":' + orjson.dumps(dict(response.parameters))
+        outputs: list[bytes] = []
+        tail: list[bytes] = []
+        for name, tensor in response.outputs.items():
+            known = self._heads.get(name)
+            if known is None:  # not in the configuration: dropped, as in the reference
+                continue
+            array = as_numpy(tensor)
+            datatype, head = known
+            if array.dtype != datatype.dtype:
+                datatype, head = _actual(name, array)
+            shape = ",".join(map(str, array.shape)).encode()
+            if decoded.binary.get(name, False) if decoded.binary else decoded.binary_default:
+                data = encode_bytes(array) if datatype is DataType.BYTES else array.tobytes()
+                tail.append(data)
+                outputs.append(b'%b%b],"parameters":{"binary_data_size":%d}}' % (head, shape, len(data)))
+            else:
+                outputs.append(b'%b%b],"data":%b}' % (head, shape, _json_data(array, datatype)))
+        document = b'%b,"outputs":[%b]}' % (start, b",".join(outputs))
+        if not any(tail):
+            return HttpResponse(200, document, JSON)
+        headers = {"Inference-Header-Content-Length": str(len(document))}
+        return HttpResponse(200, b"".join((document, *tail)), BINARY, headers)
+
+
+def _told(text: str) -> str:
+    """Give back text that came as no UTF-8 as well as JSON can."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _head(name: str, datatype: DataType) -> bytes:
+    return b'{"name":%b,"datatype":"%b","shape":[' % (orjson.dumps(name), datatype.name.encode())
+
+
+def _actual(name: str, array: Array) -> tuple[DataType, bytes]:
+    """As in the reference, a model may produce another datatype than it declares; the response tells the real one."""
+    try:
+        datatype = DataType.of_dtype(array.dtype)
+    except KeyError:
+        raise InternalError(f"output '{name}' has dtype {array.dtype}, which the protocol does not know") from None
+    return datatype, _head(name, datatype)
+
+
+def _json_data(array: Array, datatype: DataType) -> bytes:
+    """Write the elements as a flat JSON array; floats as the shortest text that gives the same double."""
+    if datatype in {DataType.FP16, DataType.BF16}:
+        raise InvalidArgumentError(
+            f"sending {datatype.name} data via JSON is not supported. Please use the binary data format for output"
+        )
+    if datatype is DataType.BYTES:
+        return _json_strings(array)
+    flat = np.ascontiguousarray(array).ravel()
+    if flat.dtype.kind != "f":
+        return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    doubles = flat.astype(np.float64, copy=False)
+    if np.isfinite(doubles).all():
+        return orjson.dumps(doubles, option=orjson.OPT_SERIALIZE_NUMPY)
+    # JSON has no word for these; the reference, and Python's own reader, use the ones that `json` writes
+    return json.dumps(doubles.tolist(), separators=(",", ":")).encode()
+
+
+def _json_strings(array: Array) -> bytes:
+    items = [item if isinstance(item, str) else bytes(item) for item in array.ravel().tolist()]
+    try:
+        return orjson.dumps([item if isinstance(item, str) else item.decode() for item in items])
+    except (UnicodeDecodeError, orjson.JSONEncodeError):
+        # bytes that are no text are passed through as they are, as in the reference: clients ask for binary then
+        texts = [item if isinstance(item, str) else item.decode("utf-8", "surrogateescape") for item in items]
+        text = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "surrogateescape")

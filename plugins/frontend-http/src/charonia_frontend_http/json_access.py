@@ -1,0 +1,97 @@
+"""Taking values out of a parsed JSON document, with the reference's complaints where they are of the wrong type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from charonia.errors import InvalidArgumentError
+
+from charonia_frontend_http.json_parser import parse_json
+
+__all__ = [
+    "load_json",
+    "member",
+    "take_bool",
+    "take_list",
+    "take_object",
+    "take_string",
+    "take_unsigned",
+    "wrong_type",
+]
+
+MAX_INT64 = 2**63 - 1
+MAX_UINT64 = 2**64 - 1
+
+
+def load_json(document: bytes | memoryview) -> Any:
+    """Parse a document, the quick way if it can be had.
+
+    Raises:
+        InvalidArgumentError: the document is no JSON, in the reference's words.
+    """
+    try:
+        return orjson.loads(document)
+    except orjson.JSONDecodeError:
+        return parse_json(document)
+
+
+def wrong_type(wanted: str, context: str = "") -> InvalidArgumentError:
+    """Make the error for a value of the wrong type; `context` stands in front, where the reference has one."""
+    words = {
+        "boolean": "non-boolean as boolean",
+        "unsigned": "non-unsigned-integer as unsigned-integer",
+        "signed": "non-signed-integer as signed-integer",
+        "number": "non-number as double",
+        "string": "non-string as string",
+        "array": "non-array as array",
+        "object": "non-object as object",
+    }
+    return InvalidArgumentError(f"{context}attempt to access JSON {words[wanted]}")
+
+
+def member(container: dict[str, Any], name: str) -> Any:
+    """Give a member that must be there."""
+    try:
+        return container[name]
+    except KeyError:
+        raise InvalidArgumentError(
+            f"Unable to parse '{name}': attempt to access non-existing object member '{name}'"
+        ) from None
+
+
+def take_string(container: dict[str, Any], name: str) -> str:
+    """Give a member that must be there and a string."""
+    value = member(container, name)
+    if type(value) is not str:
+        raise wrong_type("string", f"Unable to parse '{name}': ")
+    return value
+
+
+def take_list(container: dict[str, Any], name: str) -> list[Any]:
+    """Give a member that must be there and an array."""
+    value = member(container, name)
+    if type(value) is not list:
+        raise wrong_type("array", f"Unable to parse '{name}': ")
+    return value
+
+
+def take_object(value: object) -> dict[str, Any]:
+    """Give a value that must be an object."""
+    if type(value) is not dict:
+        raise wrong_type("object")
+    return value
+
+
+def take_bool(value: object, context: str) -> bool:
+    """Give a value that must be true or false."""
+    if type(value) is not bool:
+        raise wrong_type("boolean", context)
+    return value
+
+
+def take_unsigned(value: object, context: str) -> int:
+    """Give a value that must be a whole number from 0 to 2^64 - 1."""
+    if type(value) is not int or not 0 <= value <= MAX_UINT64:
+        raise wrong_type("unsigned", context)
+    return value

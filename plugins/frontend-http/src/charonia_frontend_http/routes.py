@@ -1,0 +1,93 @@
+"""From a request's method and target to the endpoint that answers it.
+
+The whole path must match, with case, and without a slash at the end; the query is ignored. Percent-escapes in a model's name
+are decoded, which the reference does not do, so that every name can be reached.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from charonia.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from charonia.errors import InferenceError
+
+__all__ = ["Route", "Routes"]
+
+_MODEL = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?"
+_TABLE = (
+    ("GET", r"/v2/health/live", "live"),
+    ("GET", r"/v2/health/ready", "ready"),
+    ("GET", r"/v2", "server_metadata"),
+    ("POST", r"/v2/repository(?:/[^/]+)?/index", "index"),
+    ("POST", _MODEL + r"/infer", "infer"),
+    ("GET", _MODEL + r"/ready", "model_ready"),
+    ("GET", _MODEL + r"/config", "model_config"),
+    ("GET", _MODEL, "model_metadata"),
+)
+_ROUTES = tuple((method, re.compile(pattern), endpoint) for method, pattern, endpoint in _TABLE)
+_ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+_MAX_VERSION_DIGITS = 18
+_REMEMBERED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes.
+
+    Attributes:
+        endpoint: the endpoint's name; "" where no path matches.
+        method: the one method that it takes.
+        model: the model's name in the path, or "".
+        version: the version in the path, or None.
+        error: what is wrong with the path, told when the endpoint is entered.
+    """
+
+    endpoint: str
+    method: str = ""
+    model: str = ""
+    version: int | None = None
+    error: InferenceError | None = None
+
+
+class Routes:
+    """Finds routes, and remembers those of the targets that it has seen lately: clients send the same ones again and again."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Route] = {}
+
+    def find(self, target: str) -> Route:
+        """Find the route of a request target, which is a path or an absolute URL."""
+        route = self._seen.get(target)
+        if route is None:
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
+            route = self._seen[target] = _find(target)
+        return route
+
+
+def _find(target: str) -> Route:
+    path = _ABSOLUTE.sub("", target, count=1) if not target.startswith("/") else target
+    path = path.partition("?")[0].partition("#")[0]
+    for method, pattern, endpoint in _ROUTES:
+        match = pattern.fullmatch(path)
+        if match is None:
+            continue
+        found = match.groupdict()
+        digits = found.get("version")
+        version, error = _version(digits) if digits else (None, None)
+        return Route(endpoint, method, unquote(found.get("model") or ""), version, error)
+    return Route("")
+
+
+def _version(digits: str) -> tuple[int | None, InferenceError | None]:
+    if len(digits) <= _MAX_VERSION_DIGITS:
+        return int(digits), None
+    return None, InvalidArgumentError(
+        f"failed to get model version from specified version string '{digits}' (details: stol), version should be an integral "
+        "value > 0"
+    )
