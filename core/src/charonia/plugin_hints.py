@@ -1,73 +1,83 @@
-"""Why a plugin's offer cannot be had, and what to do about it, in a sentence.
+"""Why what somebody asked for cannot be had from any plugin, and what to do about it, in one sentence.
 
-The table below is the only place in the core that names plugins of this project.
+The table below is the only place where the core names plugins of its own house; a test keeps it equal to those that exist.
 """
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from charonia.plugins import PluginRecord
 
-__all__ = ["INSTALL", "Lack", "explain"]
+__all__ = ["HINTS", "KIND_WORDS", "explain_lack", "install_command"]
 
-INSTALL = {
-    ("backend", "onnxruntime"): ("charonia-backend-onnx", 'pip install "charonia-backend-onnx[cpu]"'),
-    ("frontend", "http"): ("charonia-frontend-http", "pip install charonia-frontend-http"),
+HINTS: dict[tuple[str, str], str] = {
+    ("backend", "onnxruntime"): "charonia-backend-onnx[cpu]",
+    ("frontend", "http"): "charonia-frontend-http",
 }
-"""What provides a name of a kind, as (distribution, command)."""
+"""(kind, name) → the requirement that provides it, as pip takes it."""
+
+KIND_WORDS = {
+    "backend": "backend",
+    "scheduler": "scheduler",
+    "storage": "repository storage",
+    "frontend": "frontend",
+}
+"""The kinds of things that plugins offer, and what a person calls them."""
 
 
-@dataclass(frozen=True)
-class Lack:
-    """Somebody asked for something that cannot be had."""
+def install_command(kind: str, name: str) -> str:
+    """Give the command that installs what provides a name, or ""."""
+    requirement = HINTS.get((kind, name), "")
+    if "[" in requirement:
+        requirement = f'"{requirement}"'  # a shell would take the brackets for a pattern
+    return f"pip install {requirement}" if requirement else ""
 
-    asker: str
-    kind: str
-    name: str
 
-
-def explain(lack: Lack, records: Sequence[PluginRecord]) -> str:
+def explain_lack(asker: str, kind: str, name: str, records: Sequence[PluginRecord]) -> str:
     """Say who needs what, why it is not there, and what to do.
 
-    The reasons in their order of precedence: claimed twice, broken, made for another core, switched off, not installed, unknown.
+    The first of these that is the case is told: broken, claimed twice, made for another core, switched off, not installed,
+    unknown.
     """
-    wish = f'{lack.asker} needs the {lack.kind} "{lack.name}"'
-    claims = [record for record in records if (record.kind, record.name) == (lack.kind, lack.name)]
-    conflict = [record for record in claims if record.state == "conflict"]
-    if conflict:
-        owners = " and by ".join(record.distribution for record in conflict)
-        return f"{wish}: it is provided by {owners}: choose one with plugins.{lack.kind}.{lack.name} in the server's config"
-    provider, command = INSTALL.get((lack.kind, lack.name), ("", ""))
-    ailing = claims + [record for record in records if record.distribution == provider]
-    for record in ailing:
-        where = f"{record.distribution} {record.version}".strip()
-        if record.state == "broken":
-            return f'{wish}: it comes from {where}, which {_verb(record.reason)}; see "charonia plugins"'
-        if record.state == "incompatible":
-            return f"{wish}: {record.reason}"
-        if record.state == "disabled":
-            return f"{wish}: it is provided by {record.distribution}, which is {record.reason}"
-    return f"{wish}, which no installed plugin provides{_next_step(lack, command, records)}"
-
-
-def _verb(reason: str) -> str:
-    return reason if reason.startswith("failed") else f"failed: {reason}"
-
-
-def _next_step(lack: Lack, command: str, records: Sequence[PluginRecord]) -> str:
-    installed = sorted({item.name for item in records if item.kind == lack.kind and item.state == "ok"})
-    known = sorted({*installed, *(name for kind, name in INSTALL if kind == lack.kind)})
-    listing = f"(installed {lack.kind}s: {', '.join(installed) or 'none'})"
-    ill = sorted({item.distribution for item in records if item.state in {"broken", "incompatible"} and not item.kind})
-    if ill:
-        listing += f'; not usable: {", ".join(ill)}, see "charonia plugins"'
+    wish = f'{asker} needs the {KIND_WORDS[kind]} "{name}"'
+    provider = HINTS.get((kind, name), "").partition("[")[0]
+    claims = [record for record in records if (record.kind, record.name) == (kind, name)]
+    claims += [record for record in records if not record.kind and canonicalize_name(record.distribution) == provider]
+    for state in ("broken", "conflict", "incompatible", "disabled"):
+        for record in claims:
+            if record.state == state:
+                return wish + _what_is_wrong(record)
+    usable = [record.name for record in records if record.kind == kind and record.state == "ok"]
+    command = install_command(kind, name)
     if command:
-        return f": {command} {listing}"
-    near = difflib.get_close_matches(lack.name, known, n=1)
-    return f'. Did you mean "{near[0]}"? {listing}' if near else f" {listing}"
+        return f"{wish}: {command} (installed {KIND_WORDS[kind]}s: {_listed(usable)})"
+    near = difflib.get_close_matches(name, [*usable, *(known for of, known in HINTS if of == kind)], n=1)
+    suggestion = f' Did you mean "{near[0]}"?' if near else ""
+    silent = [f"{_source(record)}, {record.reason}" for record in records if not record.kind]
+    unasked = f"; plugins that could not be asked: {'; '.join(silent)}" if silent else ""
+    return f"{wish}, which no installed plugin provides.{suggestion} (installed: {_listed(usable)}){unasked}"
+
+
+def _what_is_wrong(record: PluginRecord) -> str:
+    if record.state == "broken":
+        return f', which comes from {_source(record)}, which {record.reason}; see "charonia plugins"'
+    if record.state == "conflict":
+        return f", which is {record.reason}"
+    if record.state == "incompatible":
+        return f", but {_source(record)} {record.reason}"
+    return f", which comes from {record.distribution or record.plugin}, which is {record.reason}"
+
+
+def _source(record: PluginRecord) -> str:
+    return f"{record.distribution or record.plugin} {record.version}".rstrip()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

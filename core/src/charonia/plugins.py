@@ -1,57 +1,43 @@
-"""The plugins: finding them, and the tables of what they offer. The only file that knows pluggy.
-
-Discovery happens once, when a server or the command line starts. It imports each plugin's light entry module, asks its hooks
-for names and import paths, and keeps a record of every plugin, of the broken ones too. An implementation is imported when it
-is first needed.
-"""
+"""The plugins of a server: what they offer, by kind and name, and clear words where something is missing."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
-import threading
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import pluggy
-from packaging.requirements import Requirement
-
-from charonia import defaults, hookspecs
 from charonia.errors import PluginError
-from charonia.frontend import FrontendOffer
-from charonia.plugin_hints import Lack, explain
+from charonia.frontend import Frontend, FrontendOffer
+from charonia.hookspecs import PROJECT
+from charonia.plugin_discovery import discover
+from charonia.plugin_hints import KIND_WORDS, explain_lack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from charonia.backend import Backend
-    from charonia.frontend import Frontend
+    from charonia.plugin_discovery import Offer, PluginState, Source
     from charonia.repository import RepositoryStorage
     from charonia.scheduler import Scheduler
 
 __all__ = ["PluginRecord", "Plugins"]
 
-_KINDS = {
-    "backend": "charonia_backends",
-    "scheduler": "charonia_schedulers",
-    "storage": "charonia_repositories",
-    "frontend": "charonia_frontends",
-}
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """A thing that a plugin offers, or a plugin that offers nothing because something is wrong with it.
+    """One line of the list of plugins: something that is offered, or a plugin that could not be asked.
 
     Attributes:
         kind: "backend", "scheduler", "storage" or "frontend"; "" where the plugin could not be asked.
-        name: the name under which it is chosen; "" likewise.
-        plugin: the entry point's name.
-        distribution: the distribution that brings it.
-        version: the distribution's version.
+        name: the name by which it is chosen, or "".
+        plugin: the name of the plugin's entry point.
+        distribution, version: what brought it; "" where it was passed in by the program.
         state: "ok", "broken", "disabled", "conflict" or "incompatible".
-        reason: what is wrong, and what to do.
-        path: "module:Class" of the implementation.
+        reason: why it is not ok.
+        path: "module:Class" of the implementation, or "".
     """
 
     kind: str
@@ -59,19 +45,25 @@ class PluginRecord:
     plugin: str
     distribution: str
     version: str
-    state: str = "ok"
-    reason: str = ""
-    path: str = ""
+    state: PluginState
+    reason: str
+    path: str
 
 
 class Plugins:
-    """The plugins of one server.
+    """What the installed plugins offer. Owned by a server; any thread may ask.
+
+    The plugins' entry modules are imported here and now. An implementation is imported when it is first asked for; if that
+    fails it stays broken, since a second import of a half-imported framework tells nothing but follow-up errors.
 
     Args:
-        disabled: entry points or distributions that are left alone: not imported, not used.
-        choices: which distribution serves a name that several claim, as "backend.onnxruntime" → distribution.
-        entry_points: the entry points to look at; those of the installed distributions if not given.
-        extra: objects with hook implementations, registered as they are; for embedding, and for tests.
+        disabled: plugins that are left alone, by the name of their entry point or distribution.
+        choices: which plugin serves a name that several claim, such as "backend.onnxruntime" → a distribution.
+        entry_points: where plugins are found; the group `charonia` of this environment if not given.
+        extra: further plugins, as modules or objects with hook implementations.
+
+    Raises:
+        PluginError: a choice is not of the form <kind>.<name>.
     """
 
     def __init__(
@@ -82,187 +74,152 @@ class Plugins:
         entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
         extra: Sequence[object] = (),
     ) -> None:
-        self._disabled = frozenset(disabled)
-        self._choices = dict(choices or {})
-        self._lock = threading.Lock()  # guards `_classes` and `_records`
-        self._records: list[PluginRecord] = []
-        self._offers: dict[str, FrontendOffer] = {}
-        self._classes: dict[tuple[str, str], type] = {}
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
-        self._manager.add_hookspecs(hookspecs)
-        own = PluginRecord("", "", "default", "charonia", _core_version())
-        self._register(defaults, own)
-        for plugin in extra:
-            self._register(plugin, PluginRecord("", "", type(plugin).__name__, type(plugin).__module__, ""))
-        found = importlib.metadata.entry_points(group=hookspecs.PROJECT) if entry_points is None else entry_points
-        for entry_point in sorted(found, key=lambda point: (point.name, point.value)):
-            self._discover(entry_point)
-        self._settle_claims()
+        if entry_points is None:
+            entry_points = importlib.metadata.entry_points(group=PROJECT)
+        found = discover(entry_points, extra, disabled)
+        self._failures = found.failures
+        self._offers: dict[tuple[str, str], list[Offer]] = {}
+        for offer in found.offers:
+            self._offers.setdefault((offer.kind, offer.name), []).append(offer)
+        self._settle_names(dict(choices or {}))
         self._settle_options()
+        self._report(disabled)
 
-    # -- discovery
-
-    def _discover(self, entry_point: importlib.metadata.EntryPoint) -> None:
-        distribution = entry_point.dist
-        name = distribution.name if distribution else entry_point.value
-        version = distribution.version if distribution else ""
-        record = PluginRecord("", "", entry_point.name, name, version)
-        switch = next((word for word in (entry_point.name, name) if word in self._disabled), None)
-        if switch is not None:
-            self._records.append(replace(record, state="disabled", reason=f"switched off by --disable-plugin {switch}"))
-            return
-        mismatch = _core_mismatch(distribution)
-        if mismatch:
-            self._records.append(replace(record, state="incompatible", reason=mismatch))
-            return
-        try:
-            plugin = entry_point.load()
-        except Exception as error:  # noqa: BLE001 - the border of plugins: a broken one is recorded, the others go on
-            self._records.append(replace(record, state="broken", reason=f"failed to import: {_brief(error)}"))
-            return
-        self._register(plugin, record)
-
-    def _register(self, plugin: object, record: PluginRecord) -> None:
-        try:
-            self._manager.register(plugin, f"{record.plugin} of {record.distribution}")
-            self._manager.check_pending()
-            for kind, hook in _KINDS.items():
-                for implementation in getattr(self._manager.hook, hook).get_hookimpls():
-                    if implementation.plugin is plugin:
-                        self._take(kind, implementation.function(), record)
-        except Exception as error:  # noqa: BLE001 - the border of plugins: a broken one is recorded, the others go on
-            if self._manager.is_registered(plugin):
-                self._manager.unregister(plugin)
-            self._records.append(replace(record, state="broken", reason=_brief(error)))
-
-    def _take(self, kind: str, offered: Mapping[str, str | FrontendOffer], record: PluginRecord) -> None:
-        for name, offer in offered.items():
-            path = offer.path if isinstance(offer, FrontendOffer) else offer
-            self._records.append(replace(record, kind=kind, name=name, path=path))
-            if isinstance(offer, FrontendOffer):
-                self._offers[path] = offer
-
-    def _settle_claims(self) -> None:
-        """Where several plugins claim one name, only the chosen one stays; without a choice none does."""
-        claims: dict[tuple[str, str], list[int]] = {}
-        for place, record in enumerate(self._records):
-            if record.state == "ok":
-                claims.setdefault((record.kind, record.name), []).append(place)
-        for (kind, name), places in claims.items():
-            if len(places) == 1:
-                continue
-            key = f"{kind}.{name}"
-            chosen = self._choices.get(key)
-            claimants = [self._records[place].distribution for place in places]
-            for place in places:
-                record = self._records[place]
-                if record.distribution == chosen:
-                    continue
-                reason = (
-                    f'{chosen} was chosen for {kind} "{name}"'
-                    if chosen in claimants
-                    else f"{' and '.join(claimants)} claim the same name: choose one with plugins.{key} in the server's config"
-                )
-                self._records[place] = replace(record, state="conflict", reason=reason)
-
-    def _settle_options(self) -> None:
-        """An option can belong to one frontend only."""
-        owner: dict[str, str] = {}
-        for place, record in enumerate(self._records):
-            if record.kind != "frontend" or record.state != "ok":
-                continue
-            for option in self._offers[record.path].options:
-                first = owner.setdefault(option.name, record.distribution)
-                if first != record.distribution:
-                    reason = f"the option --{option.name} belongs to {first} already"
-                    self._records[place] = replace(record, state="conflict", reason=reason)
-
-    # -- what there is
-
-    def records(self) -> list[PluginRecord]:
-        """List all that the plugins offer, and all that is wrong with them, sorted by kind and name."""
-        with self._lock:
-            return sorted(self._records, key=lambda record: (record.kind, record.name, record.distribution))
-
-    def names(self, kind: str) -> list[str]:
-        """List the names of a kind that can be used, sorted."""
-        return sorted({record.name for record in self.records() if record.kind == kind and record.state == "ok"})
-
-    def frontends(self) -> Mapping[str, FrontendOffer]:
-        """Give the offers of all frontends that can be used, by name."""
-        return {
-            record.name: self._offers[record.path]
-            for record in self.records()
-            if record.kind == "frontend" and record.state == "ok"
-        }
-
-    # -- choosing
+    # -- what is asked of it
 
     def backend(self, name: str, *, asker: str) -> type[Backend]:
-        """Give the class of a backend.
+        """Give the class of a backend, imported at the first call.
 
         Args:
-            name: the backend's name.
-            asker: who needs it, for the error: `model "resnet" (config.pbtxt)`.
+            name: the backend's name in a model's configuration.
+            asker: who needs it, for the error's text: `model "resnet" (config.pbtxt)`.
 
         Raises:
-            PluginError: no working plugin provides it; says why, and what to do.
+            PluginError: no working plugin provides it. The text tells what to do.
         """
-        return cast("type[Backend]", self._class("backend", name, asker))
+        from charonia.backend import Backend
+
+        return cast("type[Backend]", self._implementation("backend", name, asker, Backend))
 
     def scheduler(self, name: str, *, asker: str) -> type[Scheduler]:
         """Give the class of a scheduler. Otherwise as `backend`."""
-        return cast("type[Scheduler]", self._class("scheduler", name, asker))
+        from charonia.scheduler import Scheduler
+
+        return cast("type[Scheduler]", self._implementation("scheduler", name, asker, Scheduler))
 
     def storage(self, scheme: str, *, asker: str) -> type[RepositoryStorage]:
-        """Give the class of the storage for URLs of a scheme. Otherwise as `backend`."""
-        return cast("type[RepositoryStorage]", self._class("storage", scheme, asker))
+        """Give the class of the storage for a URL's scheme. Otherwise as `backend`."""
+        from charonia.repository import RepositoryStorage
+
+        return cast("type[RepositoryStorage]", self._implementation("storage", scheme, asker, RepositoryStorage))
 
     def frontend(self, name: str) -> type[Frontend]:
-        """Give the class of a frontend. Raises PluginError if it cannot be imported."""
-        return cast("type[Frontend]", self._class("frontend", name, "the server"))
+        """Give the class of a frontend. Otherwise as `backend`."""
+        return cast("type[Frontend]", self._implementation("frontend", name, "the server", Frontend))
 
-    def _class(self, kind: str, name: str, asker: str) -> type:
-        with self._lock:
-            known = self._classes.get((kind, name))
-        if known is not None:
-            return known
-        records = self.records()
-        record = next((item for item in records if (item.kind, item.name, item.state) == (kind, name, "ok")), None)
-        if record is None:
-            raise PluginError(explain(Lack(asker, kind, name), records))
-        module, _, attribute = record.path.partition(":")
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # the border of plugins: whatever its framework raises at import
-            broken = replace(record, state="broken", reason=f"failed to import: {_brief(error)}")
-            with self._lock:
-                self._records[self._records.index(record)] = broken
-            raise PluginError(explain(Lack(asker, kind, name), self.records())) from error
-        with self._lock:
-            self._classes[kind, name] = found
-        return cast("type", found)
+    def frontends(self) -> Mapping[str, FrontendOffer]:
+        """Tell which frontends can be used, by name, and their options, without importing any."""
+        return {
+            name: FrontendOffer(offer.path, tuple(offer.options))
+            for name in self.names("frontend")
+            for offer in self._usable("frontend", name)
+        }
+
+    def names(self, kind: str) -> list[str]:
+        """List the names of a kind that can be used, as far as is known before they are imported; sorted."""
+        return sorted(name for offered, name in self._offers if offered == kind and self._usable(kind, name))
+
+    def records(self) -> list[PluginRecord]:
+        """List all that is offered and all plugins that could not be asked, sorted by kind and name, the latter last."""
+        offers = [offer for group in self._offers.values() for offer in group]
+        lines = [_record(item.source, item.state, item.reason, item.kind, item.name, item.path) for item in offers]
+        lines.sort(key=lambda line: (list(KIND_WORDS).index(line.kind), line.name, line.distribution))
+        return lines + [_record(failure.source, failure.state, failure.reason) for failure in self._failures]
+
+    # -- clashes
+
+    def _settle_names(self, choices: dict[str, str]) -> None:
+        for key in choices:
+            kind, separator, name = key.partition(".")
+            if kind not in KIND_WORDS or not separator or not name:
+                raise PluginError(
+                    f"plugins.{key} in the server's config: expected plugins.<kind>.<name>, where the kind is one of "
+                    f"{', '.join(KIND_WORDS)}"
+                )
+        for (kind, name), group in self._offers.items():
+            choice = choices.get(f"{kind}.{name}")
+            if choice is not None:
+                _apply_choice(group, choice)
+            elif len(group) > 1:
+                for offer in group:
+                    offer.state = "conflict"
+                    offer.reason = (
+                        f"provided by {_and_by(group)}: choose one with plugins.{kind}.{name} in the server's config"
+                    )
+
+    def _settle_options(self) -> None:
+        """Refuse frontends that claim one option's name, since nobody could tell which of them is meant."""
+        claims: dict[str, list[Offer]] = {}
+        for name in self.names("frontend"):
+            for offer in self._usable("frontend", name):
+                for option in offer.options:
+                    claims.setdefault(option.name, []).append(offer)
+        for option_name, group in claims.items():
+            if len(group) > 1:
+                for offer in group:
+                    offer.state = "conflict"
+                    offer.reason = (
+                        f'kept out, since its option "{option_name}" is claimed by {_and_by(group)}: '
+                        "switch one off with --disable-plugin"
+                    )
+
+    def _report(self, disabled: Sequence[str]) -> None:
+        for line in self.records():
+            if line.state not in {"ok", "disabled"}:
+                what = f'{KIND_WORDS[line.kind]} "{line.name}"' if line.kind else f'plugin "{line.plugin}"'
+                _log.warning("%s of %s: %s", what, line.distribution or line.plugin, line.reason)
+        sources = {offer.source for group in self._offers.values() for offer in group}
+        sources.update(failure.source for failure in self._failures)
+        for name in disabled:
+            if not any(source.is_called(name) for source in sources):
+                _log.warning("--disable-plugin %s: no plugin of this name is installed", name)
+
+    # -- implementations
+
+    def _usable(self, kind: str, name: str) -> list[Offer]:
+        """Give the one offer that serves a name, or nothing."""
+        return [offer for offer in self._offers.get((kind, name), ()) if offer.state == "ok"]
+
+    def _implementation(self, kind: str, name: str, asker: str, interface: type) -> type:
+        cause = None
+        for offer in self._usable(kind, name):
+            implementation = offer.implementation(interface)
+            if implementation is not None:
+                return implementation
+            cause = offer.cause
+        raise PluginError(explain_lack(asker, kind, name, self.records())) from cause
 
 
-def _core_version() -> str:
-    return importlib.metadata.version("charonia")
-
-
-def _core_mismatch(distribution: importlib.metadata.Distribution | None) -> str:
-    """Tell why a plugin's own metadata does not allow this core; "" if it does."""
-    for text in (distribution.requires if distribution else None) or ():
-        wanted = Requirement(text)
-        if wanted.name == "charonia" and not wanted.specifier.contains(_core_version(), prereleases=True):
-            name = distribution.name if distribution else ""
-            version = distribution.version if distribution else ""
-            return (
-                f"{name} {version} asks for charonia{wanted.specifier}, this is {_core_version()}: "
-                f"pip install -U charonia {name}"
+def _apply_choice(group: list[Offer], choice: str) -> None:
+    kind, name = group[0].kind, group[0].name
+    chosen = [offer for offer in group if offer.source.is_called(choice)]
+    for offer in group:
+        if len(chosen) != 1:
+            offer.state = "conflict"
+            offer.reason = (
+                f'provided by {_and_by(group)}, but plugins.{kind}.{name} in the server\'s config chooses "{choice}": '
+                "name one of these"
             )
-    return ""
+        elif offer is not chosen[0]:
+            offer.state = "disabled"
+            offer.reason = f"not chosen: plugins.{kind}.{name} in the server's config is {choice}"
 
 
-def _brief(error: BaseException) -> str:
-    """Word an exception in one line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ImportError | PluginError) else f"{type(error).__name__}: {text}"
+def _and_by(group: Sequence[Offer]) -> str:
+    return " and by ".join(offer.source.name for offer in group)
+
+
+def _record(
+    source: Source, state: PluginState, reason: str, kind: str = "", name: str = "", path: str = ""
+) -> PluginRecord:
+    return PluginRecord(kind, name, source.plugin, source.distribution, source.version, state, reason, path)
