@@ -111,7 +111,8 @@ class Walkthrough:
         _compare(block, output.text if output else "", printed)
 
     def _take_pbtxt(self, block: Block, _: Block | None) -> None:
-        parse_config(block.text, model="shown", file="config.pbtxt", environment={})
+        name = re.search(r'^name: "(\w+)"', block.text, re.MULTILINE)
+        parse_config(block.text, model=name[1] if name else "shown", file="config.pbtxt", environment={})
 
     def _take_yaml(self, block: Block, _: Block | None) -> None:
         yaml.safe_load(block.text)
