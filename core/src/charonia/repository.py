@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from charonia.errors import RepositoryError
 
@@ -95,7 +96,7 @@ class LocalStorage(RepositoryStorage):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        path = url.removeprefix("file://")
+        path = unquote(url.removeprefix("file://")) if url.startswith("file://") else url
         self._root = Path(path).expanduser().absolute()
 
     def model_names(self) -> list[str]:
@@ -128,6 +129,8 @@ class LocalStorage(RepositoryStorage):
     def localize(self, model: str, versions: Sequence[int]) -> Path:
         """Give the model's own directory: everything is here already."""
         directory = self._inside(model, "")
+        if not directory.is_dir():
+            raise RepositoryError(f'model "{model}" has no directory "{directory}"')
         for version in versions:
             if not (directory / str(version)).is_dir():
                 raise RepositoryError(f'model "{model}" has no version directory "{directory / str(version)}"')

@@ -1,0 +1,76 @@
+"""Builders of model configurations and model repositories, for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf import text_format
+
+from charonia.config import ModelConfig
+from charonia.datatypes import DataType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["TensorTuple", "model_config", "write_model"]
+
+TensorTuple = tuple[str, str, list[int]]
+"""A tensor as (name, datatype by its wire name, dims)."""
+
+
+def model_config(
+    name: str = "model",
+    *,
+    backend: str = "arithmetic",
+    inputs: Sequence[TensorTuple] = (("INPUT0", "FP32", [16]),),
+    outputs: Sequence[TensorTuple] = (("OUTPUT0", "FP32", [16]),),
+    max_batch_size: int = 8,
+    instance_count: int = 0,
+    decoupled: bool = False,
+    parameters: Mapping[str, str] | None = None,
+) -> ModelConfig:
+    """Make a model's configuration.
+
+    Args:
+        name: the model's name.
+        backend: the backend's name.
+        inputs: each as (name, datatype by its wire name, dims without the batch dimension).
+        outputs: likewise.
+        max_batch_size: 0 for a model without a batch dimension.
+        instance_count: how many instances on the CPU; 0 leaves it to the backend.
+        decoupled: whether a request may have any number of responses.
+        parameters: free settings of the backend.
+    """
+    config = ModelConfig(name=name, backend=backend, max_batch_size=max_batch_size)
+    for tensor, datatype, dims in inputs:
+        config.input.add(name=tensor, data_type=DataType[datatype].number, dims=dims)
+    for tensor, datatype, dims in outputs:
+        config.output.add(name=tensor, data_type=DataType[datatype].number, dims=dims)
+    if instance_count:
+        config.instance_group.add(kind="KIND_CPU", count=instance_count)
+    config.model_transaction_policy.decoupled = decoupled
+    for key, value in (parameters or {}).items():
+        config.parameters[key].string_value = value
+    return config
+
+
+def write_model(repository: Path, config: ModelConfig, files: Mapping[str, str | bytes] | None = None) -> Path:
+    """Write a model into a repository, and give its directory.
+
+    Args:
+        repository: the repository's directory; made if it is not there.
+        config: written to `config.pbtxt`.
+        files: what lies in the model's directory: a path such as `1/model.onnx` → the content. Without any, there is an empty
+            version 1.
+    """
+    directory = repository / config.name
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.pbtxt").write_text(text_format.MessageToString(config))
+    if not files:
+        (directory / "1").mkdir(exist_ok=True)
+    for path, content in (files or {}).items():
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+    return directory
