@@ -208,7 +208,8 @@ def check_requirements(block: Block, words: Sequence[str]) -> None:
         if word.startswith("-"):
             continue
         if "/" in word:
-            assert (HOUSE / word / "pyproject.toml").is_file(), f"{block.place}: {word} cannot be installed"
+            folder = HOUSE / word.partition("[")[0]
+            assert (folder / "pyproject.toml").is_file(), f"{block.place}: {word} cannot be installed"
             continue
         wanted = Requirement(word)
         if wanted.name in _OTHERS:
