@@ -229,7 +229,7 @@ def _ask(plugin: object, source: Source) -> list[Offer]:
 
 
 def _unknown_hook(name: str) -> str:
-    near = difflib.get_close_matches(name, KIND_OF_HOOK, n=1)
+    near = difflib.get_close_matches(name, KIND_OF_HOOK, n=1, cutoff=0.9)  # they all begin alike
     hint = f'did you mean "{near[0]}"?' if near else "it may need a newer charonia"
     return f'implements the hook "{name}", which this charonia does not have: {hint}'
 

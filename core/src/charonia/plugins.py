@@ -191,12 +191,12 @@ class Plugins:
         return [offer for offer in self._offers.get((kind, name), ()) if offer.state == "ok"]
 
     def _implementation(self, kind: str, name: str, asker: str, interface: type) -> type:
-        cause = None
-        for offer in self._usable(kind, name):
+        group = self._offers.get((kind, name), [])
+        for offer in group:
             implementation = offer.implementation(interface)
             if implementation is not None:
                 return implementation
-            cause = offer.cause
+        cause = next((offer.cause for offer in group if offer.cause is not None), None)
         raise PluginError(explain_lack(asker, kind, name, self.records())) from cause
 
 
