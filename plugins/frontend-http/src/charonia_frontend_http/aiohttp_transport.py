@@ -102,7 +102,8 @@ class AiohttpTransport:
         if request.headers.get("Expect", "").lower() == "100-continue" and request.version > _HTTP_1_0:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
-            body = await request.read()
+            content = request.content
+            body = content.read_nowait() if content.is_eof() else await request.read()
         except web.HTTPRequestEntityTooLarge:
             return self._too_large()
         except BadHttpMessage as error:

@@ -16,6 +16,7 @@ from charonia_frontend_http.infer_request import decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
 from charonia_frontend_http.json_access import load_json, take_bool, take_object
 from charonia_frontend_http.message import JSON, PLAIN, HttpResponse, error_body, error_response
+from charonia_frontend_http.outbox import Outbox
 from charonia_frontend_http.routes import Routes
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class HttpApplication:
         self._mailbox = mailbox
         self._max_input_size = max_input_size
         self._routes = Routes()
+        self._outbox = Outbox(server)
         self._encoders: weakref.WeakKeyDictionary[Model, ResponseEncoder] = weakref.WeakKeyDictionary()
         self._endpoints: Mapping[str, Callable[[Route, HttpRequest], HttpResponse]] = {
             "live": self._live,
@@ -112,11 +114,13 @@ class HttpApplication:
                 self._max_input_size,
                 lambda response: post(deliver, response),
             )
-            self._server.submit(decoded.request)
         except InferenceError as error:
             return error_response(error, JSON)
+        self._outbox.put(decoded.request, answer)
         try:
             response = await answer
+        except InferenceError as error:  # refused: what fails later is told by the response
+            return error_response(error, JSON)
         except asyncio.CancelledError:
             decoded.request.cancel()
             raise

@@ -21,7 +21,7 @@ PLAIN = "text/plain"
 BINARY = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpRequest:
     """A whole request.
 
@@ -38,7 +38,7 @@ class HttpRequest:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpResponse:
     """A whole response. `content_type` is "" where there is nothing to say about an empty body."""
 
