@@ -132,7 +132,7 @@ class Lifecycle:
             except CharoniaError as error:
                 with self._lock:
                     record.problem = describe_cause(error)
-                tell(Phase.FAILED, reason=record.problem)
+                tell(Phase.FAILED, reason=record.problem, errors=(error,))
                 raise InternalError(
                     f"failed to load '{name}', failed to poll from model repository: {error}"
                 ) from error
@@ -146,13 +146,13 @@ class Lifecycle:
                 if known.state is not VersionState.READY:  # one that serves goes on serving, and is shown so
                     known.move(VersionState.LOADING)
         models: dict[int, Model] = {}
-        failures: dict[int, str] = {}
+        failures: dict[int, Exception] = {}
         for version in candidate.versions:
             try:
                 models[version] = self._loader.load(candidate, version, tell)
             except Exception as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
                 _log.debug('model "%s" version %d failed to load', candidate.name, version, exc_info=error)
-                failures[version] = describe_cause(error)
+                failures[version] = error
         if failures or not models:
             self._abandon(record, candidate, models, failures, tell)
         self._switch(record, candidate.name, models)
@@ -163,9 +163,10 @@ class Lifecycle:
         record: _ModelRecord,
         candidate: Candidate,
         models: Mapping[int, Model],
-        failures: Mapping[int, str],
+        errors: Mapping[int, Exception],
         tell: _Teller,
     ) -> None:
+        failures = {version: describe_cause(error) for version, error in errors.items()}
         for model in models.values():
             model.close(0)
         with self._lock:
@@ -184,7 +185,7 @@ class Lifecycle:
         told = "".join(
             f"version {version} is at UNAVAILABLE state: {reason};\n" for version, reason in sorted(failures.items())
         )
-        tell(Phase.FAILED, reason="; ".join(dict.fromkeys(failures.values())))
+        tell(Phase.FAILED, reason="; ".join(dict.fromkeys(failures.values())), errors=tuple(errors.values()))
         raise InvalidArgumentError(f"load failed for model '{candidate.name}': {told}")
 
     def _switch(self, record: _ModelRecord, name: str, models: Mapping[int, Model]) -> None:
@@ -313,7 +314,10 @@ class _Teller:
         self._listener = listener
         self._begun = time.monotonic()
 
-    def __call__(self, phase: Phase, *, version: int | None = None, reason: str = "") -> None:
+    def __call__(
+        self, phase: Phase, *, version: int | None = None, reason: str = "", errors: Sequence[Exception] = ()
+    ) -> None:
         if self._listener is not None:
+            seconds = time.monotonic() - self._begun
             with suppress(Exception):  # a display that fails must not fail the load
-                self._listener(LoadEvent(self._name, version, phase, time.monotonic() - self._begun, reason))
+                self._listener(LoadEvent(self._name, version, phase, seconds, reason, errors))

@@ -65,7 +65,8 @@ class LoadEvent:
         version: the version, or None where the step is about all of them.
         phase: what happens now.
         seconds: since the load began.
-        reason: why it failed.
+        reason: why it failed, as the repository's index words it.
+        errors: what it failed with, for who wants to tell more: the place in a file, say.
     """
 
     model: str
@@ -73,12 +74,15 @@ class LoadEvent:
     phase: Phase
     seconds: float
     reason: str = ""
+    errors: Sequence[Exception] = ()
 
 
 class Teller(Protocol):
     """Is told each step of a load."""
 
-    def __call__(self, phase: Phase, *, version: int | None = None, reason: str = "") -> None:
+    def __call__(
+        self, phase: Phase, *, version: int | None = None, reason: str = "", errors: Sequence[Exception] = ()
+    ) -> None:
         """Take note of a step."""
 
 
@@ -143,12 +147,8 @@ class Loader:
         available = model_versions(entries, name)
         first = min(map(str, available), default=None)
         inside = [entry.name for entry in storage.entries(name, first)] if first is not None else []
-        config = infer_framework(parsed.config, inside, name, file=parsed.file)
-        parsed = replace(parsed, config=config)
-        problems = check_config(parsed)
-        if problems:
-            raise ConfigError(name, problems, parsed.file)
-        return Candidate(name, storage, parsed, selected_versions(config.version_policy, available, model=name))
+        parsed = _complete(parsed, inside, name)
+        return Candidate(name, storage, parsed, selected_versions(parsed.config.version_policy, available, model=name))
 
     def _home_of(self, name: str) -> RepositoryStorage:
         homes = [storage for storage in self.storages if name in storage.model_names()]
@@ -198,7 +198,9 @@ class Loader:
         """
         tell(Phase.LOADING, version=version)
         asker = f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
-        self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)  # an ensemble has no backend to ask for
+        self._plugins.scheduler(
+            scheduler_name(candidate.parsed.config), asker=asker
+        )  # an ensemble has no backend to ask for
         backend = self.backend(candidate.parsed.config.backend, asker)
         context = self._context(candidate, version, backend)
         scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)(context.config)
@@ -261,6 +263,19 @@ class Loader:
                 _log.exception("%s failed to close", type(backend).__name__)
         for storage in self.storages:
             storage.close()
+
+
+def _complete(parsed: ParsedConfig, files: Sequence[str], model: str) -> ParsedConfig:
+    """Find out the backend, and check the configuration, so that all that is wrong with it is told at once."""
+    try:
+        config = infer_framework(parsed.config, files, model, file=parsed.file)
+    except ConfigError as error:
+        raise ConfigError(model, error.problems + check_config(parsed), parsed.file) from error
+    completed = replace(parsed, config=config)
+    problems = check_config(completed)
+    if problems:
+        raise ConfigError(model, problems, parsed.file)
+    return completed
 
 
 def adopt_completion(written: ModelConfig, completed: ModelConfig) -> ModelConfig:

@@ -90,7 +90,7 @@ class Server:
         """Load the models that the control mode asks for, and be live.
 
         Args:
-            listener: told each step of each load; called on loader threads.
+            listener: told each step of each load; called on loader threads. Failures are logged only where there is none.
 
         Raises:
             RepositoryError: a repository cannot be read; or, with `exit_on_error`, a model failed to load. The healthy ones
@@ -103,7 +103,7 @@ class Server:
         failures = self._lifecycle.load_all(wanted, listener)
         with self._state_lock:
             self._started = True
-        for name, error in failures.items():
+        for name, error in failures.items() if listener is None else ():
             _log.error('model "%s" is not served: %s', name, error)
         if failures and self.options.exit_on_error:
             told = "\n".join(f"  {name}: {str(error).rstrip()}" for name, error in failures.items())

@@ -8,7 +8,7 @@ import signal
 import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from charonia.errors import CharoniaError, PluginError
 
@@ -84,6 +84,8 @@ class Serving:
             await stop.wait()
         finally:
             self._server.begin_shutdown()
+            grace = self._server.options.exit_timeout_secs
+            _log.info("stopping: requests in progress have %g s to finish, and new ones are refused", grace)
             await self.stop()
 
     async def start(self) -> None:
@@ -94,6 +96,10 @@ class Serving:
         except OSError as error:
             await self.stop()
             raise CharoniaError(f"cannot listen: {error}; choose another address or port") from error
+
+    def describe(self) -> dict[str, Any]:
+        """Tell what the frontends add to the start-up screen, as label → value."""
+        return {label: value for frontend in self._frontends for label, value in frontend.describe().items()}
 
     async def stop(self) -> None:
         """Let requests in progress finish, and close the frontends. Idempotent."""
