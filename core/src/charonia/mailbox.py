@@ -6,13 +6,13 @@ posted before the loop looks, it is woken once.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
 __all__ = ["Mailbox", "Mailboxes"]
@@ -44,15 +44,23 @@ class Mailbox:
                 return
         except RuntimeError:  # the loop is closed
             pass
+        with self._lock:
+            self._woken = False  # so that later messages come here, too, and are not kept
         self._messages.clear()  # its readers are gone
 
     def _deliver(self) -> None:
         with self._lock:
             self._woken = False
         messages = self._messages
-        while messages:
-            receiver, message = messages.popleft()
-            receiver(message)
+        try:
+            while messages:
+                receiver, message = messages.popleft()
+                receiver(message)
+        finally:
+            if (
+                messages
+            ):  # a receiver raised, which its loop reports; the others' messages are not to wait for the next post
+                asyncio.get_running_loop().call_soon(self._deliver)
 
 
 class Mailboxes:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from charonia.datatypes import DataType
-from charonia.errors import InferenceError, InvalidArgumentError
+from charonia.errors import InferenceError, InternalError, InvalidArgumentError
 
 __all__ = [
     "Array",
@@ -71,6 +71,12 @@ class MalformedTensor:
         self.error = error
 
 
+_BF16 = DataType.BF16.dtype
+
+_NO_WAY = (BufferError, RuntimeError, TypeError, ValueError)
+"""What DLPack raises where a device or a datatype has no way into numpy."""
+
+
 def as_numpy(tensor: Tensor) -> Array:
     """Give the tensor as a numpy array: itself, a view of CPU memory, or a copy from a device.
 
@@ -81,13 +87,17 @@ def as_numpy(tensor: Tensor) -> Array:
         return tensor
     try:
         return np.from_dlpack(tensor)
-    except (BufferError, RuntimeError, TypeError, ValueError):
-        to_host = getattr(tensor, "cpu", None)  # torch; others export CPU memory
-        if to_host is None:
-            raise InvalidArgumentError(
-                f"a {type(tensor).__name__} on device {tensor.__dlpack_device__()} cannot be read as a numpy array"
-            ) from None
-        return np.from_dlpack(to_host())
+    except _NO_WAY as error:
+        cause = error
+    to_host = getattr(tensor, "cpu", None)  # torch; others export CPU memory
+    try:
+        if to_host is not None:
+            return np.from_dlpack(to_host())
+    except _NO_WAY as error:
+        cause = error
+    raise InvalidArgumentError(
+        f"a {type(tensor).__name__} on device {tensor.__dlpack_device__()} cannot be read as a numpy array: {cause}"
+    ) from cause
 
 
 def as_tensor(value: object, datatype: DataType) -> Array:
@@ -107,39 +117,61 @@ def as_tensor(value: object, datatype: DataType) -> Array:
         array = np.asarray(value)
     except ValueError as error:  # ragged
         raise InvalidArgumentError(f"cannot make a {datatype.name} tensor from {_brief(value)}: {error}") from None
-    if datatype.dtype.kind == "b":
-        kindred = array.dtype.kind == "b"
-    elif datatype.dtype.kind in "iu":
-        kindred = array.dtype.kind in "iu" or array.size == 0
-    else:
-        kindred = array.dtype.kind in "iuf" or array.dtype == datatype.dtype
-    converted = array.astype(datatype.dtype) if kindred else array
-    if not kindred or (datatype.dtype.kind in "iu" and not np.array_equal(array, converted)):
+    if not _is_kindred(array, datatype):
         raise InvalidArgumentError(
             f"cannot make a {datatype.name} tensor from {_brief(value)}: values of {array.dtype} would be changed"
+        )
+    with np.errstate(over="ignore"):
+        converted = array.astype(datatype.dtype)
+    if not _is_within_range(array, converted):
+        raise InvalidArgumentError(
+            f"cannot make a {datatype.name} tensor from {_brief(value)}: a value is beyond the range of {datatype.name}"
         )
     return converted
 
 
+def _is_kindred(array: Array, datatype: DataType) -> bool:
+    """Tell whether numbers of the array's dtype are of the kind that the datatype has."""
+    if array.size == 0 or array.dtype == datatype.dtype:
+        return True  # an empty list has no dtype of its own
+    wanted = datatype.dtype.kind
+    if wanted == "b":
+        return array.dtype.kind == "b"
+    return array.dtype.kind in ("iu" if wanted in "iu" else "iuf") or (wanted not in "iu" and array.dtype == _BF16)
+
+
+def _is_within_range(array: Array, converted: Array) -> bool:
+    if converted.dtype.kind in "iu":
+        return np.array_equal(array, converted)
+    if converted.dtype.kind == "b":
+        return True
+    return np.array_equal(np.isfinite(array), np.isfinite(converted))
+
+
 def _as_bytes_tensor(value: object) -> Array:
-    array = np.asarray(value)
-    if array.dtype.kind not in "OUS":
-        raise InvalidArgumentError(f"cannot make a BYTES tensor from {_brief(value)}: give str or bytes")
-    if array.dtype.kind == "S":
-        # numpy strips trailing NULs from its own byte strings; a list of bytes still has them
-        array = np.asarray(value, dtype=np.object_)
+    # not by way of numpy's own text, which loses trailing NULs and takes bytes for ASCII
+    array = np.asarray(value, dtype=np.object_)
     flat = array.ravel()
     if all(type(item) is bytes for item in flat):
         return array
     converted = np.empty(flat.shape, dtype=np.object_)
     for place, item in enumerate(flat.tolist()):
         if isinstance(item, str):
-            converted[place] = item.encode()
+            converted[place] = _encoded(item)
         elif isinstance(item, bytes | bytearray | memoryview):
             converted[place] = bytes(item)
         else:
-            raise InvalidArgumentError(f"a BYTES tensor holds str or bytes, not {type(item).__name__}")
+            raise InvalidArgumentError(
+                f"cannot make a BYTES tensor from {_brief(value)}: it holds str or bytes, not {type(item).__name__}"
+            )
     return converted.reshape(array.shape)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"cannot make a BYTES element from {_brief(text)}: {error}") from error
 
 
 def _brief(value: object) -> str:
@@ -151,13 +183,27 @@ def encode_bytes(tensor: Array) -> bytes:
     """Encode a BYTES tensor for the wire: each element's length as a little-endian uint32, then its bytes, in row-major order.
 
     Elements that are `str` (some backends give them) are encoded as UTF-8. Linear in the number of elements and bytes.
+
+    Raises:
+        InternalError: an element is neither bytes nor text.
     """
     items = tensor.ravel().tolist()
     if not all(type(item) is bytes for item in items):
-        items = [item.encode() if isinstance(item, str) else bytes(item) for item in items]
+        items = [_element(item) for item in items]
     lengths = np.fromiter(map(len, items), dtype="<u4", count=len(items)).tobytes()
     words = [lengths[start : start + 4] for start in range(0, len(lengths), 4)]
     return b"".join(itertools.chain.from_iterable(zip(words, items, strict=True)))
+
+
+def _element(item: object) -> bytes:
+    if isinstance(item, bytes | bytearray | memoryview):
+        return bytes(item)
+    if isinstance(item, str):
+        try:
+            return item.encode()
+        except UnicodeEncodeError as error:
+            raise InternalError(f"a BYTES tensor holds text that is no Unicode: {error}") from error
+    raise InternalError(f"a BYTES tensor holds str or bytes, not {type(item).__name__}")
 
 
 def decode_bytes(buffer: bytes | bytearray | memoryview) -> list[bytes]:
