@@ -228,9 +228,9 @@ class Server:
         """Tell whether a model, or one version of it, is ready.
 
         Raises:
-            NotFoundError: nobody ever asked to load such a model or version, as in the reference's later releases.
+            NotFoundError: nobody ever asked to load such a model, as in the reference's later releases.
         """
-        if not self._lifecycle.knows(name) or (version is not None and self._lifecycle.state(name, version) is None):
+        if not self._lifecycle.knows(name):
             raise self._why_not(name, version)
         return self.can_serve(name, version)
 

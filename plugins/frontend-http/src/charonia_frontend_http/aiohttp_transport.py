@@ -118,9 +118,7 @@ class AiohttpTransport:
         key = (response.status, response.content_type)
         head = self._heads.get(key)
         if head is None:
-            head = f" {response.status} {REASON[response.status]}\r\n"
-            if response.content_type:
-                head += f"Content-Type: {response.content_type}\r\n"
+            head = f" {response.status} {REASON[response.status]}\r\nContent-Type: {response.content_type}\r\n"
             self._heads[key] = head
         for name, value in response.headers.items():
             head += f"{name}: {value}\r\n"

@@ -135,14 +135,14 @@ class HttpApplication:
         return encoder
 
     def _live(self, route: Route, request: HttpRequest) -> HttpResponse:
-        return HttpResponse(200 if self._server.live else 400)
+        return HttpResponse(200 if self._server.live else 400, b"", PLAIN)
 
     def _ready(self, route: Route, request: HttpRequest) -> HttpResponse:
-        return HttpResponse(200 if self._server.ready else 400)
+        return HttpResponse(200 if self._server.ready else 400, b"", PLAIN)
 
     def _model_ready(self, route: Route, request: HttpRequest) -> HttpResponse:
         if self._server.model_ready(route.model, route.version):
-            return HttpResponse()
+            return HttpResponse(200, b"", PLAIN)
         return HttpResponse(400, error_body("Model version not ready"), PLAIN)
 
     def _server_metadata(self, route: Route, request: HttpRequest) -> HttpResponse:

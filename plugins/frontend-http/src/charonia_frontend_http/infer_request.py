@@ -118,9 +118,8 @@ class _Inputs:
 
     def read(self, items: list[Any]) -> dict[str, Array | MalformedTensor]:
         tensors: dict[str, Array | MalformedTensor] = {}
-        for item in items:
-            if type(item) is not dict:
-                raise wrong_type("object")
+        for element in items:
+            item = element if type(element) is dict else {}  # as in the reference, it has no member then
             parameters = item.get("parameters")
             if parameters is not None and type(parameters) is not dict:
                 raise wrong_type("object")
@@ -145,7 +144,9 @@ class _Inputs:
             raise InvalidArgumentError(f"unexpected additional input data for model '{self._who[1]}'")
         return tensors
 
-    def _from_json(self, name: str, datatype: DataType | None, shape: tuple[int, ...], data: list[Any]) -> Array:
+    def _from_json(
+        self, name: str, datatype: DataType | None, shape: tuple[int, ...], data: list[Any]
+    ) -> Array | MalformedTensor:
         if datatype is not None and all(shape):
             size = datatype.size
             for extent in shape:
@@ -155,7 +156,7 @@ class _Inputs:
                     f"JSON input '{name}' has a byte_size ({size} bytes) that exceeds the maximum allowed value of "
                     f"{self._max_input_size} bytes. Use --http-max-input-size to increase the limit."
                 )
-        return tensor_from_json(name, datatype, shape, data)
+        return tensor_from_json(name, datatype, shape, data, self._who)
 
     def _next_bytes(self, name: str, size: object) -> memoryview:
         wanted = take_unsigned(size, "Unable to parse 'binary_data_size': ")

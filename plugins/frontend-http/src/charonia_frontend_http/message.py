@@ -40,11 +40,11 @@ class HttpRequest:
 
 @dataclass(slots=True)
 class HttpResponse:
-    """A whole response. `content_type` is "" where there is nothing to say about an empty body."""
+    """A whole response. As in the reference, an empty body is `text/plain`."""
 
     status: int = 200
     body: bytes = b""
-    content_type: str = ""
+    content_type: str = PLAIN
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -42,7 +42,8 @@ def read_raw(model: Model, body: bytes, max_input_size: int) -> dict[str, Array 
     if spec.datatype is DataType.BYTES:
         return {spec.name: _one_string(spec, lead, body)}
     shape = (*lead, *_inferred(spec, len(body)))
-    return {spec.name: tensor_from_bytes(spec.name, spec.datatype, shape, memoryview(body), ("", model.name))}
+    # as in the reference, an error about the data calls the input by this name
+    return {spec.name: tensor_from_bytes("raw_input", spec.datatype, shape, memoryview(body), ("", model.name))}
 
 
 def _one_string(spec: TensorSpec, lead: tuple[int, ...], body: bytes) -> Array:

@@ -40,10 +40,20 @@ def element_count(name: str, shape: tuple[int, ...]) -> int:
     return count
 
 
-def tensor_from_json(name: str, datatype: DataType | None, shape: tuple[int, ...], data: list[Any]) -> Array:
+def tensor_from_json(
+    name: str, datatype: DataType | None, shape: tuple[int, ...], data: list[Any], who: tuple[str, str]
+) -> Array | MalformedTensor:
     """Make a tensor from a JSON array of any nesting; only the leaves in their order count, as in the reference.
 
-    Integers outside a narrow datatype's range wrap around, as in the reference.
+    Integers outside a narrow datatype's range wrap around, as in the reference. Too few strings make a malformed tensor, like
+    too few bytes of a binary one.
+
+    Args:
+        name: the input's name.
+        datatype: its datatype, or None where the request names none of the protocol's.
+        shape: its shape.
+        data: the array.
+        who: the request's id and the model's name, for errors.
 
     Raises:
         InvalidArgumentError: an element is of the wrong type, or there are too few or too many.
@@ -61,6 +71,8 @@ def tensor_from_json(name: str, datatype: DataType | None, shape: tuple[int, ...
     array = _typed(flat, datatype)
     if array.size > count:
         raise InvalidArgumentError(f"{_DATA}Shape does not match true shape of 'data' field")
+    if array.size < count and datatype is DataType.BYTES:
+        return MalformedTensor(datatype, shape, _too_few_strings(name, count, array.size, who))
     if array.size < count:
         raise InvalidArgumentError("Failed to parse 'data' field: shape does not match true shape")
     return array.reshape(shape)
@@ -153,6 +165,12 @@ def _mismatch(name: str, expected: int, got: int, who: tuple[str, str]) -> Inval
     )
 
 
+def _too_few_strings(name: str, expected: int, got: int, who: tuple[str, str]) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"{_prefix(who)}expected {expected} string elements for inference input '{name}' for model '{who[1]}', got {got}"
+    )
+
+
 def _strings(name: str, shape: tuple[int, ...], count: int, body: memoryview, who: tuple[str, str]) -> Array:
     prefix, model = _prefix(who), who[1]
     try:
@@ -175,9 +193,7 @@ def _strings(name: str, shape: tuple[int, ...], count: int, body: memoryview, wh
             f"expecting {count}"
         )
     if len(items) < count:
-        raise InvalidArgumentError(
-            f"{prefix}expected {count} string elements for inference input '{name}' for model '{model}', got {len(items)}"
-        )
+        raise _too_few_strings(name, count, len(items), who)
     array = np.empty(count, dtype=np.object_)
     array[:] = items
     return array.reshape(shape)
