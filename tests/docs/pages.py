@@ -3,7 +3,7 @@
 A block is run by its kind (see `walkthrough`). An HTML comment on the line before it can say otherwise:
 
     <!-- file: PATH -->      write the block to PATH, for the blocks after it
-    <!-- shows: PATH -->     the block is a copy of that file of the repository
+    <!-- shows: PATH -->     the block is a copy of that file of the repository; running this module renews the copies
     <!-- output -->          what the Python block before it prints; `...` stands for anything
     <!-- exit: N -->         the last command ends with this status
     <!-- not run: REASON --> the block is only read
@@ -73,3 +73,18 @@ def blocks(page: str) -> list[Block]:
         elif line.strip():
             marks = {}
     return found
+
+
+def copy_shown_files(page: str) -> None:
+    """Bring a page's copies of files up to date."""
+
+    def renewed(match: re.Match[str]) -> str:
+        return f"{match[1]}{(HOUSE / match[2]).read_text()}```"
+
+    text = (HOUSE / page).read_text()
+    (HOUSE / page).write_text(re.sub(r"(<!-- shows: (\S+) -->\n```\w+\n).*?```", renewed, text, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    for name in pages():
+        copy_shown_files(name)

@@ -78,7 +78,7 @@ class Walkthrough:
             assert len(block.marks["not run"].split()) >= 3, f"{block.place}: say why it is not run"
         elif "shows" in block.marks:
             assert block.text == (HOUSE / block.marks["shows"]).read_text(), (
-                f"{block.place} is not {block.marks['shows']}"
+                f"{block.place} is not {block.marks['shows']}: run tests/docs/pages.py"
             )
         elif "file" in block.marks:
             target = self._folder / block.marks["file"]
