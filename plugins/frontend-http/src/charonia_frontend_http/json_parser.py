@@ -1,12 +1,16 @@
 """A JSON parser that reads what the reference reads and complains as it complains.
 
 orjson is the quick way and reads nearly every request. What it refuses comes here, and is either one of the reference's
-liberties (the literals NaN, Inf and Infinity, bytes that are no UTF-8, a NUL that ends the document) or an error with the
-reference's wording and byte offset.
+liberties (the literals NaN, Inf and Infinity, bytes that are no UTF-8, a byte order mark in front, a NUL that ends the
+document) or an error with the reference's wording and byte offset.
+
+Two differences remain, both at the edge of what a double holds: the reference refuses a zero with an exponent over 308
+(0e999), and takes a number just over the largest double (1.8e308) as infinite.
 """
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 
@@ -53,6 +57,8 @@ class _Parser:
         self._depth = 0
 
     def document(self) -> object:
+        if self._text.startswith(codecs.BOM_UTF8):
+            self._at = len(codecs.BOM_UTF8)
         self._skip_space()
         if self._peek() == 0:
             raise self._error("The document is empty.")
@@ -155,8 +161,8 @@ class _Parser:
                 parts.append(self._escape())
             elif self._peek() == 0:
                 raise self._error("Missing a closing quotation mark in string.")
-            else:
-                raise self._error("Invalid encoding in string.")
+            else:  # a control character
+                raise self._error("Invalid escape character in string.")
 
     def _escape(self) -> bytes:
         start = self._at
@@ -169,8 +175,6 @@ class _Parser:
             raise self._error("Invalid escape character in string.", start)
         self._at += 1
         code = self._hex(start)
-        if code in _LOW_SURROGATES:
-            raise self._error("The surrogate pair in string is invalid.", start)
         if code in _HIGH_SURROGATES:
             if not (self._take(ord("\\")) and self._take(ord("u"))):
                 raise self._error("The surrogate pair in string is invalid.", start)
@@ -178,7 +182,8 @@ class _Parser:
             if low not in _LOW_SURROGATES:
                 raise self._error("The surrogate pair in string is invalid.", start)
             code = 0x10000 + ((code - _HIGH_SURROGATES.start) << 10) + (low - _LOW_SURROGATES.start)
-        return chr(code).encode()
+        # a low surrogate by itself passes, as in the reference; its bytes are no UTF-8
+        return chr(code).encode("utf-8", "surrogatepass")
 
     def _hex(self, start: int) -> int:
         digits = _HEX.match(self._text, self._at)
