@@ -90,7 +90,9 @@ class Bench:
         """Have an instance execute requests as one batch, and give the response of each."""
         answers: list[list[InferenceResponse]] = [[] for _ in requests]
         made = [self._request(inputs, sink) for inputs, sink in zip(requests, answers, strict=True)]
-        self._executions[instance].execute(Batch(made, ModelStatistics()))
+        batch = Batch(made, ModelStatistics())
+        self._executions[instance].execute(batch)
+        batch.deliver()
         assert [len(responses) for responses in answers] == [1] * len(answers), (
             "a request was not answered exactly once"
         )

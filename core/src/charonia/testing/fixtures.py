@@ -46,8 +46,9 @@ def model_repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server() -> Iterator[StartServer]:
-    """Start servers that are closed at the end of the test."""
+def server(no_surviving_threads: None) -> Iterator[StartServer]:
+    """Start servers that are closed at the end of the test; it fails if one of their threads survives them."""
+    del no_surviving_threads
     from contextlib import ExitStack
 
     from charonia.server import Server

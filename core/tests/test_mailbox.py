@@ -1,0 +1,164 @@
+"""The way from threads into event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+from charonia.mailbox import Mailbox, Mailboxes
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """An event loop that counts how often it is woken from other threads."""
+
+    woken = 0
+
+    def call_soon_threadsafe(self, *args, **options):
+        self.woken += 1
+        return super().call_soon_threadsafe(*args, **options)
+
+
+async def test_messages_arrive_in_order_on_the_loops_thread():
+    """What a thread posts is received on the loop, in the order of posting."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    received, done = [], asyncio.Event()
+
+    def receive(message):
+        received.append((message, threading.current_thread() is threading.main_thread()))
+        if message == 99:
+            done.set()
+
+    thread = threading.Thread(target=lambda: [mailbox.post(receive, number) for number in range(100)])
+    thread.start()
+    await asyncio.wait_for(done.wait(), 30)
+    thread.join()
+    assert received == [(number, True) for number in range(100)]
+
+
+async def test_nothing_is_lost_among_threads():
+    """Each message of each thread arrives once, and those of one thread in their order."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    received, done = [], asyncio.Event()
+
+    def receive(message):
+        received.append(message)
+        if len(received) == 4_000:
+            done.set()
+
+    def post(thread):
+        for number in range(1_000):
+            mailbox.post(receive, (thread, number))
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(post, thread) for thread in range(4)]
+        await asyncio.wait_for(done.wait(), 30)
+        for future in futures:
+            future.result()
+    for thread in range(4):
+        assert [number for of, number in received if of == thread] == list(range(1_000))
+
+
+def test_loop_is_woken_once_for_many_messages():
+    """Messages that are posted before the loop looks cost one wake-up."""
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        loop = runner.get_loop()
+        mailbox = Mailbox(loop)
+        received = []
+        for number in range(50):
+            mailbox.post(received.append, number)
+        assert loop.woken == 1
+        runner.run(asyncio.sleep(0))
+        assert received == list(range(50))
+        mailbox.post(received.append, 50)
+        assert loop.woken == 2
+
+
+async def test_message_posted_by_a_receiver_arrives():
+    """A receiver may post to its own mailbox."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    received, done = [], asyncio.Event()
+
+    def receive(number):
+        received.append(number)
+        if number:
+            mailbox.post(receive, number - 1)
+        else:
+            done.set()
+
+    mailbox.post(receive, 3)
+    await asyncio.wait_for(done.wait(), 30)
+    assert received == [3, 2, 1, 0]
+
+
+async def test_receiver_that_raises_holds_nobody_up():
+    """The loop reports what a receiver raised, and the messages behind it still arrive."""
+    loop = asyncio.get_running_loop()
+    reported = []
+    loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    mailbox = Mailbox(loop)
+    done = asyncio.Event()
+
+    def explode(message):
+        raise ValueError(message)
+
+    mailbox.post(explode, "first")
+    mailbox.post(explode, "second")
+    mailbox.post(lambda _: done.set(), None)
+    await asyncio.wait_for(done.wait(), 30)
+    assert [str(error) for error in reported] == ["first", "second"]
+
+
+class Message:
+    pass
+
+
+def test_closed_loop_drops_messages():
+    """Posting to a loop that is closed is no error, and nothing is kept."""
+    loop = asyncio.new_event_loop()
+    mailbox = Mailbox(loop)
+    loop.close()
+    for _ in range(2):
+        message = Message()
+        kept = weakref.ref(message)
+        mailbox.post(print, message)
+        del message
+        gc.collect()
+        assert kept() is None
+
+
+def test_loop_that_is_gone_drops_messages():
+    """Posting to a loop that was collected is no error either."""
+    loop = asyncio.new_event_loop()
+    mailbox = Mailbox(loop)
+    loop.close()
+    del loop
+    gc.collect()
+    mailbox.post(print, "nobody reads this")
+
+
+def test_each_loop_has_one_mailbox():
+    """The same loop gets the same mailbox, from any thread; another loop another one."""
+    mailboxes = Mailboxes()
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: mailboxes.of(first), range(20)))
+    assert len(found) == 1
+    assert mailboxes.of(second) not in found
+    first.close()
+    second.close()
+
+
+def test_mailbox_goes_with_its_loop():
+    """Neither the loop nor its mailbox is kept alive by the other."""
+    mailboxes = Mailboxes()
+    loop = asyncio.new_event_loop()
+    mailbox = weakref.ref(mailboxes.of(loop))
+    gone = weakref.ref(loop)
+    loop.close()
+    del loop
+    gc.collect()
+    assert gone() is None
+    assert mailbox() is None
