@@ -43,7 +43,11 @@ class ModelTensor:
         return self.array
 
     to_dlpack = as_numpy
-    from_dlpack = staticmethod(lambda name, array: ModelTensor(name, array))
+
+    @staticmethod
+    def from_dlpack(name, array):
+        """Make a tensor from an array of any library."""
+        return ModelTensor(name, array)
 
 
 class ModelRequest:
