@@ -13,14 +13,13 @@ from charonia_frontend_http.json_access import (
     load_json,
     take_bool,
     take_list,
-    take_object,
     take_string,
     take_unsigned,
     wrong_type,
 )
 from charonia_frontend_http.parameters import read_parameters
 from charonia_frontend_http.raw_request import read_raw
-from charonia_frontend_http.tensor_input import tensor_from_bytes, tensor_from_json
+from charonia_frontend_http.tensor_input import element_count, tensor_from_bytes, tensor_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Decoded", "decode_infer"]
 
 _DATATYPES = DataType.__members__
+_NONE: dict[str, Any] = {}
 _SOURCES = "'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in 'parameters'"
 
 
@@ -119,15 +119,13 @@ class _Inputs:
     def read(self, items: list[Any]) -> dict[str, Array | MalformedTensor]:
         tensors: dict[str, Array | MalformedTensor] = {}
         for element in items:
-            item = element if type(element) is dict else {}  # as in the reference, it has no member then
-            parameters = item.get("parameters")
-            if parameters is not None and type(parameters) is not dict:
-                raise wrong_type("object")
-            size = parameters.get("binary_data_size") if parameters else None
-            if parameters and "shared_memory_region" in parameters:
+            item = element if type(element) is dict else _NONE  # as in the reference, it has no member then
+            parameters = _parameters(item)
+            binary = "binary_data_size" in parameters
+            if "shared_memory_region" in parameters:
                 self._refuse_region(item, parameters)
-            if ("data" in item) is (size is not None):
-                self._refuse_sources(item, size)
+            if ("data" in item) is binary:
+                self._refuse_sources(item, binary=binary)
             name = take_string(item, "name")
             written = take_string(item, "datatype")
             shape = _shape(take_list(item, "shape"))
@@ -136,10 +134,11 @@ class _Inputs:
                     f"[request id: {self._who[0] or '<id_unknown>'}] input '{name}' already exists in request"
                 )
             datatype = _DATATYPES.get(written)
-            if size is None:
-                tensors[name] = self._from_json(name, datatype, shape, take_list(item, "data"))
+            if binary:
+                view = self._next_bytes(name, parameters["binary_data_size"])
+                tensors[name] = tensor_from_bytes(name, datatype, shape, view, self._who)
             else:
-                tensors[name] = tensor_from_bytes(name, datatype, shape, self._next_bytes(name, size), self._who)
+                tensors[name] = self._from_json(name, datatype, shape, take_list(item, "data"))
         if self._at != len(self._rest):
             raise InvalidArgumentError(f"unexpected additional input data for model '{self._who[1]}'")
         return tensors
@@ -147,10 +146,8 @@ class _Inputs:
     def _from_json(
         self, name: str, datatype: DataType | None, shape: tuple[int, ...], data: list[Any]
     ) -> Array | MalformedTensor:
-        if datatype is not None and all(shape):
-            size = datatype.size
-            for extent in shape:
-                size *= extent
+        if datatype is not None:
+            size = datatype.size * element_count(name, shape)
             if size > self._max_input_size:
                 raise InvalidArgumentError(
                     f"JSON input '{name}' has a byte_size ({size} bytes) that exceeds the maximum allowed value of "
@@ -171,22 +168,28 @@ class _Inputs:
 
     def _refuse_region(self, item: dict[str, Any], parameters: dict[str, Any]) -> None:
         if "data" in item or "binary_data_size" in parameters:
-            self._refuse_sources(item, parameters.get("binary_data_size"), region=True)
+            self._refuse_sources(item, binary="binary_data_size" in parameters, region=True)
         region = parameters["shared_memory_region"]
         raise NotFoundError(f"Unable to find shared memory region: '{region}'")
 
-    def _refuse_sources(self, item: dict[str, Any], size: object, *, region: bool = False) -> None:
+    def _refuse_sources(self, item: dict[str, Any], *, binary: bool, region: bool = False) -> None:
         found = [
             f"'{name}'"
             for name, there in (
                 ("data", "data" in item),
-                ("binary_data_size", size is not None),
+                ("binary_data_size", binary),
                 ("shared_memory_region", region),
             )
             if there
         ]
         told = f"But set {' '.join(found)}" if found else "But no field is set"
         raise InvalidArgumentError(f"Input must set only one of the following fields: {_SOURCES}. {told}")
+
+
+def _parameters(item: dict[str, Any]) -> dict[str, Any]:
+    """Give the parameters of an input or output; as in the reference, none if they are no object."""
+    parameters = item.get("parameters")
+    return parameters if type(parameters) is dict else _NONE
 
 
 def _shape(sizes: list[Any]) -> tuple[int, ...]:
@@ -200,9 +203,9 @@ def _outputs(items: list[Any], identifier: str) -> dict[str, bool]:
     """Read which outputs are wanted, and which of them in binary form."""
     binary: dict[str, bool] = {}
     for item in items:
-        output = take_object(item)
+        output = item if type(item) is dict else _NONE  # as in the reference, it has no member then
         name = take_string(output, "name")
-        parameters = take_object(output.get("parameters", {}))
+        parameters = _parameters(output)
         if "shared_memory_region" in parameters:
             raise NotFoundError(f"Unable to find shared memory region: '{parameters['shared_memory_region']}'")
         if "classification" in parameters:

@@ -47,21 +47,22 @@ class ResponseEncoder:
             InternalError: an output has a dtype that the protocol does not know.
         """
         identifier = decoded.request.id
-        start = b'{"id":%b,%b' % (orjson.dumps(_told(identifier)), self._start) if identifier else b"{" + self._start
+        start = b'{"id":%b,%b' % (_json(identifier), self._start) if identifier else b"{" + self._start
         if response.parameters:
-            start += b',"parameters":' + orjson.dumps(dict(response.parameters))
+            start += b',"parameters":' + _json(dict(response.parameters))
+        binary = decoded.binary
         outputs: list[bytes] = []
         tail: list[bytes] = []
         for name, tensor in response.outputs.items():
             known = self._heads.get(name)
-            if known is None:  # not in the configuration: dropped, as in the reference
+            if known is None or (binary and name not in binary):  # not in the configuration, or not asked for
                 continue
             array = as_numpy(tensor)
             datatype, head = known
             if array.dtype != datatype.dtype:
-                datatype, head = _actual(name, array)
+                array, datatype, head = _actual(name, array)
             shape = ",".join(map(str, array.shape)).encode()
-            if decoded.binary.get(name, False) if decoded.binary else decoded.binary_default:
+            if binary[name] if binary else decoded.binary_default:
                 data = encode_bytes(array) if datatype is DataType.BYTES else array.tobytes()
                 tail.append(data)
                 outputs.append(b'%b%b],"parameters":{"binary_data_size":%d}}' % (head, shape, len(data)))
@@ -74,22 +75,30 @@ class ResponseEncoder:
         return HttpResponse(200, b"".join((document, *tail)), BINARY, headers)
 
 
-def _told(text: str) -> str:
-    """Give back text that came as no UTF-8 as well as JSON can."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _json(value: object) -> bytes:
+    """Write a value; text that came as no UTF-8 goes back as the same bytes, and numbers that JSON has no word for bare."""
+    try:
+        written = orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        written = b"null"
+    if b"null" not in written:  # which is also what orjson makes of NaN and infinity
+        return written
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
 
 def _head(name: str, datatype: DataType) -> bytes:
     return b'{"name":%b,"datatype":"%b","shape":[' % (orjson.dumps(name), datatype.name.encode())
 
 
-def _actual(name: str, array: Array) -> tuple[DataType, bytes]:
+def _actual(name: str, array: Array) -> tuple[Array, DataType, bytes]:
     """As in the reference, a model may produce another datatype than it declares; the response tells the real one."""
     try:
         datatype = DataType.of_dtype(array.dtype)
     except KeyError:
         raise InternalError(f"output '{name}' has dtype {array.dtype}, which the protocol does not know") from None
-    return datatype, _head(name, datatype)
+    if datatype is not DataType.BYTES and array.dtype != datatype.dtype:  # the bytes of each number in another order
+        array = array.astype(datatype.dtype)
+    return array, datatype, _head(name, datatype)
 
 
 def _json_data(array: Array, datatype: DataType) -> bytes:

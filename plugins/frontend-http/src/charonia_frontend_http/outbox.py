@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from charonia.errors import InferenceError
-
 if TYPE_CHECKING:
     from charonia.request import InferenceRequest, InferenceResponse
     from charonia.server import Server
@@ -42,5 +40,5 @@ class Outbox:
                 continue
             try:
                 self._server.submit(request)
-            except InferenceError as error:
+            except Exception as error:  # noqa: BLE001 - to the border of requests, where `answer` is awaited
                 answer.set_exception(error)

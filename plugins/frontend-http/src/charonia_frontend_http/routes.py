@@ -33,6 +33,7 @@ _ROUTES = tuple((method, re.compile(pattern), endpoint) for method, pattern, end
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _MAX_VERSION_DIGITS = 18
 _REMEMBERED = 1024
+_MAX_REMEMBERED_LENGTH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,11 @@ class Routes:
         """Find the route of a request target, which is a path or an absolute URL."""
         route = self._seen.get(target)
         if route is None:
-            if len(self._seen) >= _REMEMBERED:
-                self._seen.clear()
-            route = self._seen[target] = _find(target)
+            route = _find(target)
+            if len(target) <= _MAX_REMEMBERED_LENGTH:
+                if len(self._seen) >= _REMEMBERED:
+                    self._seen.clear()
+                self._seen[target] = route
         return route
 
 

@@ -27,17 +27,29 @@ def element_count(name: str, shape: tuple[int, ...]) -> int:
     count = 1
     for size in shape:
         count *= size
-    if count > _MAX_ELEMENTS or (shape and max(shape) > _MAX_ELEMENTS):
-        written = "[" + ",".join(map(str, shape)) + "]"
-        if max(shape) > _MAX_ELEMENTS:
-            raise InvalidArgumentError(
-                f"invalid shape for input '{name}': shape {written} contains one or more invalid dimensions"
-            )
-        raise InvalidArgumentError(
-            f"invalid shape for input '{name}': shape {written} causes total element count to exceed maximum size of "
-            f"{_MAX_ELEMENTS}"
-        )
-    return count
+        if count > _MAX_ELEMENTS:  # now, since the next products might have millions of digits
+            return _refuse_count(name, shape)
+    return count if count or not shape or max(shape) <= _MAX_ELEMENTS else _refuse_count(name, shape)
+
+
+def _refuse_count(name: str, shape: tuple[int, ...]) -> int:
+    """Tell what is wrong with a shape that is too large, unless a dimension of 0 makes it the shape of nothing."""
+    problem = f"invalid shape for input '{name}': shape [{','.join(map(str, shape))}]"
+    if max(shape) > _MAX_ELEMENTS:
+        raise InvalidArgumentError(f"{problem} contains one or more invalid dimensions")
+    if 0 in shape:
+        return 0
+    raise InvalidArgumentError(f"{problem} causes total element count to exceed maximum size of {_MAX_ELEMENTS}")
+
+
+def _shaped(name: str, datatype: DataType, array: Array, shape: tuple[int, ...]) -> Array | MalformedTensor:
+    """Give an array its shape, which has as many elements, unless no array can have it: more than 64 dimensions, say."""
+    try:
+        return array.reshape(shape)
+    except ValueError as error:
+        written = f"[{','.join(map(str, shape))}]"
+        problem = InvalidArgumentError(f"invalid shape for input '{name}': shape {written}: {error}")
+        return MalformedTensor(datatype, shape, problem)
 
 
 def tensor_from_json(
@@ -66,7 +78,7 @@ def tensor_from_json(
         )
     count = element_count(name, shape)
     if count == 0:
-        return np.empty(shape, dtype=datatype.dtype)
+        return _shaped(name, datatype, np.empty(0, dtype=datatype.dtype), shape)
     flat = _flatten(data)
     array = _typed(flat, datatype)
     if array.size > count:
@@ -75,7 +87,7 @@ def tensor_from_json(
         return MalformedTensor(datatype, shape, _too_few_strings(name, count, array.size, who))
     if array.size < count:
         raise InvalidArgumentError("Failed to parse 'data' field: shape does not match true shape")
-    return array.reshape(shape)
+    return _shaped(name, datatype, array, shape)
 
 
 def _flatten(data: list[Any]) -> list[Any]:
@@ -143,16 +155,16 @@ def tensor_from_bytes(
     count = element_count(name, shape)
     try:
         if datatype is DataType.BYTES:
-            return _strings(name, shape, count, body, who)
+            return _shaped(name, datatype, _strings(name, count, body, who), shape)
         if body.nbytes != count * datatype.size:
             raise _mismatch(name, count * datatype.size, body.nbytes, who)
     except InferenceError as error:
         return MalformedTensor(datatype, shape, error)
     if datatype is DataType.BOOL:
-        return np.not_equal(np.frombuffer(body, dtype=np.uint8), 0).reshape(shape)
-    array = np.frombuffer(body, dtype=datatype.dtype).reshape(shape)
+        return _shaped(name, datatype, np.not_equal(np.frombuffer(body, dtype=np.uint8), 0), shape)
+    array = np.frombuffer(body, dtype=datatype.dtype)
     # A frontend cannot choose where in the body a tensor starts, and frameworks read whole words.
-    return array if array.flags.aligned else array.copy()
+    return _shaped(name, datatype, array if array.flags.aligned else array.copy(), shape)
 
 
 def _prefix(who: tuple[str, str]) -> str:
@@ -171,7 +183,7 @@ def _too_few_strings(name: str, expected: int, got: int, who: tuple[str, str]) -
     )
 
 
-def _strings(name: str, shape: tuple[int, ...], count: int, body: memoryview, who: tuple[str, str]) -> Array:
+def _strings(name: str, count: int, body: memoryview, who: tuple[str, str]) -> Array:
     prefix, model = _prefix(who), who[1]
     try:
         items = decode_bytes(body)
@@ -196,4 +208,4 @@ def _strings(name: str, shape: tuple[int, ...], count: int, body: memoryview, wh
         raise _too_few_strings(name, count, len(items), who)
     array = np.empty(count, dtype=np.object_)
     array[:] = items
-    return array.reshape(shape)
+    return array
