@@ -1,0 +1,213 @@
+"""The flags of `charonia serve` that are the server's own; frontends bring theirs.
+
+Names and meanings are the reference's, where it has such a flag.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from charonia.frontend import FrontendOption
+
+__all__ = ["Flag", "early_flags", "frontend_flag", "own_flags", "parameter_name"]
+
+MODELS = "Models"
+SERVER = "Server"
+LOGGING = "Logging"
+
+
+class Flag(click.Option):
+    """An option with a long name, a place in the help, and a key in the options file.
+
+    Args:
+        name: the name without dashes.
+        section: the heading under which the help has it.
+        aliases: other names.
+        settings: what click's own options take.
+
+    Attributes:
+        key: the name.
+        section: the heading.
+    """
+
+    def __init__(self, name: str, section: str, *, aliases: Sequence[str] = (), **settings: Any) -> None:
+        self.key = name
+        self.section = section
+        names = [f"--{spelling}" for spelling in (name, *aliases)]
+        settings.setdefault("show_default", True)
+        super().__init__([parameter_name(name), *names], **settings)
+
+
+def parameter_name(key: str) -> str:
+    """Give the name under which click keeps a flag's value."""
+    return key.replace("-", "_").lower()
+
+
+def backend_setting(text: str) -> tuple[str, str, str]:
+    """Take `BACKEND,NAME=VALUE`, or `NAME=VALUE` for all backends, apart into (backend, name, value).
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    backend, comma, setting = text.partition(",")
+    if not comma or "=" in backend:
+        backend, setting = "", text
+    name, equals, value = setting.partition("=")
+    if not equals or not name.strip():
+        raise click.BadParameter(f"{text!r} is not of the form BACKEND,NAME=VALUE or NAME=VALUE.")
+    return backend.strip(), name.strip(), value.strip()
+
+
+def control_mode(text: str) -> str:
+    """Take one of the control modes that there are; `poll` is one of the reference's that there is not.
+
+    Raises:
+        click.BadParameter: it is none of them.
+    """
+    if text in {"none", "explicit"}:
+        return text
+    advice = "Use 'none', which loads every model once, or 'explicit', which loads those that --load-model names."
+    raise click.BadParameter(f"{text!r} {'comes later' if text == 'poll' else 'is no control mode'}. {advice}")
+
+
+def _boolean(name: str, section: str, *, default: bool, help: str) -> Flag:  # noqa: A002 - click's own word
+    return Flag(
+        name,
+        section,
+        type=click.BOOL,
+        default=default,
+        help=help,
+        metavar="true|false",
+        show_default=str(default).lower(),
+    )
+
+
+def early_flags() -> list[Flag]:
+    """Make the flags that are looked at before the others, since they decide which others there are."""
+    return [
+        Flag(
+            "config",
+            SERVER,
+            metavar="FILE",
+            help="Read options from a YAML file: its keys are the names of the options, without dashes.",
+        ),
+        Flag(
+            "disable-plugin",
+            SERVER,
+            multiple=True,
+            metavar="NAME",
+            help="Leave an installed plugin alone, by its name or its package's. May come several times.",
+        ),
+        Flag(
+            "log-verbose",
+            LOGGING,
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="LEVEL",
+            help="1 and more log details, with the traceback of every failure.",
+        ),
+        _boolean("log-info", LOGGING, default=True, help="Log what goes on."),
+        _boolean("log-warning", LOGGING, default=True, help="Log what looks wrong."),
+        _boolean("log-error", LOGGING, default=True, help="Log what is wrong."),
+    ]
+
+
+def own_flags() -> list[Flag]:
+    """Make all flags that do not come from frontends, in the order of the help."""
+    return [*_model_flags(), *_server_flags(), *early_flags()]
+
+
+def _model_flags() -> list[Flag]:
+    return [
+        Flag(
+            "model-repository",
+            MODELS,
+            aliases=["model-store"],
+            multiple=True,
+            required=True,
+            metavar="DIR",
+            help="A directory with one directory for each model. May come several times.",
+        ),
+        Flag(
+            "model-control-mode",
+            MODELS,
+            type=control_mode,
+            default="none",
+            metavar="none|explicit",
+            help="'none' loads every model at the start, 'explicit' only those that --load-model names.",
+        ),
+        Flag(
+            "load-model",
+            MODELS,
+            multiple=True,
+            metavar="NAME",
+            help="A model to load in the control mode 'explicit'; * means all. May come several times.",
+        ),
+        Flag(
+            "disable-auto-complete-config",
+            MODELS,
+            is_flag=True,
+            help="Take each model's configuration as it is written: nothing is completed from the model's file.",
+        ),
+        Flag(
+            "model-load-thread-count",
+            MODELS,
+            type=click.IntRange(min=1),
+            default=4,
+            metavar="COUNT",
+            help="How many models load side by side.",
+        ),
+        Flag(
+            "backend-config",
+            MODELS,
+            type=backend_setting,
+            multiple=True,
+            metavar="[BACKEND,]NAME=VALUE",
+            help="A setting for one backend, or for all. May come several times.",
+        ),
+        Flag(
+            "strict-model-config",
+            MODELS,
+            type=click.BOOL,
+            default=False,
+            metavar="true|false",
+            show_default="false",
+            help="Deprecated; 'true' means --disable-auto-complete-config.",
+        ),
+    ]
+
+
+def _server_flags() -> list[Flag]:
+    return [
+        Flag("id", SERVER, default="charonia", metavar="NAME", help="The server's name in its metadata."),
+        _boolean("exit-on-error", SERVER, default=True, help="Do not serve at all if a model fails to load."),
+        _boolean("strict-readiness", SERVER, default=True, help="Be not ready while a model has failed."),
+        Flag(
+            "exit-timeout-secs",
+            SERVER,
+            type=click.FloatRange(min=0),
+            default=30,
+            metavar="SECONDS",
+            help="How long requests in progress may take to finish when the server is stopped.",
+        ),
+    ]
+
+
+def frontend_flag(frontend: str, option: FrontendOption) -> Flag:
+    """Make the flag of a frontend's option. Its type is that of the default."""
+    boolean = isinstance(option.default, bool)
+    kinds: dict[type, Any] = {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}
+    return Flag(
+        option.name,
+        f"Frontend {frontend}",
+        type=kinds[type(option.default)],
+        default=option.default,
+        help=option.help,
+        metavar="true|false" if boolean else None,
+        show_default=str(option.default).lower() if boolean else True,
+    )

@@ -1,0 +1,85 @@
+"""What `charonia serve` was told, as the options of the server and of its frontends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charonia.cli.flags import parameter_name
+from charonia.options import ServerOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from charonia.frontend import OptionValue
+    from charonia.plugins import Plugins
+
+__all__ = ["ServeSettings"]
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """All that a server needs to be made.
+
+    Attributes:
+        repositories: where the models lie.
+        options: the server's options.
+        plugins: the plugins, some of which may be switched off.
+        frontends: the frontends' options, by name.
+    """
+
+    repositories: Sequence[str]
+    options: ServerOptions
+    plugins: Plugins
+    frontends: Mapping[str, OptionValue]
+
+    @staticmethod
+    def of(parameters: Mapping[str, Any], plugins: Plugins, choices: Mapping[str, str]) -> ServeSettings:
+        """Make them from what click has parsed.
+
+        Args:
+            parameters: values by parameter name, each converted.
+            plugins: the plugins whose options were among them.
+            choices: which package serves a name that several claim.
+
+        Raises:
+            click.UsageError: options that do not go together; the reference's texts.
+        """
+        _check_load_model(parameters["model_control_mode"], parameters["load_model"])
+        options = ServerOptions(
+            server_id=parameters["id"],
+            model_control_mode=parameters["model_control_mode"],
+            load_model=parameters["load_model"],
+            exit_on_error=parameters["exit_on_error"],
+            strict_readiness=parameters["strict_readiness"],
+            exit_timeout_secs=parameters["exit_timeout_secs"],
+            disable_auto_complete_config=parameters["disable_auto_complete_config"]
+            or parameters["strict_model_config"],
+            model_load_thread_count=parameters["model_load_thread_count"],
+            backend_config=_by_backend(parameters["backend_config"]),
+            disabled_plugins=parameters["disable_plugin"],
+            plugin_choices=choices,
+        )
+        frontends = {
+            option.name: parameters[parameter_name(option.name)]
+            for offer in plugins.frontends().values()
+            for option in offer.options
+        }
+        return ServeSettings(parameters["model_repository"], options, plugins, frontends)
+
+
+def _check_load_model(mode: str, names: Sequence[str]) -> None:
+    if names and mode != "explicit":
+        raise click.UsageError("Use of '--load-model' requires setting '--model-control-mode=explicit' as well.")
+    if "*" in names and len(names) > 1:
+        raise click.UsageError("Wildcard model name '*' must be the ONLY startup model if specified at all.")
+
+
+def _by_backend(settings: Sequence[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    """Sort settings by backend; of two for the same name the later wins."""
+    sorted_settings: dict[str, dict[str, str]] = {}
+    for backend, name, value in settings:
+        sorted_settings.setdefault(backend, {})[name] = value
+    return sorted_settings
