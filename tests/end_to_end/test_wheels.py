@@ -14,11 +14,8 @@ import pytest
 from onnx import TensorProto, helper
 
 HOUSE = Path(__file__).parents[2]
-DISTRIBUTIONS = [
-    HOUSE / "protos",
-    HOUSE / "core",
-    *sorted(path.parent for path in HOUSE.glob("plugins/*/pyproject.toml")),
-]
+OURS = [HOUSE / "protos", HOUSE / "core", *sorted(path.parent for path in HOUSE.glob("plugins/*/pyproject.toml"))]
+DISTRIBUTIONS = [*OURS, HOUSE / "examples" / "backend-scale"]
 
 
 def run(*command, cwd):
