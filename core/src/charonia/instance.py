@@ -78,18 +78,22 @@ class ModelInstance:
         Where several quick executions follow each other, their responses leave together: each wake-up of an event loop makes
         two threads compete for the interpreter, which costs more than a quick execution does.
         """
-        next_batch = self._scheduler.next_batch
         held: list[Batch] = []
-        while (requests := next_batch(self)) is not None:
+        while (requests := self._next(held)) is not None:
             batch = self._run(requests)
-            if batch is None:
-                continue
-            held.append(batch)
-            quick = batch.age_ns < _QUICK_NS and held[0].age_ns < _HOLD_NS
-            if not quick or not self._scheduler.pending:
-                for batch in held:
-                    batch.deliver()
-                held.clear()
+            if batch is not None:
+                held.append(batch)
+
+    def _next(self, held: list[Batch]) -> list[InferenceRequest] | None:
+        """Get the next batch. Whatever is held is delivered before this waits: what is pending may go to somebody else."""
+        if held and held[-1].age_ns < _QUICK_NS and held[0].age_ns < _HOLD_NS:
+            requests = self._scheduler.ready_batch(self)
+            if requests is not None:
+                return requests
+        for batch in held:
+            batch.deliver()
+        held.clear()
+        return self._scheduler.next_batch(self)
 
     def execute(self, requests: list[InferenceRequest]) -> None:
         """Execute requests as one batch, in the thread of a caller that has borrowed the instance.
