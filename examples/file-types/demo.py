@@ -78,15 +78,19 @@ def show_answers(url: str) -> None:
     for question, answer in zip(QUESTIONS, ask(url, contents), strict=True):
         print(f"  {question.name} is: {answer}")
     REQUEST.write_bytes(body(contents[:1]))
-    here = HERE.relative_to(Path.cwd()) if HERE.is_relative_to(Path.cwd()) else HERE
     print(
         "\nGo on from here:"
         f"\n  {url}/v2/models/{MODEL}          what goes in, what comes out"
         f"\n  {url}/v2/models/{MODEL}/config   its configuration"
-        f"\n  {sys.executable} {here / 'ask.py'} --url {url} FILE…   ask about files of yours"
-        f"\n  curl -s {url}/v2/models/{MODEL}/infer -d @{here / 'download' / 'request.json'}   the same question by hand",
+        f"\n  {near(Path(sys.executable))} {near(HERE / 'ask.py')} --url {url} FILE…   ask about files of yours"
+        f"\n  curl -s {url}/v2/models/{MODEL}/infer -d @{near(REQUEST)}   the same question by hand",
         flush=True,
     )
+
+
+def near(path: Path) -> Path:
+    """Write a path as it is seen from the current folder, if it lies below that."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
