@@ -1,0 +1,151 @@
+"""Run the whole benchmark: `python -m benchmarks --help`."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.generators import OwnGenerator, PerfAnalyzer
+from benchmarks.in_process import measure_in_process
+from benchmarks.latency import LoadError
+from benchmarks.measure import Workload, measure
+from benchmarks.models import MODELS, write_onnx_repository
+from benchmarks.picture import draw
+from benchmarks.process import ServerError
+from benchmarks.report import Report, document, tables
+from benchmarks.sides import SIDES
+from benchmarks.tools.download import UnavailableError
+from benchmarks.tools.perf_analyzer import install_perf_analyzer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from benchmarks.generators import LoadGenerator
+    from benchmarks.sides import Side
+
+RESULTS = Path(__file__).parent / "results"
+CALLS = 2_000
+ROUNDS_IN_PROCESS = 15
+QUICK_CALLS = 100
+QUICK_ROUNDS = 3
+
+
+def _options(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Charonia beside the reference and a bare handler."
+    )
+    parser.add_argument(
+        "--sides", type=_names(SIDES), default=list(SIDES), help="comma-separated, of: " + ", ".join(SIDES)
+    )
+    parser.add_argument(
+        "--models", type=_names(MODELS), default=list(MODELS), help="comma-separated, of: " + ", ".join(MODELS)
+    )
+    parser.add_argument(
+        "--concurrency", type=_numbers, default=[1, 16, 64], help="connections, comma-separated (1,16,64)"
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each run (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; medians count (3)")
+    parser.add_argument(
+        "--load", choices=("auto", "perf_analyzer", "own"), default="auto", help="the load generator (auto)"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the JSON and the picture")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few seconds, to see that it works; the figures mean little"
+    )
+    options = parser.parse_args(words)
+    if options.quick:
+        options.seconds, options.rounds, options.load = 0.2, 1, "own"
+    return options
+
+
+def _names(known: Iterable[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(word) for word in text.split(",")]
+    if min(numbers) < 1:
+        raise argparse.ArgumentTypeError("at least one connection is needed")
+    return numbers
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _generator(choice: str, left_out: dict[str, str]) -> LoadGenerator:
+    """Take perf_analyzer unless it cannot be had; where it was asked for by name, that is an error."""
+    if choice != "own":
+        try:
+            return PerfAnalyzer(install_perf_analyzer())
+        except UnavailableError as error:
+            if choice == "perf_analyzer":
+                sys.exit(str(error))
+            left_out[PerfAnalyzer.name] = str(error)
+            _say(f"perf_analyzer is left out: {error}")
+    return OwnGenerator()
+
+
+def _start(names: Sequence[str], folder: Path, stack: ExitStack, left_out: dict[str, str]) -> list[Side]:
+    sides = []
+    for name in names:
+        _say(f"starting {name}")
+        try:
+            side = SIDES[name](folder)
+        except UnavailableError as error:
+            left_out[name] = str(error)
+            _say(f"{name} is left out: {error}")
+        else:
+            stack.callback(side.process.stop)
+            sides.append(side)
+    return sides
+
+
+def _run(options: argparse.Namespace) -> Report:
+    workload = Workload(options.models, options.concurrency, options.seconds, options.rounds)
+    left_out: dict[str, str] = {}
+    generator = _generator(options.load, left_out)
+    with tempfile.TemporaryDirectory(prefix="charonia-bench-") as temporary:
+        folder = Path(temporary)
+        with ExitStack() as stack:
+            sides = _start(options.sides, folder, stack, left_out)
+            rounds = measure(sides, workload, generator, _say)
+        _say("measuring in process")
+        repository = write_onnx_repository(folder / "in_process")
+        turns = (QUICK_ROUNDS, QUICK_CALLS) if options.quick else (ROUNDS_IN_PROCESS, CALLS)
+        costs = measure_in_process(repository, options.models, *turns)
+    return Report(workload, generator.name, rounds, costs, left_out)
+
+
+def main(words: Sequence[str]) -> None:
+    """Measure, print the tables, and write the results."""
+    options = _options(words)
+    try:
+        report = _run(options)
+    except (LoadError, ServerError) as error:
+        sys.exit(f"the benchmark ended early: {error}")
+    options.results.mkdir(parents=True, exist_ok=True)
+    stem = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d-%H%M%S")
+    record = options.results / f"{stem}.json"
+    record.write_text(json.dumps(document(report), indent=1) + "\n")
+    if report.rounds:
+        draw(report, record.with_suffix(".svg"))
+    print(tables(report))
+    print(f"\n{record}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

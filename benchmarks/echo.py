@@ -1,0 +1,68 @@
+"""A bare aiohttp server that answers infer requests with the right number of bytes and does nothing else.
+
+It is the floor under any server on this transport: `python -m benchmarks.echo --port=PORT`. The identity's answer carries the
+input's own bytes; the other models' answers carry as many of them as their output has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+from benchmarks.event_loop import run
+from benchmarks.models import MODELS
+from benchmarks.wire import documents, response_head
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+__all__: list[str] = []
+
+_FLOAT_BYTES = 4
+
+
+def _handler() -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    from aiohttp import web
+
+    pages = {path: page for model in MODELS.values() for path, page in documents(model).items()}
+    heads = {f"/v2/models/{model.name}/infer": response_head(model) for model in MODELS.values()}
+    sizes = {f"/v2/models/{model.name}/infer": model.outputs * _FLOAT_BYTES for model in MODELS.values()}
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        head = heads.get(path)
+        if head is not None:
+            body = await request.read()
+            headers = {
+                "Content-Type": "application/octet-stream",
+                "Inference-Header-Content-Length": str(len(head)),
+            }
+            return web.Response(body=head + body[-sizes[path] :], headers=headers)
+        page = pages.get(path)
+        return web.Response(status=404) if page is None else web.Response(body=page, content_type="application/json")
+
+    return handle
+
+
+async def _serve(port: int) -> None:
+    from aiohttp import web
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = web.ServerRunner(web.Server(_handler(), access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    print(f"listening on http://127.0.0.1:{port}", flush=True)
+    await stop.wait()
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    run(_serve(parser.parse_args().port))

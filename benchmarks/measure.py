@@ -1,0 +1,120 @@
+"""The measurement: every side, model and concurrency in turns, several rounds of it, and the medians."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from benchmarks.generators import OwnGenerator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmarks.generators import LoadGenerator
+    from benchmarks.latency import Load
+    from benchmarks.sides import Side
+
+__all__ = ["Figures", "Point", "Workload", "measure", "medians"]
+
+_PROBE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """What is measured in one run: a model, the connections, and the side that answers."""
+
+    model: str
+    concurrency: int
+    side: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What came of one run, or of the median of several.
+
+    Attributes:
+        requests_per_second: the concurrency divided by the mean latency.
+        p50_us: the median latency, in microseconds.
+        p99_us: the latency that one request in a hundred exceeds.
+        cpu_us: the CPU time of all processes of the server for one request, in microseconds.
+    """
+
+    requests_per_second: float
+    p50_us: float
+    p99_us: float
+    cpu_us: float
+
+
+@dataclass(frozen=True)
+class Workload:
+    """How much is measured.
+
+    Attributes:
+        models: the models' names.
+        concurrencies: the numbers of connections.
+        seconds: the length of each run.
+        rounds: how often all of it is gone through.
+    """
+
+    models: Sequence[str]
+    concurrencies: Sequence[int]
+    seconds: float
+    rounds: int
+
+
+def measure(
+    sides: Sequence[Side], workload: Workload, generator: LoadGenerator, tell: Callable[[str], None]
+) -> dict[Point, list[Figures]]:
+    """Measure all points round by round, the sides of a point one right after the other, so that all share the machine's moods.
+
+    Args:
+        sides: the servers, all up; those that wait cost nothing.
+        workload: how much.
+        generator: what sends the requests. A short run of the benchmark's own one comes first: it warms the servers up.
+        tell: called with a line of progress.
+
+    Raises:
+        LoadError: a request failed.
+        ServerError: a server has ended.
+    """
+    runs = list(itertools.product(workload.models, workload.concurrencies, sides))
+    probe = OwnGenerator()
+    probe_seconds = min(_PROBE_SECONDS, workload.seconds)
+    expected = {}
+    for model, concurrency, side in runs:
+        expected[model, concurrency, side.name] = probe.run(side.port, model, concurrency, probe_seconds, None)
+    figures: dict[Point, list[Figures]] = defaultdict(list)
+    for number in range(1, workload.rounds + 1):
+        for model, concurrency, side in runs:
+            before = side.process.cpu_seconds()
+            load = generator.run(
+                side.port, model, concurrency, workload.seconds, expected[model, concurrency, side.name]
+            )
+            cpu_seconds = side.process.cpu_seconds() - before
+            point = Point(model, concurrency, side.name)
+            figures[point].append(_figures(load, concurrency, cpu_seconds))
+            tell(f"round {number} of {workload.rounds}: {_line(point, figures[point][-1])}")
+    return dict(figures)
+
+
+def _figures(load: Load, concurrency: int, cpu_seconds: float) -> Figures:
+    return Figures(concurrency / load.mean_us * 1e6, load.p50_us, load.p99_us, cpu_seconds / load.requests * 1e6)
+
+
+def _line(point: Point, figures: Figures) -> str:
+    return (
+        f"{point.model} x{point.concurrency} {point.side}: {figures.requests_per_second:.0f}/s, "
+        f"p50 {figures.p50_us:.0f} us, CPU {figures.cpu_us:.0f} us"
+    )
+
+
+def medians(rounds: dict[Point, list[Figures]]) -> dict[Point, Figures]:
+    """Take the median of each figure over the rounds."""
+    names = [field.name for field in fields(Figures)]
+    return {
+        point: Figures(**{name: statistics.median(getattr(run, name) for run in runs) for name in names})
+        for point, runs in rounds.items()
+    }

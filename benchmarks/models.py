@@ -1,0 +1,162 @@
+"""The models that are measured, as files: ONNX for Charonia, the same mathematics in numpy for the reference.
+
+The reference's build has no ONNX Runtime, so that its models are Python models.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from onnx import ModelProto
+
+__all__ = ["INPUT", "MODELS", "OUTPUT", "BenchmarkModel", "write_onnx_repository", "write_reference_repository"]
+
+INPUT = "INPUT0"
+OUTPUT = "OUTPUT0"
+_SEED = 20
+_OPSET = 17
+
+
+@dataclass(frozen=True)
+class BenchmarkModel:
+    """A model with one FP32 input and one FP32 output, of which a request carries one row.
+
+    Attributes:
+        name: the model's name.
+        widths: how many values enter and leave each layer. A single number means the identity.
+    """
+
+    name: str
+    widths: tuple[int, ...]
+
+    @property
+    def inputs(self) -> int:
+        """The values in a row of the input."""
+        return self.widths[0]
+
+    @property
+    def outputs(self) -> int:
+        """The values in a row of the output."""
+        return self.widths[-1]
+
+    def weights(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Make the layers' matrices (inputs by outputs) and biases; the same ones each time."""
+        generator = np.random.default_rng(_SEED)
+        return [
+            (
+                (generator.standard_normal((rows, columns)) / np.sqrt(rows)).astype(np.float32),
+                generator.standard_normal(columns).astype(np.float32),
+            )
+            for rows, columns in itertools.pairwise(self.widths)
+        ]
+
+    def config(self, backend: str, more: str = "") -> str:
+        """Write the configuration: one instance on the CPU, and no batching of requests."""
+        return (
+            f'name: "{self.name}"\nbackend: "{backend}"\nmax_batch_size: 8\n'
+            f'input [ {{ name: "{INPUT}" data_type: TYPE_FP32 dims: [ {self.inputs} ] }} ]\n'
+            f'output [ {{ name: "{OUTPUT}" data_type: TYPE_FP32 dims: [ {self.outputs} ] }} ]\n'
+            f"instance_group [ {{ kind: KIND_CPU count: 1 }} ]\n{more}"
+        )
+
+
+MODELS = {model.name: model for model in (BenchmarkModel("identity", (16,)), BenchmarkModel("mlp", (64, 256, 256, 10)))}
+"""All models by name."""
+
+_ONE_THREAD = 'parameters { key: "intra_op_thread_count" value: { string_value: "1" } }\n'
+
+_PYTHON_IDENTITY = f"""\
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.answer(pb_utils.get_input_tensor_by_name(request, "{INPUT}").as_numpy()) for request in requests]
+
+    def answer(self, rows):
+        return pb_utils.InferenceResponse([pb_utils.Tensor("{OUTPUT}", rows)])
+"""
+
+_PYTHON_MLP = f"""\
+from pathlib import Path
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        with np.load(Path(__file__).with_name("weights.npz")) as stored:
+            self.layers = [(stored[f"matrix{{i}}"], stored[f"bias{{i}}"]) for i in range(len(stored.files) // 2)]
+
+    def execute(self, requests):
+        return [self.answer(pb_utils.get_input_tensor_by_name(request, "{INPUT}").as_numpy()) for request in requests]
+
+    def answer(self, rows):
+        for matrix, bias in self.layers[:-1]:
+            rows = np.maximum(rows @ matrix + bias, 0)
+        matrix, bias = self.layers[-1]
+        return pb_utils.InferenceResponse([pb_utils.Tensor("{OUTPUT}", rows @ matrix + bias)])
+"""
+
+
+def write_onnx_repository(folder: Path) -> Path:
+    """Write all models as a repository for Charonia."""
+    import onnx
+
+    for model in MODELS.values():
+        version = folder / model.name / "1"
+        version.mkdir(parents=True)
+        (version.parent / "config.pbtxt").write_text(model.config("onnxruntime", _ONE_THREAD))
+        onnx.save(_onnx_model(model), version / "model.onnx")
+    return folder
+
+
+def _onnx_model(model: BenchmarkModel) -> ModelProto:
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = []
+    constants = []
+    flow = INPUT
+    layers = model.weights()
+    for index, (matrix, bias) in enumerate(layers):
+        constants += [numpy_helper.from_array(matrix, f"matrix{index}"), numpy_helper.from_array(bias, f"bias{index}")]
+        last = index == len(layers) - 1
+        result = OUTPUT if last else f"sum{index}"
+        nodes.append(helper.make_node("Gemm", [flow, f"matrix{index}", f"bias{index}"], [result]))
+        flow = result
+        if not last:
+            nodes.append(helper.make_node("Relu", [flow], [f"layer{index}"]))
+            flow = f"layer{index}"
+    if not nodes:
+        nodes.append(helper.make_node("Identity", [INPUT], [OUTPUT]))
+    graph = helper.make_graph(
+        nodes,
+        model.name,
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["rows", model.inputs])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["rows", model.outputs])],
+        constants,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=9)
+
+
+def write_reference_repository(folder: Path) -> Path:
+    """Write all models as a repository for the reference."""
+    for model in MODELS.values():
+        version = folder / model.name / "1"
+        version.mkdir(parents=True)
+        (version.parent / "config.pbtxt").write_text(model.config("python"))
+        layers = model.weights()
+        (version / "model.py").write_text(_PYTHON_MLP if layers else _PYTHON_IDENTITY)
+        if layers:
+            arrays = {f"matrix{index}": matrix for index, (matrix, _) in enumerate(layers)}
+            arrays |= {f"bias{index}": bias for index, (_, bias) in enumerate(layers)}
+            np.savez(version / "weights.npz", allow_pickle=False, **arrays)
+    return folder

@@ -1,0 +1,115 @@
+"""A server in a process of its own: started, waited for, its CPU time read, stopped and joined."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped]  # it ships no types
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["ServerError", "ServerProcess", "free_port"]
+
+_START_SECONDS = 120
+_STOP_SECONDS = 40
+_KEPT_LINES = 30
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Every side computes with one thread per instance: the models are too small for more."""
+
+
+class ServerError(Exception):
+    """A server did not start, or has ended before its time; the text has the last lines that it wrote."""
+
+
+def free_port() -> int:
+    """Find a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServerProcess:
+    """A running server. Its output is read by a thread, which `stop` joins.
+
+    Args:
+        name: what errors call it.
+        command: the command.
+        ready: a part of the line that it writes when it serves.
+        environment: variables beside the inherited ones.
+
+    Raises:
+        ServerError: it ended, or said nothing for two minutes, before it was ready.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], ready: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self._ready_line = ready
+        self._ready = False
+        self._settled = threading.Event()
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env=os.environ | _ONE_THREAD | dict(environment or {}),
+                start_new_session=True,  # Ctrl-C comes to the benchmark alone, which stops its servers in order
+            )
+        except OSError as error:
+            raise ServerError(f"{name} cannot be started: {error}") from error
+        self._reader = threading.Thread(target=self._read, name=f"output-of-{name}", daemon=True)
+        self._reader.start()
+        self._settled.wait(_START_SECONDS)
+        if not self._ready:
+            self.stop()
+            raise ServerError(f"{name} did not start; it wrote:\n{self.output()}")
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line)
+            if not self._ready and self._ready_line in line:
+                self._ready = True
+                self._settled.set()
+        self._settled.set()
+
+    def output(self) -> str:
+        """Give the last lines that the server wrote."""
+        return "".join(self._lines)
+
+    def cpu_seconds(self) -> float:
+        """Tell the CPU time that the server and its child processes have used, in user and in kernel mode.
+
+        Raises:
+            ServerError: the server has ended.
+        """
+        try:
+            server = psutil.Process(self._process.pid)
+            times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+        except psutil.Error as error:
+            raise ServerError(f"{self.name} has ended; it wrote:\n{self.output()}") from error
+        return float(sum(time.user + time.system for time in times))
+
+    def stop(self) -> None:
+        """End the server, with force where it does not listen, and join what reads it. Idempotent."""
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)  # with its children, which hold its output open
+            self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()

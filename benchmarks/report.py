@@ -1,0 +1,144 @@
+"""The results: as a document, as tables for a person, and as ratios."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import Figures, Point, medians
+from benchmarks.sides import BARE, CHARONIA, REFERENCE
+
+if TYPE_CHECKING:
+    from benchmarks.in_process import CallCost
+    from benchmarks.measure import Workload
+
+__all__ = ["Report", "document", "ratio", "tables"]
+
+_PACKAGES = ("charonia", "aiohttp", "uvloop", "onnxruntime", "numpy")
+
+
+@dataclass
+class Report:
+    """All that a run of the benchmark found out.
+
+    Attributes:
+        workload: what was measured.
+        generator: the name of the load generator.
+        rounds: the figures of each point, round by round.
+        in_process: the cost of the direct path, a model each.
+        left_out: what could not be had, and why.
+    """
+
+    workload: Workload
+    generator: str
+    rounds: dict[Point, list[Figures]]
+    in_process: list[CallCost]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def ratio(figures: dict[Point, Figures], point: Point, side: str) -> float | None:
+    """Divide the requests a second at a point by those of another side. None where that one was left out."""
+    other = figures.get(Point(point.model, point.concurrency, side))
+    return None if other is None else figures[point].requests_per_second / other.requests_per_second
+
+
+def document(report: Report) -> dict[str, object]:
+    """Give everything as JSON: the rounds, their medians, the ratios, and the machine."""
+    figures = medians(report.rounds)
+    return {
+        "time": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "machine": _machine(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES if _installed(name)},
+        "workload": asdict(report.workload),
+        "generator": report.generator,
+        "left_out": report.left_out,
+        "http": [
+            asdict(point) | asdict(figures[point]) | {"rounds": [asdict(run) for run in runs]}
+            for point, runs in report.rounds.items()
+        ],
+        "ratios": [
+            asdict(point) | {"to_reference": ratio(figures, point, REFERENCE), "to_bare": ratio(figures, point, BARE)}
+            for point in figures
+            if point.side == CHARONIA
+        ],
+        "in_process": [asdict(cost) for cost in report.in_process],
+    }
+
+
+def _installed(name: str) -> bool:
+    return any(importlib.metadata.distributions(name=name))
+
+
+def _machine() -> dict[str, object]:
+    processor = platform.processor() or platform.machine()
+    details = Path("/proc/cpuinfo")
+    if details.exists():
+        names = [line.partition(":")[2].strip() for line in details.read_text().splitlines() if "model name" in line]
+        processor = names[0] if names else processor
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def tables(report: Report) -> str:
+    """Write the medians as Markdown, which is read on a terminal as well as in the documentation."""
+    figures = medians(report.rounds)
+    sections = [_http_table(figures), _in_process_table(report.in_process)]
+    sections += [f"{name} was left out: {reason}" for name, reason in report.left_out.items()]
+    if any(point.side == REFERENCE for point in figures):
+        sections.append(
+            "The reference runs the models in its Python backend with numpy: its build has no ONNX Runtime."
+        )
+    return "\n\n".join(section for section in sections if section)
+
+
+def _http_table(figures: dict[Point, Figures]) -> str:
+    rows = [
+        [
+            point.model,
+            str(point.concurrency),
+            point.side,
+            f"{found.requests_per_second:,.0f}",
+            f"{found.p50_us:,.0f}",
+            f"{found.p99_us:,.0f}",
+            f"{found.cpu_us:.0f}",
+            _times(ratio(figures, point, REFERENCE)),
+            _times(ratio(figures, point, BARE)),
+        ]
+        for point, found in figures.items()
+    ]
+    head = ["model", "concurrency", "side", "requests/s", "p50 µs", "p99 µs", "CPU µs/request"]
+    return _table([*head, "x reference", "x bare"], rows, left=(0, 2))
+
+
+def _in_process_table(costs: list[CallCost]) -> str:
+    rows = [[cost.model, f"{cost.bare_us:.1f}", f"{cost.infer_us:.1f}", f"{cost.over_us:.1f}"] for cost in costs]
+    return _table(["in process", "bare call µs", "infer µs", "over it µs"], rows, left=(0,))
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _table(head: list[str], rows: list[list[str]], left: tuple[int, ...]) -> str:
+    if not rows:
+        return ""
+    widths = [max(len(line[column]) for line in [head, *rows]) for column in range(len(head))]
+
+    def line(cells: list[str]) -> str:
+        padded = [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [f"{'-' * width}" if column in left else f"{'-' * (width - 1)}:" for column, width in enumerate(widths)]
+    return "\n".join([line(head), line(rule), *map(line, rows)])

@@ -1,0 +1,1 @@
+"""Programs of others that the benchmark measures, or measures with: how they come onto this machine."""

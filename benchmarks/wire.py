@@ -1,0 +1,68 @@
+"""The bytes of a request and of its response, as perf_analyzer and the servers write them: tensors in binary."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.models import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    from benchmarks.models import BenchmarkModel
+
+__all__ = ["documents", "http_request", "response_head"]
+
+_FLOAT_BYTES = 4
+
+
+def http_request(model: BenchmarkModel) -> bytes:
+    """Write an infer request of one row, with its HTTP header."""
+    row = np.linspace(-1, 1, model.inputs, dtype=np.float32)
+    head = _json(
+        {
+            "id": "",
+            "inputs": [_tensor(INPUT, model.inputs)],
+            "outputs": [{"name": OUTPUT, "parameters": {"binary_data": True}}],
+        }
+    )
+    body = head + row.tobytes()
+    return (
+        f"POST /v2/models/{model.name}/infer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\n"
+        f"Inference-Header-Content-Length: {len(head)}\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def response_head(model: BenchmarkModel) -> bytes:
+    """Write what stands before the output's bytes in a response."""
+    return _json({"model_name": model.name, "model_version": "1", "outputs": [_tensor(OUTPUT, model.outputs)]})
+
+
+def documents(model: BenchmarkModel) -> dict[str, bytes]:
+    """Write, by path, what perf_analyzer asks a server before it starts."""
+    tensors = [
+        (key, name, width) for key, name, width in (("input", INPUT, model.inputs), ("output", OUTPUT, model.outputs))
+    ]
+    metadata = {"name": model.name, "versions": ["1"], "platform": "bare"} | {
+        f"{key}s": [{"name": name, "datatype": "FP32", "shape": [-1, width]}] for key, name, width in tensors
+    }
+    config = {"name": model.name, "platform": "", "backend": "bare", "max_batch_size": 8, "instance_group": []} | {
+        key: [{"name": name, "data_type": "TYPE_FP32", "dims": [width]}] for key, name, width in tensors
+    }
+    path = f"/v2/models/{model.name}"
+    return {
+        "/v2": _json({"name": "bare", "version": "1", "extensions": []}),
+        "/v2/health/ready": b"",
+        path: _json(metadata),
+        f"{path}/config": _json(config),
+    }
+
+
+def _tensor(name: str, width: int) -> dict[str, object]:
+    size = {"binary_data_size": width * _FLOAT_BYTES}
+    return {"name": name, "datatype": "FP32", "shape": [1, width], "parameters": size}
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
