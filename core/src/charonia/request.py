@@ -152,8 +152,9 @@ class InferenceRequest:
     def respond(self, response: InferenceResponse) -> None:
         """Answer the request. Any thread; any number of times until a response is final. Dropped after that."""
         if not response.final:
-            if not self.done and not self._cancelled:
-                self._sink(response)
+            with self._lock:  # held while it is delivered, so that the final response cannot overtake it
+                if not self.done and not self._cancelled:
+                    self._sink(response)
             return
         with self._lock:
             if self.done:
