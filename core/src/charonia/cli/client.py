@@ -108,8 +108,8 @@ class Client:
         return self._take(response, content)
 
     def _take(self, response: http.client.HTTPResponse, content: bytes) -> ServerAnswer:
-        length = int(response.headers.get(HEADER_LENGTH) or len(content))
         try:
+            length = int(response.headers.get(HEADER_LENGTH) or len(content))
             document = json.loads(content[:length])
         except ValueError as error:
             raise RefusedError(

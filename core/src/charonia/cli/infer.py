@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,7 +51,7 @@ def infer(
     """Ask what the model takes, send the inputs, and print the outputs."""
     client = Client(url, timeout)
     path = ["models", model, *(["versions", version] if version else [])]
-    tensors = _tensors(model, inputs, client.get(*path).document)
+    tensors = _tensors(model, inputs, _inputs(client.get(*path).document))
     body, headers = infer_body(tensors, outputs)
     answer = client.post(*path, "infer", body=body, headers=headers)
     arrays = _outputs(answer)
@@ -62,13 +63,38 @@ def infer(
         click.echo("\n\n".join(show_output(name, array) for name, array in arrays.items()))
 
 
-def _tensors(model: str, inputs: Sequence[str], metadata: Mapping[str, Any]) -> dict[str, Array]:
-    """Read the inputs as the model's metadata says.
+@dataclass(frozen=True)
+class _Input:
+    """What a model takes under one name."""
+
+    datatype: DataType
+    shape: Sequence[int]
+
+    def __str__(self) -> str:
+        return f"{self.datatype.name} {list(self.shape)}"
+
+
+def _inputs(metadata: Any) -> dict[str, _Input]:
+    """Read a model's inputs from its metadata.
+
+    Raises:
+        RefusedError: this is no metadata.
+    """
+    try:
+        return {
+            str(tensor["name"]): _Input(DataType[tensor["datatype"]], [int(size) for size in tensor["shape"]])
+            for tensor in metadata["inputs"]
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise RefusedError(f"the model's metadata cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _tensors(model: str, inputs: Sequence[str], known: Mapping[str, _Input]) -> dict[str, Array]:
+    """Read the inputs as the model wants them.
 
     Raises:
         click.UsageError: an input is written or named wrongly, comes twice, or its value does not fit.
     """
-    known = {tensor["name"]: tensor for tensor in metadata["inputs"]}
     tensors: dict[str, Array] = {}
     for text in inputs:
         name, equals, value = text.partition("=")
@@ -80,14 +106,14 @@ def _tensors(model: str, inputs: Sequence[str], metadata: Mapping[str, Any]) -> 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"The model {model!r} has no input {name!r}.{hint} {_takes(model, known)}")
-        tensors[name] = read_value(name, value, DataType[known[name]["datatype"]], known[name]["shape"])
+        tensors[name] = read_value(name, value, known[name].datatype, known[name].shape)
     if not tensors:
         raise click.UsageError(f"Give the inputs as NAME=VALUE. {_takes(model, known)}")
     return tensors
 
 
-def _takes(model: str, known: Mapping[str, Mapping[str, Any]]) -> str:
-    told = ", ".join(f"{name} ({tensor['datatype']} {tensor['shape']})" for name, tensor in known.items())
+def _takes(model: str, known: Mapping[str, _Input]) -> str:
+    told = ", ".join(f"{name} ({tensor})" for name, tensor in known.items())
     return f"{model} takes: {told}."
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["json_output", "read_output", "read_value", "show_output"]
 
+_SHOWN = 200
+"""Elements of an output that are shown to people before the middle is left out."""
+
 
 def read_value(name: str, text: str, datatype: DataType, shape: Sequence[int]) -> Array:
     """Read a value of the command line.
@@ -98,8 +101,11 @@ def json_output(name: str, array: Array) -> dict[str, Any]:
 def show_output(name: str, array: Array) -> str:
     """Write an output for people; of a large one the beginning and the end."""
     datatype = DataType.of_dtype(array.dtype)
-    shown = np.array([_text(item) for item in array.ravel()], np.object_).reshape(array.shape)
-    values = np.array2string(shown if datatype is DataType.BYTES else _numbers(array), separator=", ", threshold=200)
+    if datatype is DataType.BYTES:
+        shown = np.array([_text(item) for item in array.ravel()], np.object_).reshape(array.shape)
+    else:
+        shown = _numbers(array)
+    values = np.array2string(shown, separator=", ", threshold=_SHOWN)
     return f"{name}  {datatype.name} {list(array.shape)}\n{values}"
 
 

@@ -1,0 +1,60 @@
+"""`charonia check`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from charonia.cli.console import STATE_STYLES
+from charonia.cli.exit_codes import EXIT_CODES_EPILOG, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["check"]
+
+_HELP = """Tell all that is wrong with model repositories, without loading anything.
+
+Every configuration is read, and everything that is wrong is told with its file and line: misspelt fields, sections that
+do not go together, missing plugins, versions and files. The exit code is 1 if a model could not be loaded; warnings
+alone leave it 0. What only a model's own file can tell is not looked at: whether it fits its configuration, say.
+
+\b
+Example:
+  charonia check models
+"""
+
+
+@click.command(help=_HELP, epilog=EXIT_CODES_EPILOG)
+@click.argument("repositories", nargs=-1, required=True, metavar="REPOSITORY...")
+@click.option(
+    "--disable-auto-complete-config",
+    is_flag=True,
+    help="Check for a server that runs with this option: each configuration must be whole as it is written.",
+)
+@click.option("--disable-plugin", multiple=True, metavar="NAME", help="Check as if this plugin were not installed.")
+def check(*, repositories: Sequence[str], disable_auto_complete_config: bool, disable_plugin: Sequence[str]) -> None:
+    """Check repositories, print what was found, and sum it up."""
+    from charonia.cli.console import make_console
+    from charonia.cli.repository_check import RepositoryCheck
+    from charonia.plugins import Plugins
+
+    checked = RepositoryCheck(
+        repositories, Plugins(disabled=disable_plugin), auto_complete=not disable_auto_complete_config
+    )
+    checked.run()
+    console = make_console()
+    counts = {"error": 0, "warning": 0}
+    for finding in checked.findings:
+        counts[finding.severity] += 1
+        console.print(str(finding), style=STATE_STYLES[finding.severity], soft_wrap=True)
+    told = ", ".join(_counted(count, what) for what, count in counts.items() if count) or "nothing wrong"
+    console.print(f"{_counted(checked.model_count, 'model')} checked: {told}", soft_wrap=True)
+    if counts["error"]:
+        sys.exit(ExitCode.FAILED)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
