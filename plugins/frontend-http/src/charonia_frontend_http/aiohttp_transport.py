@@ -7,13 +7,20 @@ of a small one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web, web_protocol  # noqa: TID253 - this is the module that everyone else leaves to be imported late
-from aiohttp.http_exceptions import BadHttpMessage  # noqa: TID253 - the same
+from aiohttp.http_exceptions import (  # noqa: TID253 - the same
+    BadHttpMessage,
+    BadHttpMethod,
+    HttpProcessingError,
+    LineTooLong,
+)
 
 from charonia_frontend_http.message import PLAIN, HttpRequest, HttpResponse, error_body
 from charonia_frontend_http.status import REASON
@@ -27,9 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["AiohttpTransport", "Limits"]
 
+_log = logging.getLogger(__name__)
+
 _BACKLOG = 1024
 _DRAIN_ABOVE = 65_536
 _HTTP_1_0 = (1, 0)
+_LAST_SECONDS = 1.0
+"""How long the end of requests that were cancelled may take."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +97,14 @@ class AiohttpTransport:
         if self._listener is None or self._server is None:
             return
         self._listener.close()
-        self._server.pre_shutdown()
-        await self._server.shutdown(grace_seconds)
+        await self._server.retire(grace_seconds)
         await self._listener.wait_closed()
         self._listener = self._server = None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         response = await self._respond(request)
-        return cast("web.StreamResponse", _Written(response, self._head(response)))
+        keep = self._server is not None and not self._server.retiring
+        return cast("web.StreamResponse", _Written(response, self._head(response), keep=keep))
 
     async def _respond(self, request: web.BaseRequest) -> HttpResponse:
         length = request.content_length
@@ -104,6 +115,8 @@ class AiohttpTransport:
         try:
             content = request.content
             body = content.read_nowait() if content.is_eof() else await request.read()
+            if len(body) > self._limits.body:
+                return self._too_large()
         except web.HTTPRequestEntityTooLarge:
             return self._too_large()
         except BadHttpMessage as error:
@@ -131,11 +144,13 @@ _CLOSE = {"Connection": "close"}
 class _Written:
     """A response as aiohttp wants one, with its bytes made by us."""
 
-    __slots__ = ("_head", "_response", "keep_alive", "prepared", "status")
+    __slots__ = ("_head", "_keep", "_readable", "_response", "keep_alive", "prepared", "status")
 
-    def __init__(self, response: HttpResponse, head: str) -> None:
+    def __init__(self, response: HttpResponse, head: str, *, keep: bool, readable: bool = True) -> None:
         self._response = response
         self._head = head
+        self._keep = keep
+        self._readable = readable  # else the request's version is not known
         self.status = response.status
         self.prepared = False
         self.keep_alive = False
@@ -144,8 +159,8 @@ class _Written:
         """Write the whole response."""
         self.prepared = True
         closing = "Connection" in self._response.headers
-        self.keep_alive = request.keep_alive and not closing
-        if request.version <= _HTTP_1_0:
+        self.keep_alive = self._keep and request.keep_alive and not closing
+        if request.version <= _HTTP_1_0 and self._readable:
             start = "HTTP/1.0"
             connection = "Connection: keep-alive\r\n" if self.keep_alive else ""
         else:
@@ -196,10 +211,54 @@ def _make_request(max_body: int) -> Callable[..., web.BaseRequest]:
 
 
 class _Server(web.Server):
-    """aiohttp's server, with our connections."""
+    """aiohttp's server, with our connections, and with a shutdown of its own.
+
+    aiohttp's own one stops reading from every connection first, so that a request whose body is still arriving is lost.
+    """
+
+    retiring = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._open: dict[web_protocol.RequestHandler, asyncio.Transport] = {}
+        self._emptied = asyncio.Event()
 
     def __call__(self) -> web_protocol.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: web_protocol.RequestHandler, transport: asyncio.Transport) -> None:
+        self._open[handler] = transport
+        super().connection_made(handler, transport)
+
+    def connection_lost(self, handler: web_protocol.RequestHandler, exc: BaseException | None = None) -> None:
+        self._open.pop(handler, None)
+        if not self._open:
+            self._emptied.set()
+        super().connection_lost(handler, exc)
+
+    async def retire(self, grace_seconds: float) -> None:
+        """Close idle connections now, busy ones after their response, and what is left after the grace."""
+        self.retiring = True
+        self._close_idle()
+        await asyncio.sleep(0)  # a connection that was just accepted waits for its first request only after a turn
+        self._close_idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._wait_empty()
+        for transport in self._open.values():
+            transport.abort()  # its request is cancelled, and what its client did not read is dropped
+        await self._wait_empty()
+        await self.shutdown(_LAST_SECONDS)
+
+    def _close_idle(self) -> None:
+        for connection in list(self._open):
+            if cast("_Connection", connection).idle:
+                connection.force_close()
+
+    async def _wait_empty(self) -> None:
+        if self._open:
+            self._emptied.clear()
+            await self._emptied.wait()
 
 
 class _Connection(web_protocol.RequestHandler):
@@ -207,11 +266,23 @@ class _Connection(web_protocol.RequestHandler):
 
     __slots__ = ()
 
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request, no part of which is being handled."""
+        return self._waiter is not None and not self._waiter.done()
+
     def handle_error(
         self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Refuse what is no HTTP. The connection closes, since nobody knows where the next request would start."""
         text = " ".join((message or "malformed request").split())
+        if isinstance(exc, LineTooLong):
+            status = 431
+            text = "a line of the request's head is too long. Use --http-max-header-size to increase the limit."
+        elif isinstance(exc, BadHttpMethod) and text.startswith("Invalid method"):  # a verb that aiohttp does not know
+            status, text = 405, "Method Not Allowed"
+        elif not isinstance(exc, HttpProcessingError):
+            _log.error("failed to answer a request", exc_info=exc)
         response = HttpResponse(status, error_body(text), PLAIN, _CLOSE)
         head = f" {status} {REASON.get(status, 'Error')}\r\nContent-Type: {PLAIN}\r\nConnection: close\r\n"
-        return cast("web.StreamResponse", _Written(response, head))
+        return cast("web.StreamResponse", _Written(response, head, keep=False, readable=False))
