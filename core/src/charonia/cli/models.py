@@ -36,8 +36,10 @@ def models(*, url: str, timeout: float, as_json: bool) -> None:
         return
     from charonia.cli.console import make_console, make_table
 
-    cells = [
-        (row["name"], str(row.get("version") or "-"), row.get("state") or "not loaded", row.get("reason") or "")
-        for row in rows
-    ]
-    make_console().print(make_table(("Model", "Version", "State", "Reason"), cells))
+    console = make_console()
+    cells = [(row["name"], str(row.get("version") or "-"), row.get("state") or "not loaded") for row in rows]
+    console.print(make_table(("Model", "Version", "State"), cells))
+    for row in rows:
+        if row.get("reason") and row.get("state") != "READY":
+            version = f" {row['version']}" if row.get("version") else ""
+            console.print(f"\n{row['name']}{version}: {row['reason']}", soft_wrap=True)

@@ -14,7 +14,7 @@ import charonia
 from charonia.cli.console import make_console, make_table
 from charonia.cli.exit_codes import CommandError
 from charonia.cli.load_progress import LoadProgress
-from charonia.errors import CharoniaError, ConfigError, RepositoryError, describe_cause
+from charonia.errors import CharoniaError, RepositoryError, describe_cause
 from charonia.loader import Phase
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Screen:
             for line in _reasons(model):
                 self._say(f"    {line}")
         if failed:
-            self._say("")
+            self._say(f'\n"charonia check {" ".join(self._settings.repositories)}" tells all that is wrong there.\n')
         if ready:
             rows = [(model.name, model.told_versions, "READY", f"{model.seconds:.1f}") for model in ready]
             self._console.print(Group("", make_table(("Model", "Version", "State", "Seconds"), rows), ""))
@@ -139,8 +139,6 @@ def _reasons(model: ModelProgress) -> Sequence[str]:
         lines += str(error).splitlines() if isinstance(error, CharoniaError) else [describe_cause(error)]
         if not isinstance(error, CharoniaError):
             lines.append("This is the backend's own error; --log-verbose=1 shows where it was raised.")
-    if model.errors and isinstance(model.errors[0], ConfigError):
-        lines.append('"charonia check" tells all that is wrong with the repository.')
     return list(dict.fromkeys(lines)) or model.reason.splitlines()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -129,7 +130,7 @@ def serve(settings: ServeSettings, /, **_: object) -> None:
         raise CommandError(f"no frontend is installed that could be reached from outside: {lack}")
     screen = Screen(settings)
     screen.begin()
-    with Server(settings.repositories, options=settings.options, plugins=settings.plugins) as server:
+    with closing(Server(settings.repositories, options=settings.options, plugins=settings.plugins)) as server:
         screen.load(server)
         serving = Serving(server, settings.frontends)
         serving.run(screen.tell_served)
