@@ -42,7 +42,7 @@ def _start_charonia(folder: Path) -> Side:
     repository = write_onnx_repository(folder / CHARONIA)
     program = Path(sys.executable).with_name("charonia")
     command = [str(program), "serve", f"--model-repository={repository}", f"--http-port={port}"]
-    return Side(CHARONIA, port, ServerProcess(CHARONIA, command, f"http://127.0.0.1:{port}"))
+    return Side(CHARONIA, port, ServerProcess(CHARONIA, command, "Ready."))
 
 
 def _start_reference(folder: Path) -> Side:
