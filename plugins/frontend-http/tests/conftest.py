@@ -1,0 +1,98 @@
+"""A server in front of the backend without a framework, and connections to it."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+from charonia import Server
+from charonia.plugins import Plugins
+from charonia.serving import serve_in_thread
+from charonia.testing.builders import model_config, write_model
+from charonia.testing.fakes import ArithmeticPlugin
+
+PATIENCE_SECONDS = 30
+
+
+class Connection:
+    """A client's end of a connection, which reads one response after the other."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+        self._stream = self.socket.makefile("rb")
+
+    def send(self, content):
+        """Send bytes."""
+        self.socket.sendall(content)
+
+    def line(self):
+        """Read a line of a head, without its end."""
+        return self._stream.readline().removesuffix(b"\r\n").decode("latin-1")
+
+    def response(self, *, has_body=True):
+        """Read a response as (start line, header fields with names in lower case, body)."""
+        start = self.line()
+        headers = {}
+        while line := self.line():
+            name, _, value = line.partition(": ")
+            headers[name.lower()] = value
+        body = self._stream.read(int(headers["content-length"])) if has_body else b""
+        return start, headers, body
+
+    def ended(self):
+        """Wait for the server to close the connection, and tell whether nothing else came."""
+        try:
+            return self._stream.read() == b""
+        except ConnectionResetError:
+            return True
+
+    def close(self):
+        """Go away."""
+        self._stream.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def model_repository(tmp_path):
+    """Two identity models for rows of FP32: `m`, and `slow`, whose executions wait at the gate of that name."""
+    write_model(tmp_path, model_config("m", inputs=[("X", "FP32", [-1])], outputs=[("Y", "FP32", [-1])]))
+    slow = model_config(
+        "slow", inputs=[("X", "FP32", [-1])], outputs=[("Y", "FP32", [-1])], parameters={"gate": "slow"}
+    )
+    write_model(tmp_path, slow)
+    return tmp_path
+
+
+@pytest.fixture
+def running(model_repository):
+    """Give the server that `serve` and others put frontends before."""
+    with Server(model_repository, plugins=Plugins(extra=[ArithmeticPlugin()])) as server:
+        yield server
+
+
+@pytest.fixture
+def serve(running):
+    """Serve over HTTP with options of the frontend, and give the port."""
+    with ExitStack() as opened:
+
+        def start(**options):
+            settings = {name.replace("_", "-"): value for name, value in options.items()}
+            (url,) = opened.enter_context(serve_in_thread(running, {"http-port": 0, **settings}))
+            return urlsplit(url).port
+
+        yield start
+
+
+@pytest.fixture
+def connect():
+    """Open connections that are closed at the end of the test."""
+    with ExitStack() as opened:
+
+        def start(port):
+            connection = Connection(port)
+            opened.callback(connection.close)
+            return connection
+
+        yield start
