@@ -10,8 +10,10 @@ from charonia_backend_onnx.providers import (
     CUDA,
     OPENVINO,
     TENSORRT,
+    available_providers,
     check_obtained,
-    usable_gpus,
+    idle_accelerators,
+    machine_gpus,
     wanted_providers,
 )
 from charonia_protos.model_config_pb2 import ModelConfig
@@ -101,6 +103,47 @@ def test_silent_fall_back_is_noticed():
     check_obtained(ModelConfig(name="m"), GPU, [(CUDA, {}), (CPU, {})], [CUDA, CPU])
 
 
-def test_build_without_cuda_has_no_gpus():
-    """Whatever devices the machine has, a build for the CPU can use none."""
-    assert usable_gpus([CPU]) == []
+def test_wrong_value_for_cuda_is_told():
+    """A parameter of CUDA is checked wherever the instances run."""
+    config = ModelConfig(name="m")
+    config.parameters["arena_extend_strategy"].string_value = "2"
+    with pytest.raises(InvalidArgumentError, match="'arena_extend_strategy' of model 'm' is '2': expected one of 0, 1"):
+        wanted_providers(config, Device("CPU"), ALL)
+
+
+@pytest.mark.parametrize(
+    ("mode", "flags"),
+    [("FP32", []), ("FP16", ["trt_fp16_enable"]), ("BF16", ["trt_bf16_enable"]), ("INT8", ["trt_int8_enable"])],
+)
+def test_precision_modes_of_tensorrt(mode, flags):
+    """The reference's four modes become TensorRT's switches."""
+    _, options = wanted_providers(config_with("gpu", "tensorrt", precision_mode=mode), GPU, ALL)[0]
+    assert [name for name in options if name != "device_id"] == flags
+
+
+def test_installed_onnxruntime_serves_the_cpu():
+    """The list of providers is the real one."""
+    assert CPU in available_providers()
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [(None, 3), ("", 0), ("-1", 0), ("2", 1), ("0,1", 2), ("1,-1,2", 1), ("GPU-8932f937", 1), ("0,1,2,3,4", 3)],
+)
+def test_gpus_are_counted_as_cuda_counts_them(monkeypatch, tmp_path, visible, expected):
+    """CUDA numbers what it sees from 0, and CUDA_VISIBLE_DEVICES says what that is, up to the first number that is none."""
+    for name in ("nvidia0", "nvidia1", "nvidia4", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine_gpus(tmp_path) == list(range(expected))
+
+
+def test_accelerators_without_an_instance_are_idle():
+    """An accelerator has an effect only where an instance runs on a device of its kind."""
+    config = config_with("gpu", "tensorrt")
+    config.optimization.execution_accelerators.cpu_execution_accelerator.add(name="openvino")
+    assert idle_accelerators(config, [Device("CPU")]) == ["tensorrt"]
+    assert idle_accelerators(config, [GPU]) == ["openvino"]
+    assert idle_accelerators(config, [GPU, Device("CPU")]) == []

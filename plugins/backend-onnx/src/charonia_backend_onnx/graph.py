@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,23 +30,40 @@ _DATATYPES = {
     "tensor(double)": DataType.FP64,
     "tensor(string)": DataType.BYTES,
 }
+_OPTIONAL = re.compile(r"optional\((.*)\)")
 
 
 @dataclass(frozen=True)
 class GraphTensor:
-    """An input or output of a graph. Symbolic and unknown dimensions are -1; a scalar has no dimensions."""
+    """An input or output of a graph.
+
+    Attributes:
+        name: its name.
+        datatype: its datatype.
+        shape: its dimensions; those that are symbolic or unknown are -1. Empty for a scalar, and for a tensor about whose
+            shape the graph says nothing at all: ONNX Runtime does not tell the two apart.
+        optional: whether an input may be absent.
+    """
 
     name: str
     datatype: DataType
     shape: tuple[int, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The inputs and outputs of a graph, in its order. Inputs that have an initializer are constants, not inputs."""
+    """The inputs and outputs of a graph, in its order.
+
+    Attributes:
+        inputs: what must be given, or may be where it is optional.
+        outputs: what comes out.
+        initializers: inputs that have a default in the graph. They may be given, but nobody needs to know them.
+    """
 
     inputs: Sequence[GraphTensor]
     outputs: Sequence[GraphTensor]
+    initializers: Sequence[GraphTensor] = ()
 
     @property
     def batches(self) -> bool:
@@ -62,15 +80,17 @@ def read_graph(session: Any) -> Graph:
     return Graph(
         [_tensor("input", node) for node in session.get_inputs()],
         [_tensor("output", node) for node in session.get_outputs()],
+        [_tensor("initializer", node) for node in session.get_overridable_initializers() if node.type in _DATATYPES],
     )
 
 
 def _tensor(kind: str, node: Any) -> GraphTensor:
-    datatype = _DATATYPES.get(node.type)
+    optional = _OPTIONAL.fullmatch(node.type) if kind == "input" else None
+    datatype = _DATATYPES.get(optional[1] if optional else node.type)
     if datatype is None:
         raise UnsupportedError(
             f"{kind} '{node.name}' of the graph has type {node.type}, which the protocol cannot carry: export the model with "
             "plain tensors (for classifiers of sklearn-onnx: options={'zipmap': False})"
         )
     shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape or ())
-    return GraphTensor(node.name, datatype, shape)
+    return GraphTensor(node.name, datatype, shape, optional=optional is not None)

@@ -5,20 +5,34 @@ Accelerators are named as in the reference: `tensorrt` and `cuda` for instances 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from charonia.errors import InvalidArgumentError, UnavailableError
 
+from charonia_backend_onnx.openvino_plugin import PACKAGE, openvino_plugin_is_installed
+from charonia_backend_onnx.parameters import Parameters
 from charonia_backend_onnx.runtime import onnxruntime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from charonia.backend import Device
     from charonia.config import ModelConfig
 
-__all__ = ["CPU", "CUDA", "OPENVINO", "TENSORRT", "Provider", "check_obtained", "usable_gpus", "wanted_providers"]
+__all__ = [
+    "CPU",
+    "CUDA",
+    "OPENVINO",
+    "TENSORRT",
+    "Provider",
+    "available_providers",
+    "check_obtained",
+    "idle_accelerators",
+    "machine_gpus",
+    "wanted_providers",
+]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -29,33 +43,56 @@ Provider: TypeAlias = tuple[str, dict[str, str]]
 """A provider's name with its options."""
 
 _INSTALL = {
-    CUDA: 'pip install "charonia-backend-onnx[gpu]" in place of the CPU build',
-    TENSORRT: 'pip install "charonia-backend-onnx[gpu]" and TensorRT',
-    OPENVINO: "pip install onnxruntime-openvino in place of onnxruntime",
+    CUDA: 'pip uninstall onnxruntime, then pip install "charonia-backend-onnx[gpu]"',
+    TENSORRT: 'pip uninstall onnxruntime, then pip install "charonia-backend-onnx[gpu]", and TensorRT',
+    OPENVINO: f"pip install {PACKAGE}",
 }
-_CUDA_PARAMETERS = {
-    "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
-    "gpu_mem_limit": {},
-    "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
-    "do_copy_in_default_stream": {},
+_PRECISIONS = {
+    "FP32": {},
+    "FP16": {"trt_fp16_enable": "1"},
+    "BF16": {"trt_bf16_enable": "1"},
+    "INT8": {"trt_int8_enable": "1"},
+}
+_TENSORRT_OPTIONS = {
+    "max_workspace_size_bytes": "trt_max_workspace_size",
+    "int8_calibration_table_name": "trt_int8_calibration_table_name",
+    "int8_use_native_calibration_table": "trt_int8_use_native_calibration_table",
 }
 
 
-def usable_gpus(available: Sequence[str]) -> list[int]:
-    """List the GPUs that this build of ONNX Runtime can use: none if it lacks CUDA, else those that the driver shows."""
-    if CUDA not in available:
-        return []
-    return sorted(int(path.name.removeprefix("nvidia")) for path in Path("/dev").glob("nvidia[0-9]*"))
+def machine_gpus(devices: Path = Path("/dev")) -> list[int]:
+    """List the NVIDIA GPUs that this process may use, by the numbers that CUDA gives them.
+
+    CUDA counts what it sees from 0: the devices of the driver, or those of them that CUDA_VISIBLE_DEVICES names.
+
+    Args:
+        devices: the directory in which the driver shows its devices.
+    """
+    present = len(list(devices.glob("nvidia[0-9]*")))
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return list(range(present))
+    names = [name.strip() for name in chosen.split(",")]
+    stop = next((place for place, name in enumerate(names) if name in {"", "-1"}), len(names))  # as CUDA reads it
+    return list(range(min(present, stop)))
+
+
+def available_providers() -> list[str]:
+    """List the providers that this build of ONNX Runtime has, and those of installed plugins of it."""
+    built_in: list[str] = onnxruntime().get_available_providers()
+    extra = [OPENVINO] if OPENVINO not in built_in and openvino_plugin_is_installed() else []
+    return [*built_in, *extra]
 
 
 def wanted_providers(config: ModelConfig, device: Device, available: Sequence[str]) -> list[Provider]:
     """List the providers that an instance wants, the most wanted first; the CPU is always the last.
 
     Raises:
-        InvalidArgumentError: an accelerator is unknown, has a parameter that it does not know, or needs a provider that this
-            build lacks.
+        InvalidArgumentError: an accelerator is unknown or has a parameter that it does not know, a parameter of CUDA has a
+            value that is not allowed, or a provider is not among the available ones.
     """
     accelerators = config.optimization.execution_accelerators
+    cuda_options = _cuda_parameters(Parameters(config, {}))
     providers: list[Provider] = []
     if device.kind == "GPU":
         known = {"tensorrt": _tensorrt, "cuda": _cuda}
@@ -64,7 +101,7 @@ def wanted_providers(config: ModelConfig, device: Device, available: Sequence[st
             providers.append((CUDA, {"device_id": str(device.id)}))
         for name, options in providers:
             if name == CUDA:
-                options.update(_cuda_parameters(config))
+                options.update(cuda_options)
     else:
         known = {"openvino": _openvino}
         providers += [_accelerated(each, known, device) for each in accelerators.cpu_execution_accelerator]
@@ -91,30 +128,21 @@ def _tensorrt(accelerator: Any, device: Device) -> Provider:
     options = {"device_id": str(device.id)}
     for key, value in accelerator.parameters.items():
         if key == "precision_mode":
-            options |= _precision(value)
-        elif key == "max_workspace_size_bytes":
-            options["trt_max_workspace_size"] = value
-        elif key == "int8_calibration_table_name":
-            options["trt_int8_calibration_table_name"] = value
-        elif key == "int8_use_native_calibration_table":
-            options["trt_int8_use_native_calibration_table"] = value
+            if value not in _PRECISIONS:
+                raise InvalidArgumentError(
+                    f"unsupported precision mode '{value}' is requested; known: {', '.join(_PRECISIONS)}"
+                )
+            options |= _PRECISIONS[value]
+        elif key in _TENSORRT_OPTIONS:
+            options[_TENSORRT_OPTIONS[key]] = value
         elif key.startswith("trt_"):
             options[key] = value
         else:
-            raise InvalidArgumentError(f"unknown parameter '{key}' is provided for TensorRT Execution Accelerator")
+            raise InvalidArgumentError(
+                f"unknown parameter '{key}' is provided for TensorRT Execution Accelerator; known: precision_mode, "
+                f"{', '.join(_TENSORRT_OPTIONS)}, and the provider's own options trt_*"
+            )
     return TENSORRT, options
-
-
-def _precision(mode: str) -> dict[str, str]:
-    flags = {
-        "FP32": {},
-        "FP16": {"trt_fp16_enable": "1"},
-        "BF16": {"trt_bf16_enable": "1"},
-        "INT8": {"trt_int8_enable": "1"},
-    }
-    if mode not in flags:
-        raise InvalidArgumentError(f"unsupported precision mode '{mode}' is requested; known: {', '.join(flags)}")
-    return flags[mode]
 
 
 def _cuda(accelerator: Any, device: Device) -> Provider:
@@ -122,17 +150,31 @@ def _cuda(accelerator: Any, device: Device) -> Provider:
 
 
 def _openvino(accelerator: Any, device: Device) -> Provider:
-    return OPENVINO, {"device_type": str(device.kind), **accelerator.parameters}
+    return OPENVINO, {"device_type": device.kind, **accelerator.parameters}
 
 
-def _cuda_parameters(config: ModelConfig) -> dict[str, str]:
+def _cuda_parameters(parameters: Parameters) -> dict[str, str]:
     """Read CUDA's options from the model's parameters, the older place for them."""
-    options = {}
-    for key, words in _CUDA_PARAMETERS.items():
-        if key in config.parameters:
-            value = config.parameters[key].string_value
-            options[key] = words.get(value, value)
-    return options
+    limit = parameters.number("gpu_mem_limit")
+    options = {
+        "cudnn_conv_algo_search": parameters.choice(
+            "cudnn_conv_algo_search", {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"}, ""
+        ),
+        "gpu_mem_limit": str(limit) if limit else "",
+        "arena_extend_strategy": parameters.choice(
+            "arena_extend_strategy", {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"}, ""
+        ),
+        "do_copy_in_default_stream": parameters.choice("do_copy_in_default_stream", {"0": "0", "1": "1"}, ""),
+    }
+    return {name: value for name, value in options.items() if value}
+
+
+def idle_accelerators(config: ModelConfig, devices: Iterable[Device]) -> list[str]:
+    """List the accelerators that no instance uses, since none runs on a device of their kind."""
+    kinds = {device.kind for device in devices}
+    accelerators = config.optimization.execution_accelerators
+    idle = [] if "GPU" in kinds else [each.name for each in accelerators.gpu_execution_accelerator]
+    return idle if "CPU" in kinds else [*idle, *(each.name for each in accelerators.cpu_execution_accelerator)]
 
 
 def check_obtained(config: ModelConfig, device: Device, wanted: Sequence[Provider], obtained: Sequence[str]) -> None:

@@ -1,89 +1,106 @@
-"""The options of a session, from the model's parameters and the backend's settings, under the reference's names."""
+"""Sessions: their options, from the model's parameters and the backend's settings, and opening them."""
 
 from __future__ import annotations
 
-import difflib
-import logging
-import os
 from typing import TYPE_CHECKING, Any
 
-from charonia.errors import InvalidArgumentError
-from charonia_protos.model_config_pb2 import ModelInstanceGroup
+from charonia.errors import InvalidArgumentError, NotFoundError
 
-from charonia_backend_onnx.runtime import onnxruntime
+from charonia_backend_onnx.failures import load_failure
+from charonia_backend_onnx.openvino_plugin import add_openvino
+from charonia_backend_onnx.parameters import DEVICE_ALLOCATOR, Parameters
+from charonia_backend_onnx.providers import CPU, OPENVINO
+from charonia_backend_onnx.runtime import onnxruntime, thread_pool_is_shared
+from charonia_backend_onnx.threads import fair_intra_op_threads, instances_by_device, usable_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
+    from charonia.backend import Device, ModelContext
     from charonia.config import ModelConfig
 
-__all__ = ["PARAMETERS", "cpu_instances", "session_options"]
+    from charonia_backend_onnx.providers import Provider
 
-_log = logging.getLogger(__name__)
+__all__ = ["model_file", "open_for_reading", "open_session", "session_options"]
 
-PARAMETERS = (
-    "intra_op_thread_count",
-    "inter_op_thread_count",
-    "execution_mode",
-    "enable_mem_arena",
-    "enable_mem_pattern",
-    "memory.enable_memory_arena_shrinkage",
-    "session.use_device_allocator_for_initializers",
-    "cudnn_conv_algo_search",
-    "gpu_mem_limit",
-    "arena_extend_strategy",
-    "do_copy_in_default_stream",
-)
-"""The parameters of a model's configuration that mean something to this backend."""
-
-_SHRINKAGE = "memory.enable_memory_arena_shrinkage"
-_FREE_WORDS = {"scheduler"}  # a parameter of the core
+_FATAL = 4
+"""A session's failures are exceptions, so that its own log lines about them would be said twice."""
 
 
-def cpu_instances(config: ModelConfig) -> int:
-    """Count a normalised configuration's instances on the CPU."""
-    on_cpu = ModelInstanceGroup.KIND_CPU
-    return sum(group.count for group in config.instance_group if group.kind == on_cpu and not group.passive)
-
-
-def session_options(config: ModelConfig, settings: Mapping[str, str], model_directory: str) -> Any:
-    """Make the session options of a model.
-
-    Without a word about threads, the instances on the CPU share the cores that this process may use: they run on one session,
-    whose pool gets what the instances' own threads leave.
+def model_file(context: ModelContext) -> Path:
+    """Find the model's file, which may lie in a directory of the same name beside its external data.
 
     Raises:
-        InvalidArgumentError: a parameter's value is out of range.
+        NotFoundError: it is not there.
     """
-    runtime = onnxruntime()
-    _warn_of_misspelt(config)
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    reader = _Reader(config, settings)
-    instances = max(1, cpu_instances(config))
-    cores = len(os.sched_getaffinity(0))
-    options.intra_op_num_threads = reader.number("intra_op_thread_count") or max(1, cores - instances + 1)
-    options.inter_op_num_threads = reader.number("inter_op_thread_count")
-    if instances > 1:
-        # threads that wait for work by spinning take the cores from the other instances
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    modes = runtime.ExecutionMode
-    options.execution_mode = (
-        modes.ORT_PARALLEL if reader.flag("execution_mode", default=False) else modes.ORT_SEQUENTIAL
+    path = context.model_path
+    file = path / "model.onnx" if path.is_dir() else path
+    if not file.is_file():
+        raise NotFoundError(
+            f"model '{context.name}' has no file '{file}': put the ONNX file there, or name it by default_model_filename"
+        )
+    return file
+
+
+def session_options(context: ModelContext, settings: Mapping[str, str], device: Device) -> Any:
+    """Make the options of a model's session on a device.
+
+    Raises:
+        InvalidArgumentError: a parameter's value is not allowed, or a library of custom operators cannot be used.
+    """
+    config = context.config
+    parameters = Parameters(config, settings)
+    options = _plain_options(context)
+    _set_threads(options, parameters, instances_by_device(config), device)
+    modes = onnxruntime().ExecutionMode
+    options.execution_mode = parameters.choice(
+        "execution_mode", {"0": modes.ORT_SEQUENTIAL, "1": modes.ORT_PARALLEL}, modes.ORT_SEQUENTIAL
     )
-    options.enable_cpu_mem_arena = reader.flag("enable_mem_arena", default=True)
-    options.enable_mem_pattern = reader.flag("enable_mem_pattern", default=True)
-    if reader.flag("session.use_device_allocator_for_initializers", default=False):
-        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    options.enable_cpu_mem_arena = parameters.flag("enable_mem_arena", default=True)
+    options.enable_mem_pattern = parameters.flag("enable_mem_pattern", default=True)
+    if parameters.flag(DEVICE_ALLOCATOR):
+        options.add_session_config_entry(DEVICE_ALLOCATOR, "1")
     options.graph_optimization_level = _optimization_level(config)
-    for library in config.model_operations.op_library_filename:
-        options.register_custom_ops_library(os.path.join(model_directory, library))  # noqa: PTH118 - keeps absolute ones
     return options
+
+
+def _plain_options(context: ModelContext) -> Any:
+    options = onnxruntime().SessionOptions()
+    options.log_severity_level = _FATAL
+    options.logid = context.name
+    if thread_pool_is_shared():
+        options.use_per_session_threads = False
+    for library in context.config.model_operations.op_library_filename:
+        beside = context.directory / library  # an absolute path stays as it is
+        path = str(beside) if beside.exists() else library  # else the loader of shared libraries searches
+        try:
+            options.register_custom_ops_library(path)
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise InvalidArgumentError(
+                f"model '{context.name}' names '{library}' in model_operations.op_library_filename, which cannot be used "
+                f"({' '.join(str(error).split())}): give a library of custom operators by its path from "
+                f"'{context.directory}', or by a name that the loader of shared libraries finds"
+            ) from error
+    return options
+
+
+def _set_threads(options: Any, parameters: Parameters, instances: Mapping[Device, int], device: Device) -> None:
+    if thread_pool_is_shared():
+        return
+    mine = instances.get(device, 0)
+    fair = fair_intra_op_threads(mine, sum(instances.values()), usable_cores())
+    options.intra_op_num_threads = parameters.number("intra_op_thread_count") or fair
+    options.inter_op_num_threads = parameters.number("inter_op_thread_count") or fair  # used by execution_mode 1 alone
+    if mine > 1:
+        # pool threads that wait for work by spinning would take the cores from the other instances
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
 
 
 def _optimization_level(config: ModelConfig) -> Any:
     levels = onnxruntime().GraphOptimizationLevel
-    by_number = {
+    by_number = {  # the numbers are the reference's
         0: levels.ORT_ENABLE_ALL,
         -1: levels.ORT_ENABLE_BASIC,
         1: levels.ORT_ENABLE_EXTENDED,
@@ -92,49 +109,35 @@ def _optimization_level(config: ModelConfig) -> Any:
     level = config.optimization.graph.level
     if level not in by_number:
         raise InvalidArgumentError(
-            f"optimization.graph.level of model '{config.name}' is {level}: expected 0, -1, 1 or 2"
+            f"optimization.graph.level of model '{config.name}' is {level}: expected 0 (all optimisations), -1 (basic), "
+            "1 (extended) or 2 (none)"
         )
     return by_number[level]
 
 
-class _Reader:
-    """Reads the model's parameters, and the backend's settings where the model does not say."""
-
-    def __init__(self, config: ModelConfig, settings: Mapping[str, str]) -> None:
-        self._config = config
-        self._settings = settings
-
-    def _text(self, name: str) -> tuple[str, str]:
-        if name in self._config.parameters:
-            return self._config.parameters[name].string_value, f"parameter '{name}' of model '{self._config.name}'"
-        return self._settings.get(name, ""), f"--backend-config=onnxruntime,{name}"
-
-    def number(self, name: str) -> int:
-        """Read a whole number; 0 where nothing is said, which leaves it to ONNX Runtime."""
-        text, where = self._text(name)
-        if text and not text.isdecimal():
-            raise InvalidArgumentError(f"{where} is '{text}': expected a whole number of 0 or more")
-        return int(text or 0)
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        """Read a switch."""
-        text, where = self._text(name)
-        words = {"": default, "0": False, "1": True, "false": False, "true": True}
-        if text.lower() not in words:
-            raise InvalidArgumentError(f"{where} is '{text}': expected 0 or 1")
-        return words[text.lower()]
+def open_for_reading(context: ModelContext) -> Any:
+    """Open a model as cheaply as possible, to read its signature."""
+    options = _plain_options(context)
+    options.graph_optimization_level = onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    return open_session(context, options, [(CPU, {})])
 
 
-def shrinkage(config: ModelConfig) -> str:
-    """Give the arenas that are to shrink after each run, as ONNX Runtime writes them: `cpu:0`; "" for none."""
-    return config.parameters[_SHRINKAGE].string_value if _SHRINKAGE in config.parameters else ""
+def open_session(context: ModelContext, options: Any, providers: Sequence[Provider]) -> Any:
+    """Open a session. It does not fall back to other providers when one of these fails, now or later.
 
-
-def _warn_of_misspelt(config: ModelConfig) -> None:
-    """Unknown parameters are passed over, as in the reference, but one that is nearly right is told."""
-    for name in config.parameters:
-        if name in PARAMETERS or name in _FREE_WORDS:
-            continue
-        near = difflib.get_close_matches(name, PARAMETERS, n=1, cutoff=0.8)
-        if near:
-            _log.warning('model "%s": parameter "%s" is not known; did you mean "%s"?', config.name, name, near[0])
+    Raises:
+        InferenceError: the file is missing, damaged or beyond this ONNX Runtime, or a provider cannot be used.
+    """
+    runtime = onnxruntime()
+    file = model_file(context)
+    names = runtime.get_available_providers()
+    chosen: dict[str, Any] = {"providers": list(providers)}
+    for name, parameters in providers:
+        if name == OPENVINO and name not in names:  # not part of this build, but a plugin of it
+            add_openvino(options, parameters)
+            chosen = {}
+    try:
+        return runtime.InferenceSession(str(file), options, enable_fallback=0, **chosen)
+    except Exception as error:  # the border of loading: ONNX Runtime's exceptions have no base of their own
+        raise load_failure(file, error) from error
