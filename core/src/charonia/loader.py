@@ -270,7 +270,9 @@ def _complete(parsed: ParsedConfig, files: Sequence[str], model: str) -> ParsedC
     try:
         config = infer_framework(parsed.config, files, model, file=parsed.file)
     except ConfigError as error:
-        raise ConfigError(model, error.problems + check_config(parsed), parsed.file) from error
+        problems = [replace(problem, line=parsed.places.get(problem.field, 0)) for problem in error.problems]
+        problems = sorted(problems + check_config(parsed), key=lambda problem: problem.line)
+        raise ConfigError(model, problems, parsed.file) from error
     completed = replace(parsed, config=config)
     problems = check_config(completed)
     if problems:

@@ -1,0 +1,174 @@
+"""`charonia check`: everything that is wrong with a repository, each with its place, and nothing loaded."""
+
+from __future__ import annotations
+
+import pytest
+from charonia.testing.builders import model_config, write_model
+
+
+@pytest.fixture
+def models(tmp_path, install):
+    """An empty repository, with a backend whose implementation must not be imported."""
+    install(
+        "acme",
+        "backend-acme",
+        'from charonia.hookspecs import hookimpl\n\n@hookimpl\ndef charonia_backends():\n    return {"acme": "acme_absent:X"}\n',
+    )
+    path = tmp_path / "models"
+    path.mkdir()
+    return path
+
+
+def write(models, name, text="", *, versions=("1",), file="config.pbtxt"):
+    directory = models / name
+    directory.mkdir()
+    for version in versions:
+        (directory / version).mkdir()
+    if text:
+        (directory / file).write_text(text)
+    return directory
+
+
+def test_a_sound_repository_has_nothing_wrong(charonia, models):
+    """No finding, a line that says how much was looked at, and the exit code 0."""
+    write_model(models, model_config("good", backend="acme"))
+    write(models, "lean", 'backend: "acme"')
+    result = charonia("check", models)
+    assert result.stdout == "2 models checked: nothing wrong\n"
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (
+            'backend: "acme"\nmax_batchsize: 4',
+            2,
+            'has no field named "max_batchsize". (did you mean "max_batch_size"?)',
+        ),
+        ('backend: "acme"\nmax_batch_size: -1', 2, "'max_batch_size' must be non-negative value for m"),
+        ('name: "n"\nbackend: "acme"', 1, "unexpected directory name 'm' for model 'n'"),
+        ('\nplatform: "onnx"', 2, "unexpected platform type 'onnx' for m"),
+        ('\nbackend: "acm"', 2, 'needs the backend "acm", which no installed plugin provides. Did you mean "acme"?'),
+        (
+            'backend: "acme"\nsequence_batching { direct { } }',
+            2,
+            'needs the scheduler "sequence_batching", which no installed plugin provides',
+        ),
+        (
+            'backend: "acme"\nparameters { key: "scheduler" value { string_value: "magic" } }',
+            0,
+            'needs the scheduler "magic", which no installed plugin provides',
+        ),
+        (
+            'backend: "acme"\noutput [ { name: "Y" data_type: TYPE_FP32 dims: [ 1 ]\n  label_filename: "words.txt" } ]',
+            3,
+            'output "Y" has the label file "words.txt", which is not in',
+        ),
+        (
+            'backend: "acme"\ndefault_model_filename: "weights.bin"',
+            0,
+            "version 1 has no weights.bin (there is: nothing): add it, or name another default_model_filename",
+        ),
+        (
+            'backend: "acme"\nversion_policy: { specific: { versions: [ 7 ] } }',
+            2,
+            "at least one version must be available under the version policy of model 'm' (there are 1)",
+        ),
+        (
+            'backend: "acme"\nmodel_warmup [ { name: "w" batch_size: 1 inputs { key: "X" value { input_data_file: "x.raw" } } } ]',
+            0,
+            "warm-up needs warmup/x.raw, which is not there",
+        ),
+        (
+            'backend: "acme"\ninput [ { name: "X" data_type: TYPE_FP32 dims: [ 0 ] } ]\noutput [ { name: "Y" data_type: TYPE_FP32 dims: [ 1 ] } ]',
+            2,
+            "dimension",
+        ),
+    ],
+)
+def test_each_mistake_is_told_with_its_place(charonia, models, text, line, message):
+    """Whatever keeps a model from being loaded is an error at its file and line, and the exit code is 1."""
+    directory = write(models, "m", text)
+    result = charonia("check", models)
+    place = f"{directory}/config.pbtxt:{line}: error: " if line else str(directory)
+    assert any(row.startswith(place) and message in row for row in result.stdout.splitlines()), result.stdout
+    assert result.exit_code == 1
+
+
+def test_everything_is_told_at_once(charonia, models, tmp_path):
+    """Several mistakes in one file, in several models and in several repositories are all in one run."""
+    write(models, "a", 'max_batchsize: 1\nbackendd: "acme"')
+    write(models, "b", 'backend: "acme"\nmax_batch_size: -1', versions=())
+    write(models, "c", 'max_batch_size: -1\nplatform: "onnx"')
+    result = charonia("check", models, tmp_path / "nowhere")
+    rows = result.stdout.splitlines()
+    assert [row.rpartition("models/")[2].partition(": ")[0] for row in rows[1:-1]] == [
+        *("a/config.pbtxt:1", "a/config.pbtxt:2", "b/config.pbtxt:2", "c/config.pbtxt:2", "c/config.pbtxt:1"),
+    ]
+    assert f"{tmp_path}/nowhere: error: model repository" in rows[0]
+    assert rows[-1] == "3 models checked: 6 errors"
+
+
+def test_a_model_without_versions_or_clues(charonia, models):
+    """A directory that is no model yet is told what it lacks."""
+    write(models, "empty", versions=())
+    write(models, "bare", 'backend: "acme"', versions=())
+    rows = charonia("check", models).stdout.splitlines()
+    assert f"{models}/bare: error: no version: put the model into {models}/bare/1" in rows[0]
+    assert "Could not determine backend for model 'empty'" in rows[1]
+
+
+def test_a_name_in_two_repositories(charonia, models, tmp_path):
+    """Each model has one home."""
+    other = tmp_path / "other"
+    other.mkdir()
+    write(models, "twin", 'backend: "acme"')
+    write(other, "twin", 'backend: "acme"')
+    result = charonia("check", models, other)
+    assert 'error: model "twin" appears in two or more repositories' in result.stdout
+    assert "1 model checked: 1 error" in result.stdout
+
+
+def test_warnings_alone_are_no_failure(charonia, models):
+    """What is passed over or has no effect is told, and leaves the exit code 0."""
+    directory = write(models, "m", 'backend: "acme"\nresponse_cache { enable: true }', versions=("1", "02", "data"))
+    result = charonia("check", models)
+    assert f"{directory}/config.pbtxt:2: warning: response_cache has no effect yet" in result.stdout
+    assert 'warning: model "m": ignoring version directory "02": leading zeros' in result.stdout
+    assert result.stdout.endswith("1 model checked: 3 warnings\n")
+    assert result.exit_code == 0
+
+
+def test_an_empty_repository_is_worth_a_warning(charonia, models):
+    """A repository without models is probably the wrong directory."""
+    result = charonia("check", models)
+    assert f"{models}: warning: there is no model here" in result.stdout
+    assert result.exit_code == 0
+
+
+def test_strict_configurations_must_be_whole(charonia, models):
+    """For a server that completes nothing, what a backend would fill in is an error."""
+    write(models, "m", 'backend: "acme"\noutput [ { name: "Y" } ]')
+    write(models, "n")
+    lenient = charonia("check", models).stdout
+    assert "must specify" not in lenient
+    rows = charonia("check", models, "--disable-auto-complete-config").stdout.splitlines()
+    assert rows[0].startswith(f"{models}/m/config.pbtxt:2: error: model output 'Y' must specify 'data_type' for m")
+    assert 'model "n" has no configuration file' in rows[2]
+
+
+def test_yaml_has_places_too(charonia, models):
+    """The other form of a configuration is checked alike."""
+    directory = write(models, "m", "backend: acme\nmax_batch_size: -1\n", file="config.yaml")
+    assert f"{directory}/config.yaml:2: error: 'max_batch_size'" in charonia("check", models).stdout
+
+
+def test_a_storage_that_nobody_provides(charonia):
+    """A repository at a place that no plugin can read is told as such."""
+    result = charonia("check", "s3://bucket/models")
+    assert (
+        's3://bucket/models: error: the model repository "s3://bucket/models" needs the repository storage "s3"'
+        in result.stdout
+    )
+    assert result.exit_code == 1

@@ -1,0 +1,55 @@
+"""The commands as a group: help, misspelt names, what they import, and `version`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from charonia.cli.exit_codes import ExitCode
+
+COMMANDS = ["serve", "check", "models", "infer", "plugins", "version"]
+
+
+def test_help_lists_every_command_and_exit_code(charonia):
+    """A newcomer sees all commands with an example, and a script's author the exit codes."""
+    told = charonia("--help")
+    assert told.exit_code == 0
+    for command in COMMANDS:
+        assert f"  {command} " in told.stdout
+    for code in ExitCode:
+        assert f"  {code.value}  " in told.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example(charonia, command):
+    """The help of each command shows how it is used."""
+    told = charonia(command, "--help")
+    assert told.exit_code == 0
+    assert "Example" in told.stdout
+    assert f"  charonia {command}" in told.stdout
+
+
+def test_a_misspelt_command_names_the_nearest_one(charonia):
+    """The mistake is told with the likely command, or with all of them."""
+    told = charonia("serv")
+    assert told.exit_code == ExitCode.USAGE
+    assert "No such command 'serv'. Did you mean 'serve'?" in told.stderr
+    assert "There are serve, check" in charonia("xyzzy").stderr
+
+
+def test_version_tells_charonia_and_python(charonia):
+    """The line has what a report of a mistake needs."""
+    told = charonia("version").stdout
+    assert told.startswith(f"charonia {version('charonia')} (CPython {sys.version_info[0]}.{sys.version_info[1]}.")
+
+
+def test_version_imports_nothing_heavy():
+    """The quick commands are quick: they do not import what others need."""
+    program = (
+        "import sys\nfrom charonia.cli.group import group\ngroup(['version'], standalone_mode=False)\n"
+        "print(*(name for name in ('numpy', 'pluggy', 'rich', 'yaml', 'google.protobuf') if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[1:] == [""]
