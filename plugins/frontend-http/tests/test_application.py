@@ -1,0 +1,168 @@
+"""The application without any transport: methods, content types, codes, and the border where nothing else may become a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+import pytest
+from charonia.errors import ErrorCode, InferenceError
+from charonia.testing.builders import model_config, write_model
+from charonia_frontend_http.application import HttpApplication
+from charonia_frontend_http.message import HttpRequest
+from charonia_frontend_http.status import REASON, STATUS
+
+BODY = json.dumps({"inputs": [{"name": "X", "shape": [1, 1], "datatype": "FP32", "data": [7]}]}).encode()
+
+
+@pytest.fixture
+def model_repository(model_repository):
+    """Add a decoupled model, and one that does not like sevens."""
+    tensors = {"inputs": [("X", "FP32", [1])], "outputs": [("Y", "FP32", [1])]}
+    write_model(model_repository, model_config("countdown", decoupled=True, **tensors))
+    write_model(model_repository, model_config("picky", parameters={"fail_on": "7"}, **tensors))
+    return model_repository
+
+
+@pytest.fixture
+async def ask(running):
+    """Send requests to an application on the test's loop."""
+    application = HttpApplication(running, running.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
+
+    async def send(method, target, body=b"", **headers):
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await application.handle(HttpRequest(method, target, named, body))
+
+    return send
+
+
+def told(response):
+    """Give the text of an error."""
+    return json.loads(response.body)["error"]
+
+
+def test_every_code_has_its_status_and_reason():
+    """The table of codes is complete, and each status has its words."""
+    assert set(STATUS) == set(ErrorCode)
+    assert set(STATUS.values()) <= set(REASON)
+    assert {code for code, status in STATUS.items() if status == 500} == {ErrorCode.INTERNAL}
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "POST", "get"])
+async def test_other_methods_are_not_allowed(ask, method):
+    """An endpoint takes its one method."""
+    response = await ask(method, "/v2")
+    assert (response.status, told(response)) == (405, "Method Not Allowed")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "content_type"),
+    [
+        ("GET", "/v2/health/live", 200, "text/plain"),
+        ("GET", "/v2/models/m/ready", 200, "text/plain"),
+        ("GET", "/v2/models/ghost/ready", 404, "text/plain"),
+        ("GET", "/v2/models/m/versions/9/ready", 400, "text/plain"),
+        ("GET", "/v2", 200, "application/json"),
+        ("PUT", "/v2", 405, "application/json"),
+        ("GET", "/v2/models/ghost", 404, "application/json"),
+        ("GET", "/v2/models/ghost/config", 404, "application/json"),
+        ("GET", "/v2/models/m/versions/99999999999999999999", 400, "application/json"),
+        ("GET", "/v2/models/m/infer", 405, "text/plain"),
+        ("POST", "/v2/models/ghost/infer", 404, "text/plain"),
+        ("POST", "/v2/models/m/infer", 400, "application/json"),
+        ("POST", "/v2/models/countdown/infer", 501, "text/plain"),
+        ("GET", "/nowhere", 404, "text/plain"),
+    ],
+)
+async def test_content_types_are_the_references(ask, method, target, status, content_type):
+    """Each kind of answer has the content type that it has in the reference; each body that is not empty is JSON."""
+    response = await ask(method, target, b"{}")
+    assert (response.status, response.content_type) == (status, content_type)
+    assert not response.body or json.loads(response.body)
+
+
+async def test_decoupled_models_are_not_for_http(ask):
+    """A request that may have many responses has no place in this endpoint."""
+    response = await ask("POST", "/v2/models/countdown/infer", BODY)
+    assert told(response) == "HTTP end point doesn't support models with decoupled transaction policy"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "GZIP"])
+async def test_unsupported_coding_is_told(ask, coding):
+    """A body in a coding that cannot be undone is refused before anyone reads it."""
+    response = await ask("POST", "/v2/models/m/infer", BODY, Content_Encoding=coding)
+    assert (response.status, told(response)) == (501, "Unsupported compression type")
+
+
+@pytest.mark.parametrize("coding", ["", "identity"])
+async def test_no_coding_is_no_coding(ask, coding):
+    """The empty coding and the one that does nothing are accepted."""
+    assert (await ask("POST", "/v2/models/m/infer", BODY, Content_Encoding=coding)).status == 200
+
+
+async def test_decoupled_wins_over_everything_in_the_request(ask):
+    """Errors come in the reference's order: the model before the coding, the coding before the length, the length before JSON."""
+    wrong = {"Content_Encoding": "br", "Inference_Header_Content_Length": "x"}
+    assert (await ask("POST", "/v2/models/ghost/infer", b"{", **wrong)).status == 404
+    assert (await ask("POST", "/v2/models/countdown/infer", b"{", **wrong)).status == 501
+    assert told(await ask("POST", "/v2/models/m/infer", b"{", **wrong)) == "Unsupported compression type"
+    response = await ask("POST", "/v2/models/m/infer", b"{", Inference_Header_Content_Length="x")
+    assert told(response) == "Unable to parse Inference-Header-Content-Length, got: x"
+
+
+async def test_execution_failure_is_the_servers(ask):
+    """What a backend raises is told as an internal error, in the content type of what was scheduled."""
+    response = await ask("POST", "/v2/models/picky/infer", BODY)
+    assert (response.status, response.content_type) == (500, "text/plain")
+    assert "X has the value 7" in told(response)
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+async def test_refusal_by_the_server_has_its_status(ask, running, monkeypatch, code):
+    """What the server refuses when a request is submitted comes back with the status of its code."""
+
+    def refuse(request):
+        raise InferenceError.of(code, "full up")
+
+    monkeypatch.setattr(running, "submit", refuse)
+    response = await ask("POST", "/v2/models/m/infer", BODY)
+    assert (response.status, told(response), response.content_type) == (STATUS[code], "full up", "application/json")
+
+
+@pytest.mark.parametrize("method", ["submit", "get"])
+async def test_fault_of_ours_is_told_and_logged(ask, running, monkeypatch, caplog, method):
+    """An exception that nobody foresaw is answered, with a line in the log; it neither hangs nor ends the connection."""
+
+    def break_down(*args):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(running, method, break_down)
+    with caplog.at_level(logging.ERROR):
+        response = await asyncio.wait_for(ask("POST", "/v2/models/m/infer", BODY), 30)
+    assert (response.status, told(response)) == (500, "ZeroDivisionError: oops")
+    assert "failed to answer POST /v2/models/m/infer" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 200), (b"{}", 200), (b'{"ready":true}', 200), (b'{"ready":1}', 400), (b"[]", 400), (b"{", 400)],
+)
+async def test_index_takes_a_wish(ask, body, status):
+    """The index may be asked for what is ready only; a wish that is none is refused."""
+    response = await ask("POST", "/v2/repository/index", body)
+    assert response.status == status
+    if status == 200:
+        assert [row["name"] for row in json.loads(response.body)] == ["countdown", "m", "picky", "slow"]
+    elif b"ready" in body:
+        assert told(response) == "Invalid value for 'ready': expected a boolean"
+
+
+async def test_requests_of_one_turn_are_all_answered(ask):
+    """Requests that come in together are passed on together, and each gets its own answer."""
+
+    async def infer(number):
+        body = BODY.replace(b"7", str(number).encode())
+        return json.loads((await ask("POST", "/v2/models/m/infer", body)).body)["outputs"][0]["data"]
+
+    assert await asyncio.gather(*map(infer, range(50))) == [[float(number)] for number in range(50)]
