@@ -54,6 +54,14 @@ def test_any_bytes_are_read_or_refused(document):
         (b"tru", "Invalid value.", 3),
         (b'{"a":"x', "Missing a closing quotation mark in string.", 7),
         (rb'"\q"', "Invalid escape character in string.", 1),
+        (b'"a\nb"', "Invalid escape character in string.", 2),
+        (rb'"\ud800\u0041"', "The surrogate pair in string is invalid.", 1),
+        (b"\xef\xbb\xbf{", "Missing a name for object member.", 4),
+        (b" \xef\xbb\xbf{}", "Invalid value.", 1),
+        (b"[Infi]", "Invalid value.", 5),
+        (b"-", "Invalid value.", 1),
+        (b"01", "The document root must not be followed by other values.", 1),
+        (b'{"a":1]', "Missing a comma or '}' after an object member.", 6),
         (rb'"\u12G4"', "Incorrect hex digit after \\u escape in string.", 1),
         (rb'"\ud800"', "The surrogate pair in string is invalid.", 1),
         (b"1.", "Miss fraction part in number.", 2),
@@ -92,6 +100,23 @@ def test_bytes_that_are_no_utf8_pass_through():
     """A string keeps bytes that are no text, so that they can be told again."""
     (text,) = load_json(b'["a\xffb"]')
     assert text.encode("utf-8", "surrogateescape") == b"a\xffb"
+
+
+def test_byte_order_mark_is_overlooked():
+    """A document may start with the mark that some editors write."""
+    assert load_json(b"\xef\xbb\xbf[1]") == [1]
+
+
+def test_low_surrogate_by_itself_passes_through():
+    """As in the reference, half a pair is kept where it is the second half."""
+    (text,) = load_json(rb'["\udc00"]')
+    assert text.encode("utf-8", "surrogateescape") == b"\xed\xb0\x80"
+
+
+def test_first_of_equal_keys_wins_in_the_strict_parser():
+    """As in the reference; the quick parser, which reads what is plain, keeps the last one."""
+    assert load_json(b'{"a":1,"a":NaN}') == {"a": 1}
+    assert load_json(b'{"a":1,"a":2}') == {"a": 2}
 
 
 def test_nesting_is_limited():

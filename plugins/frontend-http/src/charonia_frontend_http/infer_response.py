@@ -113,10 +113,17 @@ def _json_data(array: Array, datatype: DataType) -> bytes:
     if flat.dtype.kind != "f":
         return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
     doubles = flat.astype(np.float64, copy=False)
-    if np.isfinite(doubles).all():
-        return orjson.dumps(doubles, option=orjson.OPT_SERIALIZE_NUMPY)
-    # JSON has no word for these; the reference, and Python's own reader, use the ones that `json` writes
-    return json.dumps(doubles.tolist(), separators=(",", ":")).encode()
+    written = orjson.dumps(doubles, option=orjson.OPT_SERIALIZE_NUMPY)
+    return _with_words(written, doubles) if b"null" in written else written
+
+
+def _with_words(written: bytes, doubles: Array) -> bytes:
+    """Put the words of the reference, which Python's own reader knows too, where orjson has `null` for want of a number."""
+    words = written[1:-1].split(b",")
+    for place in np.flatnonzero(~np.isfinite(doubles)):
+        number = doubles[place]
+        words[place] = b"NaN" if np.isnan(number) else b"Infinity" if number > 0 else b"-Infinity"
+    return b"[%b]" % b",".join(words)
 
 
 def _json_strings(array: Array) -> bytes:

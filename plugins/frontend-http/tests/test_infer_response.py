@@ -1,0 +1,120 @@
+"""Responses that are not plain: outputs nobody asked for, other datatypes, text that is none."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from charonia.errors import InternalError
+from charonia.request import InferenceRequest, InferenceResponse
+from charonia.signature import Signature
+from charonia.testing.builders import model_config
+from charonia_frontend_http.infer_request import Decoded
+from charonia_frontend_http.infer_response import ResponseEncoder
+
+
+class Facts:
+    """What the encoder asks of a model."""
+
+    def __init__(self):
+        config = model_config("m", outputs=[("A", "FP32", [-1]), ("B", "BYTES", [-1])], max_batch_size=0)
+        self.name = 'm"'
+        self.version = 3
+        self.signature = Signature(config)
+
+
+def encode(outputs, *, identifier="", binary=None, default=False, parameters=None):
+    """Encode a response to a request that asked in some way."""
+    request = InferenceRequest("m", {}, lambda _: None, id=identifier)
+    response = InferenceResponse(outputs, parameters=parameters)
+    return ResponseEncoder(Facts()).encode(Decoded(request, binary or {}, binary_default=default), response)
+
+
+def outputs_of(response):
+    """Give the outputs of a JSON response by name."""
+    return {output["name"]: output for output in json.loads(response.body)["outputs"]}
+
+
+ONE = np.array([1], np.float32)
+
+
+def test_members_have_their_order():
+    """The document is written in the reference's order and without spaces."""
+    response = encode({"A": ONE}, identifier="7", parameters={"k": 1})
+    assert response.body == (
+        b'{"id":"7","model_name":"m\\"","model_version":"3","parameters":{"k":1},"outputs":'
+        b'[{"name":"A","datatype":"FP32","shape":[1],"data":[1.0]}]}'
+    )
+
+
+def test_outputs_keep_the_models_order_and_what_is_unknown_is_dropped():
+    """Outputs come as the model made them; those that it does not declare do not come."""
+    response = encode({"B": np.array([b"x"], object), "C": ONE, "A": ONE})
+    assert list(outputs_of(response)) == ["B", "A"]
+
+
+def test_only_what_was_asked_for_is_told():
+    """An output that the request does not list is left out, even if the model made it."""
+    assert list(outputs_of(encode({"A": ONE, "B": np.array([b"x"], object)}, binary={"B": False}))) == ["B"]
+
+
+def test_another_datatype_than_declared_is_told():
+    """The response tells the datatype that there is, in the byte order of the protocol."""
+    response = encode({"A": np.array([1, 2], ">i4")}, default=True)
+    length = int(response.headers["Inference-Header-Content-Length"])
+    assert json.loads(response.body[:length])["outputs"][0]["datatype"] == "INT32"
+    assert response.body[length:] == b"\1\0\0\0\2\0\0\0"
+
+
+def test_dtype_without_a_name_in_the_protocol_is_the_models_fault():
+    """A model that makes complex numbers has failed, and is told how."""
+    with pytest.raises(InternalError, match="output 'A' has dtype complex64"):
+        encode({"A": ONE.astype(np.complex64)})
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_arrays_of_any_layout(binary):
+    """Elements are written in row-major order, wherever they lie."""
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)[:, ::-1].T
+    response = encode({"A": array}, default=binary)
+    if binary:
+        assert response.body.endswith(np.ascontiguousarray(array).tobytes())
+    else:
+        assert outputs_of(response)["A"]["data"] == array.ravel().tolist()
+
+
+def test_numbers_are_written_as_doubles():
+    """FP32 is written as the double that it is; what is no number, by its word."""
+    values = np.array([0.1, 1e-7, 1e10, -0.0, math.nan, math.inf, -math.inf], np.float32)
+    text = b'"data":[0.10000000149011612,1.0000000116860974e-7,10000000000.0,-0.0'
+    assert text + b"]" in encode({"A": values[:4]}).body
+    assert text + b",NaN,Infinity,-Infinity]" in encode({"A": values}).body
+
+
+def test_text_that_is_none_comes_back_as_its_bytes():
+    """An id and parameters that came as no UTF-8 go back as they came, as in the reference."""
+    strange = b"a\xffb".decode("utf-8", "surrogateescape")
+    body = encode({"A": ONE}, identifier=strange, parameters={"k": strange}).body
+    assert b'{"id":"a\xffb",' in body
+    assert b'"parameters":{"k":"a\xffb"}' in body
+
+
+def test_parameters_of_every_type():
+    """Parameters are truth values, integers, text and doubles; also those that are no numbers."""
+    parameters = {"b": True, "i": -(2**63), "s": "null", "d": 0.5, "n": math.inf}
+    assert json.loads(encode({"A": ONE}, parameters=parameters).body)["parameters"] == parameters
+
+
+def test_strings_of_control_characters():
+    """Control characters are escaped, everything else stands as it is."""
+    response = encode({"B": np.array([b'\x00\x1f"\\/', "é€😀".encode()], object)})
+    assert '"data":["\\u0000\\u001f\\"\\\\/","é€😀"]'.encode() in response.body
+
+
+def test_text_in_place_of_bytes_is_taken():
+    """Backends that make `str` elements are understood in both forms."""
+    array = np.array(["ä", b"b"], object)
+    assert outputs_of(encode({"B": array}))["B"]["data"] == ["ä", "b"]
+    assert encode({"B": array}, default=True).body.endswith(b"\2\0\0\0\xc3\xa4\1\0\0\0b")
