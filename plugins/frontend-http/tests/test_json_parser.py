@@ -51,7 +51,7 @@ def test_any_bytes_are_read_or_refused(document):
         (b"not json", "Invalid value.", 1),
         (b"[", "Invalid value.", 1),
         (b"[1,]", "Invalid value.", 3),
-        (b"tru", "Invalid value.", 3),
+        (b"tru", "Invalid value.", 3),  # codespell:ignore tru
         (b'{"a":"x', "Missing a closing quotation mark in string.", 7),
         (rb'"\q"', "Invalid escape character in string.", 1),
         (b'"a\nb"', "Invalid escape character in string.", 2),
