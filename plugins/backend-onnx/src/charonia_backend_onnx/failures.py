@@ -14,6 +14,7 @@ from charonia.errors import InferenceError, InternalError, InvalidArgumentError,
 from charonia_backend_onnx.runtime import onnxruntime
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["load_failure", "run_failure"]
@@ -29,8 +30,8 @@ _NOT_IMPLEMENTED = 9
 
 _TOO_NEW = re.compile(r"Unsupported model IR version|is under development and support for this is limited")
 _UNKNOWN_OPERATOR = re.compile(r"No Op registered|No opset import for domain|is not a registered function/op")
-_DAMAGED = re.compile(r"protobuf parsing failed|No graph was found", re.IGNORECASE)
-_NO_DATA = re.compile(r"external (?:data|initializer)", re.IGNORECASE)
+_DAMAGED = re.compile(r"protobuf parsing failed|No graph was found|does not have a graph", re.IGNORECASE)
+_NO_DATA = re.compile(r"external (?:data|initializer)|not get file size", re.IGNORECASE)
 
 
 class _Failure(NamedTuple):
@@ -45,8 +46,8 @@ def _read(error: Exception) -> _Failure:
     return _Failure(code, _NOISE.sub("", text).strip(" ."))
 
 
-def load_failure(file: Path, error: Exception) -> InferenceError:
-    """Make the reason why a model's file cannot be loaded."""
+def load_failure(file: Path, providers: Sequence[str], error: Exception) -> InferenceError:
+    """Make the reason why a model's file cannot be loaded on these execution providers."""
     code, text = _read(error)
     version = onnxruntime().__version__
     if _DAMAGED.search(text):
@@ -62,13 +63,13 @@ def load_failure(file: Path, error: Exception) -> InferenceError:
             "operator in model_operations.op_library_filename"
         )
     if code == _NOT_IMPLEMENTED:
-        return UnsupportedError(f"ONNX Runtime {version} cannot run '{file}' on these execution providers: {text}")
+        return UnsupportedError(f"ONNX Runtime {version} cannot run '{file}' with {', '.join(providers)}: {text}")
     if _NO_DATA.search(text):
         return InvalidArgumentError(
             f"'{file}' keeps its weights in other files, and they cannot be read: {text}: put them beside it, into a directory "
             "model.onnx/ that holds model.onnx and the weights"
         )
-    return InvalidArgumentError(f"ONNX Runtime {version} refuses '{file}': {text}")
+    return InvalidArgumentError(f"ONNX Runtime {version} cannot open '{file}' with {', '.join(providers)}: {text}")
 
 
 def run_failure(error: Exception) -> InferenceError:

@@ -189,6 +189,6 @@ def check_obtained(config: ModelConfig, device: Device, wanted: Sequence[Provide
         if name not in obtained:
             raise UnavailableError(
                 f"model '{config.name}' wants {name} for its instances on {device}, but ONNX Runtime silently fell back to "
-                f"{', '.join(obtained)}: check that the driver, the device and the provider's libraries are there, or ask for "
-                "KIND_CPU"
+                f"{', '.join(obtained)}; its line in the log has the cause: check that the driver, the device and the "
+                "provider's libraries are there, or ask for KIND_CPU"
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 from charonia.errors import InvalidArgumentError, PluginError
 
-__all__ = ["onnxruntime", "share_thread_pool", "thread_pool_is_shared"]
+__all__ = ["onnxruntime", "preload_cuda", "share_thread_pool", "thread_pool_is_shared"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,14 @@ def onnxruntime() -> Any:
     if callback is not None:
         callback(_take_log_line, _ERROR)
     return module
+
+
+@functools.cache
+def preload_cuda() -> None:
+    """Load CUDA's and cuDNN's libraries from their own packages, where these are installed; ONNX Runtime looks elsewhere."""
+    preload = getattr(onnxruntime(), "preload_dlls", None)
+    if preload is not None:
+        preload()
 
 
 def _take_log_line(severity: int, _category: str, log_id: str, _place: str, message: str) -> None:

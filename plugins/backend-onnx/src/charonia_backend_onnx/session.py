@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InvalidArgumentError, NotFoundError
@@ -9,8 +10,8 @@ from charonia.errors import InvalidArgumentError, NotFoundError
 from charonia_backend_onnx.failures import load_failure
 from charonia_backend_onnx.openvino_plugin import add_openvino
 from charonia_backend_onnx.parameters import DEVICE_ALLOCATOR, Parameters
-from charonia_backend_onnx.providers import CPU, OPENVINO
-from charonia_backend_onnx.runtime import onnxruntime, thread_pool_is_shared
+from charonia_backend_onnx.providers import CPU, CUDA, OPENVINO
+from charonia_backend_onnx.runtime import onnxruntime, preload_cuda, thread_pool_is_shared
 from charonia_backend_onnx.threads import fair_intra_op_threads, instances_by_device, usable_cores
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def _plain_options(context: ModelContext) -> Any:
         beside = context.directory / library  # an absolute path stays as it is
         path = str(beside) if beside.exists() else library  # else the loader of shared libraries searches
         try:
+            # Held for good: ONNX Runtime unloads it with the model, and some libraries crash when they are loaded once more
+            ctypes.CDLL(path)
             options.register_custom_ops_library(path)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise InvalidArgumentError(
@@ -131,13 +134,15 @@ def open_session(context: ModelContext, options: Any, providers: Sequence[Provid
     """
     runtime = onnxruntime()
     file = model_file(context)
-    names = runtime.get_available_providers()
+    built_in = runtime.get_available_providers()
     chosen: dict[str, Any] = {"providers": list(providers)}
     for name, parameters in providers:
-        if name == OPENVINO and name not in names:  # not part of this build, but a plugin of it
+        if name == CUDA and name in built_in:
+            preload_cuda()
+        if name == OPENVINO and name not in built_in:  # not part of this build, but a plugin of it
             add_openvino(options, parameters)
             chosen = {}
     try:
         return runtime.InferenceSession(str(file), options, enable_fallback=0, **chosen)
     except Exception as error:  # the border of loading: ONNX Runtime's exceptions have no base of their own
-        raise load_failure(file, error) from error
+        raise load_failure(file, [name for name, _ in providers], error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,7 @@ def array_of_value(value: Any) -> Array:
         return array
     if value.device_name() != "cpu":
         raise InternalError(f"ONNX Runtime left a bfloat16 output on {value.device_name()}, where it cannot be read")
-    size = value.tensor_size_in_bytes()
+    shape = value.shape()
+    size = math.prod(shape) * DataType.BF16.size
     data = ctypes.string_at(value.data_ptr(), size) if size else b""
-    return np.frombuffer(data, dtype=DataType.BF16.dtype).reshape(value.shape())
+    return np.frombuffer(data, dtype=DataType.BF16.dtype).reshape(shape)
