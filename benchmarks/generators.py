@@ -13,7 +13,8 @@ from benchmarks.latency import Load, LoadError, summarise
 
 __all__ = ["LoadGenerator", "OwnGenerator", "PerfAnalyzer"]
 
-_FEWEST_REQUESTS = 20  # for each connection
+_WINDOWS = 3
+"""The fewest windows that perf_analyzer takes for a result."""
 
 
 class LoadGenerator(Protocol):
@@ -21,7 +22,7 @@ class LoadGenerator(Protocol):
 
     name: str
 
-    def run(self, port: int, model: str, concurrency: int, seconds: float, expected: Load | None) -> Load:
+    def run(self, port: int, model: str, concurrency: int, seconds: float) -> Load:
         """Load a server for some seconds.
 
         Args:
@@ -29,7 +30,6 @@ class LoadGenerator(Protocol):
             model: the model to ask.
             concurrency: the connections.
             seconds: how long.
-            expected: what an earlier run with these settings saw, if there was one.
 
         Raises:
             LoadError: a request failed.
@@ -42,7 +42,7 @@ class OwnGenerator:
 
     name = "own"
 
-    def run(self, port: int, model: str, concurrency: int, seconds: float, expected: Load | None) -> Load:
+    def run(self, port: int, model: str, concurrency: int, seconds: float) -> Load:
         """Do as `LoadGenerator.run` says."""
         words = [f"--port={port}", f"--model={model}", f"--concurrency={concurrency}", f"--seconds={seconds}"]
         output = _output([sys.executable, "-m", "benchmarks.load", *words], seconds)
@@ -52,8 +52,9 @@ class OwnGenerator:
 class PerfAnalyzer:
     """Triton's program.
 
-    It is told a number of requests instead of a time, since only then does it end after one window. The throughput that
-    it prints then counts its own start and end; here the figures come from the times of the single requests.
+    It measures in three windows, and is told to be content with them however much they differ. Told a number of requests
+    instead, it waits for ever at the end of most runs with many connections. The figures come from the times of
+    the single requests, which it records without a gap.
 
     Args:
         command: the command that runs it.
@@ -64,16 +65,21 @@ class PerfAnalyzer:
     def __init__(self, command: list[str]) -> None:
         self._command = command
 
-    def run(self, port: int, model: str, concurrency: int, seconds: float, expected: Load | None) -> Load:
-        """Do as `LoadGenerator.run` says; `expected` is needed, to know how many requests fill the time."""
-        assert expected is not None
-        rate = concurrency / (expected.mean_us / 1e6)
-        requests = max(int(rate * seconds), _FEWEST_REQUESTS * concurrency)
+    def run(self, port: int, model: str, concurrency: int, seconds: float) -> Load:
+        """Do as `LoadGenerator.run` says."""
+        window = max(1, int(seconds * 1_000 / _WINDOWS))
         with tempfile.TemporaryDirectory() as folder:
             records = Path(folder, "records.json")
-            words = ["-m", model, "-i", "http", "-u", f"127.0.0.1:{port}", "--request-count", str(requests)]
-            words += ["--concurrency-range", str(concurrency), "--profile-export-file", str(records)]
-            _output([*self._command, *words], seconds)
+            words = ["-m", model, "-i", "http", "-u", f"127.0.0.1:{port}", "--concurrency-range", str(concurrency)]
+            words += [
+                "--measurement-interval",
+                str(window),
+                "--max-trials",
+                str(_WINDOWS),
+                "--stability-percentage",
+                "999",
+            ]
+            _output([*self._command, *words, "--profile-export-file", str(records)], seconds)
             times = json.loads(records.read_bytes())["experiments"][0]["requests"]
         return summarise([time["timestamp"] for time in times], [time["response_timestamps"][0] for time in times])
 

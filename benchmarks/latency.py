@@ -22,26 +22,30 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class Load:
-    """What a load generator saw.
+    """What a load generator saw, without its first tenth.
 
     Attributes:
-        requests: the requests sent, those of the warm-up included.
+        requests: the requests that were answered.
+        begin_ns: when the time began that counts, by the system's clock, in nanoseconds.
+        end_ns: when the last answer came.
         mean_us: the mean latency, in microseconds.
         p50_us: the median latency.
         p99_us: the latency that one request in a hundred exceeds.
     """
 
     requests: int
+    begin_ns: int
+    end_ns: int
     mean_us: float
     p50_us: float
     p99_us: float
 
 
 def summarise(starts_ns: Sequence[int], ends_ns: Sequence[int]) -> Load:
-    """Compute the figures of the requests that began after the first tenth of the time.
+    """Compute the figures of the requests that were answered after the first tenth of the time.
 
     Args:
-        starts_ns: when each request was sent, in nanoseconds of any clock.
+        starts_ns: when each request was sent, by the system's clock (`time.time_ns`).
         ends_ns: when its response was complete.
 
     Raises:
@@ -51,10 +55,9 @@ def summarise(starts_ns: Sequence[int], ends_ns: Sequence[int]) -> Load:
         raise LoadError("no request was answered in the time given: give more --seconds")
     starts = np.asarray(starts_ns, np.int64)
     ends = np.asarray(ends_ns, np.int64)
-    begin = starts.min() + _WARM_UP * (ends.max() - starts.min())
-    steady = starts >= begin
-    if not steady.any():
-        steady[:] = True
+    begin, end = int(starts.min()), int(ends.max())
+    begin += int(_WARM_UP * (end - begin))
+    steady = ends >= begin
     latencies = (ends - starts)[steady] / 1_000
     p50, p99 = np.percentile(latencies, [50, 99])
-    return Load(len(starts), float(latencies.mean()), float(p50), float(p99))
+    return Load(int(steady.sum()), begin, end, float(latencies.mean()), float(p50), float(p99))

@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from benchmarks.cpu_clock import CpuClock
 from benchmarks.generators import OwnGenerator
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Figures", "Point", "Workload", "measure", "medians"]
 
-_PROBE_SECONDS = 0.5
+_WARM_UP_SECONDS = 0.5
 
 
 @dataclass(frozen=True, order=True)
@@ -81,21 +82,15 @@ def measure(
         ServerError: a server has ended.
     """
     runs = list(itertools.product(workload.models, workload.concurrencies, sides))
-    probe = OwnGenerator()
-    probe_seconds = min(_PROBE_SECONDS, workload.seconds)
-    expected = {}
     for model, concurrency, side in runs:
-        expected[model, concurrency, side.name] = probe.run(side.port, model, concurrency, probe_seconds, None)
+        OwnGenerator().run(side.port, model, concurrency, min(_WARM_UP_SECONDS, workload.seconds))
     figures: dict[Point, list[Figures]] = defaultdict(list)
     for number in range(1, workload.rounds + 1):
         for model, concurrency, side in runs:
-            before = side.process.cpu_seconds()
-            load = generator.run(
-                side.port, model, concurrency, workload.seconds, expected[model, concurrency, side.name]
-            )
-            cpu_seconds = side.process.cpu_seconds() - before
+            with CpuClock(side.process.cpu_reader()) as clock:
+                load = generator.run(side.port, model, concurrency, workload.seconds)
             point = Point(model, concurrency, side.name)
-            figures[point].append(_figures(load, concurrency, cpu_seconds))
+            figures[point].append(_figures(load, concurrency, clock.seconds_between(load.begin_ns, load.end_ns)))
             tell(f"round {number} of {workload.rounds}: {_line(point, figures[point][-1])}")
     return dict(figures)
 

@@ -8,17 +8,21 @@ import socket
 import subprocess
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["ServerError", "ServerProcess", "free_port"]
 
+Answer = TypeVar("Answer")
+
 _START_SECONDS = 120
 _STOP_SECONDS = 40
+_TRIES = 200
+_TRY_SECONDS = 0.05
 _KEPT_LINES = 30
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Every side computes with one thread per instance: the models are too small for more."""
@@ -42,7 +46,8 @@ class ServerProcess:
     Args:
         name: what errors call it.
         command: the command.
-        ready: a part of the line that it writes when it serves.
+        port: where it listens on 127.0.0.1.
+        ready: a part of the line that it writes when it starts to listen.
         environment: variables beside the inherited ones.
 
     Raises:
@@ -50,12 +55,13 @@ class ServerProcess:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], ready: str, environment: Mapping[str, str] | None = None
+        self, name: str, command: Sequence[str], port: int, ready: str, environment: Mapping[str, str] | None = None
     ) -> None:
         self.name = name
         self._ready_line = ready
         self._ready = False
-        self._settled = threading.Event()
+        self._settled = threading.Event()  # it is ready, or has ended
+        self._ended = threading.Event()
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         try:
             self._process = subprocess.Popen(
@@ -72,7 +78,7 @@ class ServerProcess:
         self._reader = threading.Thread(target=self._read, name=f"output-of-{name}", daemon=True)
         self._reader.start()
         self._settled.wait(_START_SECONDS)
-        if not self._ready:
+        if not self._ready or not self._listens(port):
             self.stop()
             raise ServerError(f"{name} did not start; it wrote:\n{self.output()}")
 
@@ -83,24 +89,48 @@ class ServerProcess:
             if not self._ready and self._ready_line in line:
                 self._ready = True
                 self._settled.set()
+        self._ended.set()
         self._settled.set()
+
+    def _listens(self, port: int) -> bool:
+        """Try to connect until it works: the reference tells a moment too early that it listens."""
+        for _ in range(_TRIES):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+            except ConnectionRefusedError:
+                if self._ended.wait(_TRY_SECONDS):
+                    return False
+            else:
+                return True
+        return False
 
     def output(self) -> str:
         """Give the last lines that the server wrote."""
         return "".join(self._lines)
 
-    def cpu_seconds(self) -> float:
-        """Tell the CPU time that the server and its child processes have used, in user and in kernel mode.
+    def cpu_reader(self) -> Callable[[], float]:
+        """Give what reads the CPU seconds that the server and its present child processes have used, in user and in kernel mode.
 
         Raises:
-            ServerError: the server has ended.
+            ServerError: the server has ended; when it is read, too.
         """
-        try:
+
+        def processes() -> list[psutil.Process]:
             server = psutil.Process(self._process.pid)
-            times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+            return [server, *server.children(recursive=True)]
+
+        def read() -> float:
+            times = [process.cpu_times() for process in found]
+            return float(sum(time.user + time.system for time in times))
+
+        found = self._while_alive(processes)
+        return lambda: self._while_alive(read)
+
+    def _while_alive(self, ask: Callable[[], Answer]) -> Answer:
+        try:
+            return ask()
         except psutil.Error as error:
             raise ServerError(f"{self.name} has ended; it wrote:\n{self.output()}") from error
-        return float(sum(time.user + time.system for time in times))
 
     def stop(self) -> None:
         """End the server, with force where it does not listen, and join what reads it. Idempotent."""

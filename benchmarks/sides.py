@@ -42,7 +42,7 @@ def _start_charonia(folder: Path) -> Side:
     repository = write_onnx_repository(folder / CHARONIA)
     program = Path(sys.executable).with_name("charonia")
     command = [str(program), "serve", f"--model-repository={repository}", f"--http-port={port}"]
-    return Side(CHARONIA, port, ServerProcess(CHARONIA, command, "Ready."))
+    return Side(CHARONIA, port, ServerProcess(CHARONIA, command, port, "Ready."))
 
 
 def _start_reference(folder: Path) -> Side:
@@ -59,14 +59,14 @@ def _start_reference(folder: Path) -> Side:
     ]
     command = [*reference_command(venv), *flags]
     environment = reference_environment(venv)
-    return Side(REFERENCE, port, ServerProcess(REFERENCE, command, "Started HTTPService", environment))
+    return Side(REFERENCE, port, ServerProcess(REFERENCE, command, port, "Started HTTPService", environment))
 
 
 def _start_bare(_folder: Path) -> Side:
     """Start the handler that only answers."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.echo", f"--port={port}"]
-    return Side(BARE, port, ServerProcess(BARE, command, f"http://127.0.0.1:{port}"))
+    return Side(BARE, port, ServerProcess(BARE, command, port, f"http://127.0.0.1:{port}"))
 
 
 SIDES: dict[str, Callable[[Path], Side]] = {

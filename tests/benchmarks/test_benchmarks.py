@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -14,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
+from benchmarks.cpu_clock import CpuClock
 from benchmarks.generators import OwnGenerator, PerfAnalyzer
 from benchmarks.latency import LoadError, summarise
 from benchmarks.measure import Figures, Point, Workload, medians
@@ -98,12 +101,26 @@ def test_unknown_names_are_refused():
 
 
 def test_the_first_tenth_of_a_load_is_not_counted():
-    """Slow first requests change neither mean nor percentiles; yet they count as requests."""
+    """Slow first requests change neither mean nor percentiles nor the number; the time that counts begins after them."""
     starts = [0, *range(100, 1100, 10)]
     ends = [100, *(start + 10 for start in starts[1:])]
     load = summarise([start * 1000 for start in starts], [end * 1000 for end in ends])
-    assert load.requests == 101
+    assert (load.begin_ns, load.end_ns) == (110_000, 1_100_000)
+    assert load.requests == 100
     assert (load.mean_us, load.p50_us, load.p99_us) == (10, 10, 10)
+
+
+def test_the_cpu_clock_tells_the_time_used_in_a_part_of_a_run():
+    """A clock that advances evenly gives each part its share."""
+    begin_ns = time.time_ns()
+    with CpuClock(lambda: (time.time_ns() - begin_ns) / 1e9) as clock:
+        middle_ns = time.time_ns()
+    end_ns = time.time_ns()
+    first, second = clock.seconds_between(begin_ns, middle_ns), clock.seconds_between(middle_ns, end_ns)
+    assert first + second == pytest.approx(clock.seconds_between(begin_ns, end_ns))
+    assert first >= 0
+    assert second > 0
+    assert "cpu-clock" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_load_without_requests_is_an_error():
@@ -116,10 +133,10 @@ def test_a_refused_request_ends_the_load():
     """An answer other than 200 is told with what the server said."""
     port = free_port()
     program = f"from aiohttp import web; web.run_app(web.Application(), host='127.0.0.1', port={port})"
-    server = ServerProcess("empty", [sys.executable, "-u", "-c", program], "Running on")
+    server = ServerProcess("empty", [sys.executable, "-u", "-c", program], port, "Running on")
     try:
         with pytest.raises(LoadError, match=r"the server answered b'HTTP/1\.1 404"):
-            OwnGenerator().run(port, "identity", 2, 0.1, None)
+            OwnGenerator().run(port, "identity", 2, 0.1)
     finally:
         server.stop()
 
@@ -151,7 +168,7 @@ def test_a_report_without_charonia_has_no_ratios():
 def test_a_server_that_ends_early_is_told_with_its_output():
     """What it wrote is in the error."""
     with pytest.raises(ServerError, match="broken did not start; it wrote:\nno such luck"):
-        ServerProcess("broken", [sys.executable, "-c", "print('no such luck')"], "ready")
+        ServerProcess("broken", [sys.executable, "-c", "print('no such luck')"], free_port(), "ready")
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
@@ -193,19 +210,19 @@ def python_answer(path: Path, rows: np.ndarray) -> np.ndarray:
     return answer.array
 
 
-def test_perf_analyzer_is_told_the_requests_and_its_records_are_read(tmp_path):
-    """The number of requests fills the time asked for, and the figures come from the records, whatever it prints."""
+def test_perf_analyzer_is_told_the_time_and_its_records_are_read(tmp_path):
+    """Three windows fill the time asked for, and the figures come from the records, whatever it prints."""
     program = tmp_path / "program.py"
     program.write_text(
         "import json, sys\n"
         "words = sys.argv[1:]\n"
         "value = lambda flag: words[words.index(flag) + 1]\n"
-        "times = [{'timestamp': n * 1000, 'response_timestamps': [n * 1000 + 500]} for n in range(int(value('--request-count')))]\n"
+        "count = int(value('--measurement-interval')) * int(value('--max-trials'))\n"
+        "times = [{'timestamp': n * 1000, 'response_timestamps': [n * 1000 + 500]} for n in range(count)]\n"
         "open(value('--profile-export-file'), 'w').write(json.dumps({'experiments': [{'requests': times}]}))\n"
     )
-    expected = summarise([0, 1000], [1000, 2000])
-    load = PerfAnalyzer([sys.executable, str(program)]).run(1, "identity", 2, 0.001, expected)
-    assert load.requests == 2000
+    load = PerfAnalyzer([sys.executable, str(program)]).run(1, "identity", 2, 0.9)
+    assert load.requests == 810
     assert load.mean_us == 0.5
 
 
