@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from charonia.binary_tensor import element_count, tensor_from_bytes
 from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError
 from charonia.tensor import MalformedTensor
-from charonia_frontend_http.tensor_input import element_count, tensor_from_bytes, tensor_from_json
+from charonia_frontend_http.tensor_input import tensor_from_json
 from hypothesis import given
 from hypothesis import strategies as st
 

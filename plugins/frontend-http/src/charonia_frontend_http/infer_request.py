@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from charonia.binary_tensor import element_count, tensor_from_bytes
 from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError, NotFoundError, UnsupportedError
 from charonia.request import InferenceRequest
@@ -19,7 +20,7 @@ from charonia_frontend_http.json_access import (
 )
 from charonia_frontend_http.parameters import read_parameters
 from charonia_frontend_http.raw_request import read_raw
-from charonia_frontend_http.tensor_input import element_count, tensor_from_bytes, tensor_from_json
+from charonia_frontend_http.tensor_input import tensor_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

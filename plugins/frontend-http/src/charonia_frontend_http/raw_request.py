@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from charonia.binary_tensor import tensor_from_bytes
 from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError
-
-from charonia_frontend_http.tensor_input import tensor_from_bytes
 
 if TYPE_CHECKING:
     from charonia.model import Model
