@@ -104,7 +104,7 @@ def test_everything_is_told_at_once(charonia, models, tmp_path):
     result = charonia("check", models, tmp_path / "nowhere")
     rows = result.stdout.splitlines()
     assert [row.rpartition("models/")[2].partition(": ")[0] for row in rows[1:-1]] == [
-        *("a/config.pbtxt:1", "a/config.pbtxt:2", "b/config.pbtxt:2", "c/config.pbtxt:2", "c/config.pbtxt:1"),
+        *("a/config.pbtxt:1", "a/config.pbtxt:2", "b/config.pbtxt:2", "c/config.pbtxt:1", "c/config.pbtxt:2"),
     ]
     assert f"{tmp_path}/nowhere: error: model repository" in rows[0]
     assert rows[-1] == "3 models checked: 6 errors"
