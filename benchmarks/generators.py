@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
+from benchmarks import HOUSE
 from benchmarks.latency import Load, LoadError, summarise
 
 __all__ = ["LoadGenerator", "OwnGenerator", "PerfAnalyzer"]
@@ -88,7 +89,7 @@ def _output(command: list[str], seconds: float) -> str:
     """Run a generator to its end, and give what it printed."""
     limit = 60 + 10 * seconds
     try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit, cwd=HOUSE)
     except subprocess.TimeoutExpired as error:
         raise LoadError(f"{command[0]} was not done after {limit:g} s: is the server still answering?") from error
     except subprocess.CalledProcessError as error:

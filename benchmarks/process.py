@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
+from benchmarks import HOUSE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -71,6 +73,7 @@ class ServerProcess:
                 text=True,
                 errors="replace",
                 env=os.environ | _ONE_THREAD | dict(environment or {}),
+                cwd=HOUSE,
                 start_new_session=True,  # Ctrl-C comes to the benchmark alone, which stops its servers in order
             )
         except OSError as error:
