@@ -51,6 +51,13 @@ class ServeCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line, the environment and the options file."""
+        try:
+            return self._parse(ctx, args)
+        except BaseException:
+            ctx.close()  # click closes only the contexts whose parse succeeds, and this one may have begun to log
+            raise
+
+    def _parse(self, ctx: click.Context, args: list[str]) -> list[str]:
         early = self._early(ctx, args)
         ctx.with_resource(
             logging_to_stderr(
