@@ -119,10 +119,10 @@ def early_flags() -> list[Flag]:
 
 def own_flags() -> list[Flag]:
     """Make all flags that do not come from frontends, in the order of the help."""
-    return [*_model_flags(), *_server_flags(), *early_flags()]
+    return [*_repository_flags(), *_loading_flags(), *_server_flags(), *early_flags()]
 
 
-def _model_flags() -> list[Flag]:
+def _repository_flags() -> list[Flag]:
     return [
         Flag(
             "model-repository",
@@ -148,6 +148,11 @@ def _model_flags() -> list[Flag]:
             metavar="NAME",
             help="A model to load in the control mode 'explicit'; * means all. May come several times.",
         ),
+    ]
+
+
+def _loading_flags() -> list[Flag]:
+    return [
         Flag(
             "disable-auto-complete-config",
             MODELS,
