@@ -70,13 +70,15 @@ ANON = "[request id: <id_unknown>] "
         (
             ADD_SUB,
             {"INPUT0": floats(1, 4)},
-            ANON + "expected 2 inputs but got 1 inputs for model 'add_sub'. Got input(s) ['INPUT0'], but missing required "
+            ANON
+            + "expected 2 inputs but got 1 inputs for model 'add_sub'. Got input(s) ['INPUT0'], but missing required "
             "input(s) ['INPUT1']. Please provide all required input(s).",
         ),
         (
             FLAT,
             {},
-            ANON + "expected number of inputs between 1 and 2 but got 0 inputs for model 'flat'. Got input(s) [], but missing "
+            ANON
+            + "expected number of inputs between 1 and 2 but got 0 inputs for model 'flat'. Got input(s) [], but missing "
             "required input(s) ['X']. Please provide all required input(s).",
         ),
         (

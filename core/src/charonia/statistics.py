@@ -72,7 +72,9 @@ class _Phases:
 
     def frozen(self) -> BatchStatistics:
         return BatchStatistics(
-            Duration(self.count, self.input_ns), Duration(self.count, self.infer_ns), Duration(self.count, self.output_ns)
+            Duration(self.count, self.input_ns),
+            Duration(self.count, self.infer_ns),
+            Duration(self.count, self.output_ns),
         )
 
 
