@@ -1,0 +1,203 @@
+"""The protocol over gRPC, free of any transport: the name of a call and a serialised message in, a serialised message out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from charonia.errors import InferenceError, InternalError, InvalidArgumentError, NotFoundError, UnsupportedError
+from charonia_protos import grpc_service_pb2 as pb
+from google.protobuf.message import DecodeError
+
+from charonia_frontend_grpc.documents import model_message, server_message, statistics_message
+from charonia_frontend_grpc.infer_request import decode_infer
+from charonia_frontend_grpc.infer_response import ResponseEncoders
+from charonia_frontend_grpc.infer_stream import InferStream
+from charonia_frontend_grpc.model_version import read_version
+from charonia_frontend_grpc.outbox import Outbox
+from charonia_frontend_grpc.repository_calls import RepositoryCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from charonia.mailbox import Mailbox
+    from charonia.request import InferenceResponse
+    from charonia.server import Server
+
+__all__ = ["SERVICE", "GrpcApplication"]
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+"""The protocol's service: its calls, and the messages of each."""
+
+_log = logging.getLogger(__name__)
+
+_NO_SHARED_MEMORY = "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."
+
+
+class GrpcApplication:
+    """Answers calls. One per event loop.
+
+    Args:
+        server: the server that answers.
+        mailbox: the way from instance threads into this application's loop.
+        max_message_size: the largest message of a client, in bytes.
+    """
+
+    def __init__(self, server: Server, mailbox: Mailbox, max_message_size: int) -> None:
+        self._server = server
+        self._mailbox = mailbox
+        self._max_message_size = max_message_size
+        self._outbox = Outbox(server)
+        self._encoders = ResponseEncoders()
+        repository = RepositoryCalls(server)
+        self._calls: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
+            "ServerLive": self._live,
+            "ServerReady": self._ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._infer,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": repository.index,
+            "RepositoryModelLoad": repository.load,
+            "RepositoryModelUnload": repository.unload,
+            "SystemSharedMemoryStatus": self._system_status,
+            "SystemSharedMemoryRegister": self._refuse_shared_memory,
+            "SystemSharedMemoryUnregister": self._refuse_shared_memory,
+            "CudaSharedMemoryStatus": self._cuda_status,
+            "CudaSharedMemoryRegister": self._refuse_shared_memory,
+            "CudaSharedMemoryUnregister": self._refuse_shared_memory,
+            "TraceSetting": self._refuse_trace,
+            "LogSettings": self._refuse_log,
+        }
+
+    async def call(self, name: str, body: bytes) -> bytes:
+        """Answer a unary call of the service. Where the caller's task is cancelled, the inference is, too.
+
+        Raises:
+            InferenceError: whatever is wrong.
+        """
+        try:
+            answer = await self._calls[name](self.parse(name, body))
+            return answer if isinstance(answer, bytes) else answer.SerializeToString()
+        except InferenceError:
+            raise
+        except Exception as error:  # the border of requests: a fault of ours is told and survived
+            _log.exception("failed to answer %s", name)
+            raise InternalError(f"{type(error).__name__}: {error}") from error
+
+    def open_stream(self, *, strict: bool) -> InferStream:
+        """Begin a stream of inferences.
+
+        Args:
+            strict: whether the first failing execution ends the stream with its status.
+        """
+        return InferStream(
+            self._server,
+            self._mailbox,
+            self._outbox,
+            self._encoders,
+            lambda body: self.parse("ModelInfer", body),
+            strict=strict,
+        )
+
+    @property
+    def serving(self) -> bool:
+        """Whether the server is ready, which is what the general health service asks."""
+        return self._server.ready
+
+    def parse(self, name: str, body: bytes) -> Any:
+        """Make the message of a call from its bytes.
+
+        Raises:
+            InvalidArgumentError: it is too large, or no such message.
+        """
+        if len(body) > self._max_message_size:
+            raise InvalidArgumentError(
+                f"request has a byte_size ({len(body)} bytes) that exceeds the maximum allowed value of "
+                f"{self._max_message_size} bytes. Use --grpc-max-message-size to increase the limit."
+            )
+        try:
+            return _REQUESTS[name].FromString(body)
+        except DecodeError as error:
+            raise InvalidArgumentError("Unable to parse request") from error
+
+    async def _infer(self, message: pb.ModelInferRequest) -> bytes:
+        version = read_version(message.model_version)
+        model = self._server.get(message.model_name, version)
+        if model.decoupled:
+            raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
+        answer: asyncio.Future[InferenceResponse] = asyncio.get_running_loop().create_future()
+        post = self._mailbox.post
+
+        def deliver(response: InferenceResponse) -> None:
+            if response.final and not answer.done():
+                answer.set_result(response)
+
+        def refuse(error: Exception) -> None:
+            if not answer.done():
+                answer.set_exception(error)
+
+        request, _ = decode_infer(model, version, message, lambda response: post(deliver, response))
+        self._outbox.put(request, refuse)
+        try:
+            response = await answer
+        except asyncio.CancelledError:
+            request.cancel()
+            raise
+        if response.error is not None:
+            raise response.error
+        return self._encoders.of(model).encode(request, response)
+
+    async def _live(self, message: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
+        return pb.ServerLiveResponse(live=self._server.live)
+
+    async def _ready(self, message: pb.ServerReadyRequest) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=self._server.ready)
+
+    async def _model_ready(self, message: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        ready = self._server.model_ready(message.name, read_version(message.version))
+        return pb.ModelReadyResponse(ready=ready)
+
+    async def _server_metadata(self, message: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
+        return server_message(self._server.metadata())
+
+    async def _model_metadata(self, message: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
+        return model_message(self._server.model_metadata(message.name, read_version(message.version)))
+
+    async def _model_config(self, message: pb.ModelConfigRequest) -> pb.ModelConfigResponse:
+        return pb.ModelConfigResponse(config=self._server.model_config(message.name, read_version(message.version)))
+
+    async def _model_statistics(self, message: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
+        version = read_version(message.version)
+        try:
+            return statistics_message(self._server.statistics(message.name, version))
+        except NotFoundError as error:  # as in the reference, statistics have words and a code of their own
+            text = f"requested model '{message.name}' is not available"
+            if self._server.can_serve(message.name):
+                text = f"requested model version is not available for model '{message.name}'"
+            raise InvalidArgumentError(text) from error
+
+    async def _system_status(self, message: pb.SystemSharedMemoryStatusRequest) -> pb.SystemSharedMemoryStatusResponse:
+        if message.name:
+            raise NotFoundError(f"Unable to find system shared memory region: '{message.name}'")
+        return pb.SystemSharedMemoryStatusResponse()
+
+    async def _cuda_status(self, message: pb.CudaSharedMemoryStatusRequest) -> pb.CudaSharedMemoryStatusResponse:
+        if message.name:
+            raise NotFoundError(f"Unable to find cuda shared memory region: '{message.name}'")
+        return pb.CudaSharedMemoryStatusResponse()
+
+    async def _refuse_shared_memory(self, message: object) -> bytes:
+        raise UnsupportedError(_NO_SHARED_MEMORY)
+
+    async def _refuse_trace(self, message: object) -> bytes:
+        raise UnsupportedError("this server does not support the trace extension yet")
+
+    async def _refuse_log(self, message: object) -> bytes:
+        raise UnsupportedError("this server does not support the logging extension yet")
+
+
+_REQUESTS = {method.name: getattr(pb, method.input_type.name) for method in SERVICE.methods}

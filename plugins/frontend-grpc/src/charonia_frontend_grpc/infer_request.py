@@ -1,0 +1,109 @@
+"""From the message of an infer request to an InferenceRequest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from charonia.binary_tensor import tensor_from_bytes
+from charonia.datatypes import DataType
+from charonia.errors import InvalidArgumentError
+from charonia.request import InferenceRequest
+from charonia.tensor import MalformedTensor
+
+from charonia_frontend_grpc.explicit_contents import tensor_from_contents
+from charonia_frontend_grpc.parameters import read_parameters
+from charonia_frontend_grpc.tensor_parameters import check_input_parameters, check_output_parameters
+
+if TYPE_CHECKING:
+    from charonia.model import Model
+    from charonia.request import ResponseSink
+    from charonia.tensor import Array
+    from charonia_protos.grpc_service_pb2 import ModelInferRequest
+
+__all__ = ["decode_infer"]
+
+_DATATYPES = DataType.__members__
+
+
+def decode_infer(
+    model: Model, version: int | None, message: ModelInferRequest, sink: ResponseSink
+) -> tuple[InferenceRequest, bool]:
+    """Decode an infer request. Gives it, and whether an empty final response is wanted.
+
+    Args:
+        model: the model that is asked, as found for its name.
+        version: the version that the message names.
+        message: the message.
+        sink: where the responses go.
+
+    Raises:
+        InferenceError: the request is malformed; the first thing that is wrong in the reference's order.
+    """
+    told = read_parameters(message.parameters) if message.parameters else None
+    _check_names(message, "input")
+    _check_names(message, "output")
+    tensors = _read_inputs(message, model.name)
+    for output in message.outputs:
+        if output.parameters:
+            check_output_parameters(output.parameters, output.name)
+    request = InferenceRequest(
+        model.name,
+        tensors,
+        sink,
+        model_version=version,
+        id=message.id,
+        requested_outputs=tuple(output.name for output in message.outputs),
+    )
+    if told is None:
+        return request, False
+    told.apply(request)
+    return request, told.empty_final_response
+
+
+def _check_names(message: ModelInferRequest, kind: str) -> None:
+    names: set[str] = set()
+    for tensor in message.inputs if kind == "input" else message.outputs:
+        if tensor.name in names:
+            raise InvalidArgumentError(
+                f"[request id: {message.id or '<id_unknown>'}] {kind} '{tensor.name}' already exists in request"
+            )
+        names.add(tensor.name)
+
+
+def _read_inputs(message: ModelInferRequest, model: str) -> dict[str, Array | MalformedTensor]:
+    """Read the inputs in their order; each without `contents` takes the next of the raw ones, and surplus ones are ignored."""
+    who = (message.id, model)
+    raw = iter(message.raw_input_contents)
+    some_raw = bool(message.raw_input_contents)
+    tensors: dict[str, Array | MalformedTensor] = {}
+    for item in message.inputs:
+        name = item.name
+        datatype = _DATATYPES.get(item.datatype)
+        shape = tuple(item.shape)
+        has_contents = item.HasField("contents")
+        if item.parameters:
+            check_input_parameters(item.parameters, name, model, has_contents=has_contents)
+        body = None
+        if has_contents and some_raw:
+            raise InvalidArgumentError(
+                f"contents field must not be specified when using raw_input_contents for '{name}' for model '{model}'"
+            )
+        if not has_contents:
+            body = next(raw, None)
+            if body is None:
+                raise InvalidArgumentError(
+                    f"unable to find data for input tensor '{name}' for model '{model}' in request."
+                )
+        if shape and min(shape) < 0:
+            tensors[name] = _with_unknown_size(name, datatype, shape)
+        elif body is None:
+            tensors[name] = tensor_from_contents(name, datatype, shape, item.contents, who)
+        else:
+            tensors[name] = tensor_from_bytes(name, datatype, shape, body, who)
+    return tensors
+
+
+def _with_unknown_size(name: str, datatype: DataType | None, shape: tuple[int, ...]) -> MalformedTensor:
+    written = ",".join(map(str, shape))
+    problem = f"invalid shape for input '{name}': shape [{written}] contains one or more invalid dimensions"
+    return MalformedTensor(datatype, shape, InvalidArgumentError(problem))

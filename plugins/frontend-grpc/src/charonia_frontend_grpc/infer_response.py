@@ -1,0 +1,144 @@
+"""From an inference response to the bytes of a message.
+
+What depends on the model alone is made once: its name and version, and each output's name and datatype.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+import numpy as np
+from charonia.datatypes import DataType
+from charonia.errors import InternalError, InvalidArgumentError
+from charonia.tensor import as_numpy, encode_bytes
+from charonia_protos import grpc_service_pb2 as pb
+
+from charonia_frontend_grpc.wire import length_delimited, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from charonia.model import Model
+    from charonia.request import InferenceRequest, InferenceResponse, Parameter
+    from charonia.tensor import Array
+
+__all__ = ["ResponseEncoder", "ResponseEncoders", "parameter_fields"]
+
+MAX_MESSAGE_SIZE = 2_147_483_647
+"""The largest message that protobuf and gRPC can carry, in bytes."""
+
+_ID, _OUTPUTS, _RAW = 3, 5, 6  # field numbers of ModelInferResponse
+_SHAPE = 3  # of its outputs
+_VIEWED_FROM = 65_536
+_INT64_MAX, _UINT64_MAX = (1 << 63) - 1, (1 << 64) - 1
+
+
+class ResponseEncoders:
+    """The encoder of each model version, made when it first answers and gone with it."""
+
+    def __init__(self) -> None:
+        self._of_model: weakref.WeakKeyDictionary[Model, ResponseEncoder] = weakref.WeakKeyDictionary()
+
+    def of(self, model: Model) -> ResponseEncoder:
+        """Give the model's encoder."""
+        encoder = self._of_model.get(model)
+        if encoder is None:
+            encoder = self._of_model[model] = ResponseEncoder(model)
+        return encoder
+
+
+class ResponseEncoder:
+    """Writes the responses of one model version.
+
+    Args:
+        model: the model.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._start = pb.ModelInferResponse(model_name=model.name, model_version=str(model.version)).SerializeToString()
+        self._heads = {
+            spec.name: (spec.datatype, _head(spec.name, spec.datatype)) for spec in model.signature.outputs.values()
+        }
+
+    def encode(self, request: InferenceRequest, response: InferenceResponse, extra: bytes = b"") -> bytes:
+        """Write a ModelInferResponse with the outputs in the order in which the model made them, all as raw contents.
+
+        Args:
+            request: what is answered.
+            response: the answer, without an error.
+            extra: more fields of the message, serialised.
+
+        Raises:
+            InternalError: an output has a dtype that the protocol does not know.
+            InvalidArgumentError: the message would be larger than any can be.
+        """
+        parts: list[bytes | memoryview] = [self._start, extra]
+        if request.id:
+            identifier = request.id.encode()
+            parts += (length_delimited(_ID, len(identifier)), identifier)
+        if response.parameters:
+            parts.append(parameter_fields(response.parameters))
+        raw: list[bytes | memoryview] = []
+        wanted = request.requested_outputs
+        size = 0
+        for name, tensor in response.outputs.items():
+            known = self._heads.get(name)
+            if known is None or (wanted and name not in wanted):  # not in the configuration, or not asked for
+                continue
+            array = as_numpy(tensor)
+            datatype, head = known
+            if array.dtype != datatype.dtype:
+                array, datatype, head = _actual(name, array)
+            head += packed(_SHAPE, array.shape)
+            data = _data(array, datatype)
+            size += len(data)
+            parts += (length_delimited(_OUTPUTS, len(head)), head)
+            raw += (length_delimited(_RAW, len(data)), data)
+        if size > MAX_MESSAGE_SIZE:
+            raise InvalidArgumentError(
+                f"Response has byte size {size} which exceeds gRPC's byte size limit {MAX_MESSAGE_SIZE}."
+            )
+        return b"".join(parts + raw)
+
+
+def _head(name: str, datatype: DataType) -> bytes:
+    return pb.ModelInferResponse.InferOutputTensor(name=name, datatype=datatype.name).SerializeToString()
+
+
+def _actual(name: str, array: Array) -> tuple[Array, DataType, bytes]:
+    """As in the reference, a model may produce another datatype than it declares; the response tells the real one."""
+    try:
+        datatype = DataType.of_dtype(array.dtype)
+    except KeyError:
+        raise InternalError(f"output '{name}' has dtype {array.dtype}, which the protocol does not know") from None
+    if datatype is not DataType.BYTES and array.dtype != datatype.dtype:  # the bytes of each number in another order
+        array = array.astype(datatype.dtype)
+    return array, datatype, _head(name, datatype)
+
+
+def _data(array: Array, datatype: DataType) -> bytes | memoryview:
+    """Give the bytes of a tensor: a large one as a view, which is copied only into the message."""
+    if datatype is DataType.BYTES:
+        return encode_bytes(array)
+    if array.nbytes < _VIEWED_FROM:
+        return array.tobytes()
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def parameter_fields(parameters: Mapping[str, Parameter]) -> bytes:
+    """Write the field `parameters` of a ModelInferResponse."""
+    message = pb.ModelInferResponse()
+    for name, value in parameters.items():
+        target = message.parameters[name]
+        if isinstance(value, bool):
+            target.bool_param = value
+        elif isinstance(value, str):
+            target.string_param = value
+        elif isinstance(value, float) or not -_INT64_MAX - 1 <= value <= _UINT64_MAX:
+            target.double_param = value
+        elif value <= _INT64_MAX:
+            target.int64_param = value
+        else:
+            target.uint64_param = value
+    return message.SerializeToString()

@@ -1,0 +1,257 @@
+"""One stream of inferences: requests come in, responses go out, and their orders are not the same.
+
+Responses of models that answer once leave in the order of the requests, so that a slow one holds up those after it; responses
+of decoupled models leave as they are made. What is wrong with a request is told in the stream, which goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from charonia.errors import InferenceError, InternalError
+from charonia_protos import grpc_service_pb2 as pb
+
+from charonia_frontend_grpc.infer_request import decode_infer
+from charonia_frontend_grpc.infer_response import parameter_fields
+from charonia_frontend_grpc.model_version import read_version
+from charonia_frontend_grpc.status import error_text
+from charonia_frontend_grpc.wire import length_delimited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from charonia.mailbox import Mailbox
+    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.server import Server
+
+    from charonia_frontend_grpc.infer_response import ResponseEncoder, ResponseEncoders
+    from charonia_frontend_grpc.outbox import Outbox
+
+__all__ = ["InferStream"]
+
+_log = logging.getLogger(__name__)
+
+MAX_UNSENT_MESSAGES = 128
+MAX_UNSENT_BYTES = 4_194_304
+"""While more than this waits for a slow reader, no more of its requests are taken."""
+
+_INFER_RESPONSE = 2  # a field's number in ModelStreamInferResponse
+_FINAL = {final: parameter_fields({"triton_final_response": final}) for final in (False, True)}
+
+
+class _Call:
+    """A request of the stream, and what is still to be sent of its answers."""
+
+    __slots__ = ("answers", "decoupled", "encoder", "finished", "message", "request", "wants_empty_final")
+
+    def __init__(self) -> None:
+        self.message = pb.ModelInferRequest()
+        self.decoupled = False
+        self.encoder: ResponseEncoder | None = None
+        self.request: InferenceRequest | None = None
+        self.wants_empty_final = False
+        self.answers: deque[bytes | InferenceError] = deque()
+        self.finished = False
+
+
+class InferStream:
+    """A stream of inferences, free of its transport. All methods belong to the event loop.
+
+    Args:
+        server: the server that answers.
+        mailbox: the way from instance threads into the loop.
+        outbox: where decoded requests go.
+        encoders: write the responses.
+        parse: makes a request's message from its bytes.
+        strict: whether the first failing execution ends the stream with its status.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        mailbox: Mailbox,
+        outbox: Outbox,
+        encoders: ResponseEncoders,
+        parse: Callable[[bytes], pb.ModelInferRequest],
+        *,
+        strict: bool,
+    ) -> None:
+        self._server = server
+        self._mailbox = mailbox
+        self._outbox = outbox
+        self._encoders = encoders
+        self._parse = parse
+        self._strict = strict
+        self._open: set[_Call] = set()
+        self._in_order: deque[_Call] = deque()
+        self._ready: deque[bytes | InferenceError] = deque()
+        self._unsent_messages = 0
+        self._unsent_bytes = 0
+        self._ended = False
+        self._end: InferenceError | None = None
+        self._something = asyncio.Event()
+        self._room = asyncio.Event()
+
+    # -- the client's side
+
+    async def wait_for_room(self) -> None:
+        """Wait until little enough is unsent for one more request."""
+        while self._unsent_messages > MAX_UNSENT_MESSAGES or self._unsent_bytes > MAX_UNSENT_BYTES:
+            self._room.clear()
+            await self._room.wait()
+
+    def receive(self, body: bytes) -> None:
+        """Take a serialised ModelInferRequest. After the end it is dropped: the stream's status tells the client."""
+        if self._ended:
+            return
+        call = _Call()
+        try:
+            self._begin(call, body)
+        except Exception as error:  # noqa: BLE001 - the border of requests: a fault of ours is told and survived
+            self._open.add(call)
+            self._queue(call)
+            self._refuse(call, error)
+            return
+        self._open.add(call)
+        self._queue(call)
+        self._outbox.put(self._request_of(call), lambda error: self._refuse(call, error))
+
+    def end(self, error: InferenceError | None = None) -> None:
+        """Take no more requests. The stream ends when all are answered: well, or with `error`. Later calls change nothing."""
+        if not self._ended:
+            self._ended = True
+            self._end = error
+            self._something.set()
+
+    async def next(self) -> bytes | None:
+        """Wait for the next serialised ModelStreamInferResponse; None is the end of the stream.
+
+        Raises:
+            InferenceError: the stream ends with this status.
+        """
+        while not self._ready:
+            if self._ended and not self._open:
+                if self._end is not None:
+                    raise self._end
+                return None
+            self._something.clear()
+            await self._something.wait()
+        item = self._ready.popleft()
+        if isinstance(item, InferenceError):
+            raise item
+        self._unsent_messages -= 1
+        self._unsent_bytes -= len(item)
+        self._room.set()
+        return item
+
+    def close(self) -> None:
+        """Cancel what is not answered; nothing more is sent. Idempotent."""
+        self._ended = True
+        for call in self._open:
+            if call.request is not None:
+                call.request.cancel()
+            call.finished = True
+        self._open.clear()
+        self._in_order.clear()
+        self._ready.clear()
+        self._something.set()
+
+    # -- the server's side
+
+    def _begin(self, call: _Call, body: bytes) -> None:
+        message = call.message = self._parse(body)
+        version = read_version(message.model_version)
+        model = self._server.get(message.model_name, version)
+        call.decoupled = model.decoupled
+        call.encoder = self._encoders.of(model)
+        post = self._mailbox.post
+        call.request, call.wants_empty_final = decode_infer(
+            model, version, message, lambda response: post(self._deliver, (call, response))
+        )
+
+    def _queue(self, call: _Call) -> None:
+        if not call.decoupled:
+            self._in_order.append(call)
+
+    @staticmethod
+    def _request_of(call: _Call) -> InferenceRequest:
+        assert call.request is not None  # noqa: S101 - it was made in `_begin`
+        return call.request
+
+    def _refuse(self, call: _Call, error: Exception) -> None:
+        """Tell that a request is not executed: only its id goes back, as in the reference."""
+        if call.finished:
+            return
+        call.finished = True
+        told = pb.ModelStreamInferResponse(
+            error_message=error_text(_told(error)), infer_response=pb.ModelInferResponse(id=call.message.id)
+        )
+        self._send(call, told.SerializeToString())
+
+    def _deliver(self, delivery: tuple[_Call, InferenceResponse]) -> None:
+        call, response = delivery
+        if call.finished:
+            return
+        call.finished = response.final
+        try:
+            answer = self._answer(call, response)
+        except Exception as error:  # noqa: BLE001 - the border of requests: what cannot be written is told
+            answer = self._failure(call, _told(error), final=response.final)
+        self._send(call, answer)
+
+    def _answer(self, call: _Call, response: InferenceResponse) -> bytes | InferenceError | None:
+        """Write a response; None where nothing is to be sent."""
+        if response.error is not None:
+            return self._failure(call, response.error, final=response.final)
+        if call.decoupled and response.final and not response.outputs:
+            return self._empty_final(call) if call.wants_empty_final else None
+        assert call.encoder is not None  # noqa: S101 - it was made with the request
+        final = response.final or not call.decoupled
+        body = call.encoder.encode(self._request_of(call), response, _FINAL[final])
+        return length_delimited(_INFER_RESPONSE, len(body)) + body
+
+    def _failure(self, call: _Call, error: InferenceError, *, final: bool) -> bytes | InferenceError:
+        """Tell that an execution failed."""
+        if self._strict:
+            return error
+        told = pb.ModelStreamInferResponse(error_message=error_text(error), infer_response=self._echo(call))
+        told.infer_response.parameters["triton_final_response"].bool_param = final or not call.decoupled
+        return told.SerializeToString()
+
+    def _empty_final(self, call: _Call) -> bytes:
+        told = pb.ModelStreamInferResponse(infer_response=self._echo(call))
+        told.infer_response.parameters["triton_final_response"].bool_param = True
+        return told.SerializeToString()
+
+    @staticmethod
+    def _echo(call: _Call) -> pb.ModelInferResponse:
+        """Name a request as it named itself: the version, too, is the one that it asked for, as in the reference."""
+        asked = call.message
+        return pb.ModelInferResponse(id=asked.id, model_name=asked.model_name, model_version=asked.model_version)
+
+    def _send(self, call: _Call, answer: bytes | InferenceError | None) -> None:
+        if answer is not None:
+            if isinstance(answer, bytes):
+                self._unsent_messages += 1
+                self._unsent_bytes += len(answer)
+            (self._ready if call.decoupled else call.answers).append(answer)
+        if call.finished:
+            self._open.discard(call)
+        while self._in_order:
+            first = self._in_order[0]
+            self._ready += first.answers
+            first.answers.clear()
+            if not first.finished:
+                break
+            self._in_order.popleft()
+        self._something.set()
+
+
+def _told(error: Exception) -> InferenceError:
+    if isinstance(error, InferenceError):
+        return error
+    _log.error("failed to answer a request of a stream", exc_info=error)
+    return InternalError(f"{type(error).__name__}: {error}")
