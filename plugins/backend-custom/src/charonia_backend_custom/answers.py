@@ -1,0 +1,77 @@
+"""What a model answers with, made into the core's responses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from charonia.errors import ErrorCode, InferenceError
+from charonia.request import InferenceResponse
+
+if TYPE_CHECKING:
+    import triton_python_backend_utils as pb_utils
+    from charonia.arrays import TensorLayout
+    from charonia.config import ModelConfig
+    from charonia.request import InferenceRequest
+    from charonia.tensor import Array, Tensor
+
+__all__ = ["Answers"]
+
+_CODES = (
+    ErrorCode.UNKNOWN,
+    ErrorCode.INTERNAL,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.INVALID_ARG,
+    ErrorCode.UNAVAILABLE,
+    ErrorCode.UNSUPPORTED,
+    ErrorCode.ALREADY_EXISTS,
+    ErrorCode.CANCELLED,
+)
+"""The codes in the order of TritonError's numbers."""
+
+
+class Answers:
+    """Makes responses of a model's answers.
+
+    Args:
+        config: the model's configuration.
+        layout: its reshapes.
+    """
+
+    def __init__(self, config: ModelConfig, layout: TensorLayout) -> None:
+        self.outputs = [output.name for output in config.output]
+        self._known = frozenset(self.outputs)
+        self._layout = layout
+
+    def response(
+        self, request: InferenceRequest, answer: pb_utils.InferenceResponse, *, final: bool = True
+    ) -> InferenceResponse:
+        """Make the response. As in the reference, outputs that the model does not declare, or nobody asked for, are dropped."""
+        error = answer.error()
+        if error is not None:
+            told = InferenceError.of(_CODES[error.code()], error.message())
+            return InferenceResponse(parameters=answer.parameter_values(), error=told, final=final)
+        outputs = {
+            tensor.name(): _with_bytes(tensor.data)
+            for tensor in answer.output_tensors()
+            if tensor.name() in self._known
+        }
+        (response,) = self._layout.split([request], outputs)
+        response.parameters = answer.parameter_values()
+        response.final = final
+        return response
+
+
+def _with_bytes(tensor: Tensor) -> Tensor:
+    """Make the elements of a string tensor bytes; as in the reference, numbers among them become their digits."""
+    if not isinstance(tensor, np.ndarray) or tensor.dtype != np.object_:
+        return tensor
+    if set(map(type, tensor.ravel().tolist())) <= {bytes}:
+        return tensor
+    encoded: Array = np.empty(tensor.shape, np.object_)
+    encoded.ravel()[:] = [_as_bytes(element) for element in tensor.ravel().tolist()]
+    return encoded
+
+
+def _as_bytes(element: object) -> bytes:
+    return bytes(element) if isinstance(element, bytes | bytearray | memoryview) else str(element).encode()

@@ -1,0 +1,183 @@
+"""The modules of one loaded model, apart from those of every other model.
+
+All models live in one interpreter, but each sees its own files. The modules of a model are imported under a name that nobody
+else has (`charonia_model_7.model`, `charonia_model_7.preprocess`), and its `import` statements look, as in the reference, first
+for what is installed, then into the version's directory, then into the model's. That works by the function behind the `import`
+statement, which Python finds in a module's builtins: each module of a model has builtins of its own. Nothing is written
+beside the model's files, so there is no `__pycache__` that could be older than they are.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import itertools
+import sys
+from contextlib import suppress
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from triton_python_backend_utils.place import MARK, ModelPlace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType
+
+    from charonia.backend import ModelContext
+
+__all__ = ["ModelImports"]
+
+_numbers = itertools.count(1)
+
+
+class ModelImports:
+    """The modules of one loaded model. `close` forgets them.
+
+    Args:
+        context: the model.
+        installed: where installed packages are found: `sys.path` as it is without any model's additions.
+    """
+
+    def __init__(self, context: ModelContext, installed: Sequence[str]) -> None:
+        self.place = ModelPlace(context.name, context.version_directory.absolute())
+        self.builtins = {**vars(builtins), "__import__": self._import}
+        self._model_directory = context.directory.absolute()
+        self._installed = list(installed)
+        self._package = f"charonia_model_{next(_numbers)}"
+        self._added: list[str] = []
+        self._own: dict[str, bool] = {}
+
+    def load(self, file: Path) -> ModuleType:
+        """Run the model's file, and give its module.
+
+        Raises:
+            Exception: whatever the file, or what it imports, raises.
+        """
+        importlib.invalidate_caches()
+        sys.meta_path.insert(0, self)
+        self._run(self._package_spec())
+        module = self._run(self._own_spec(f"{self._package}.{file.stem}", file.absolute()))
+        self.keep_added_paths()
+        return module
+
+    def _package_spec(self) -> ModuleSpec:
+        file = self.place.directory / "__init__.py"
+        if file.is_file():
+            spec = self._own_spec(self._package, file)
+            spec.submodule_search_locations = self._search_path()
+            return spec
+        spec = ModuleSpec(self._package, None, is_package=True)
+        spec.submodule_search_locations = self._search_path()
+        return spec
+
+    def _own_spec(self, name: str, file: Path) -> ModuleSpec:
+        spec = spec_from_file_location(name, file, loader=_SourceLoader(name, str(file), self))
+        assert spec is not None  # noqa: S101 - it is only None where there is no loader
+        return spec
+
+    @staticmethod
+    def _run(spec: ModuleSpec) -> ModuleType:
+        module = module_from_spec(spec)
+        sys.modules[spec.name] = module
+        if spec.loader is not None and isinstance(spec.loader, _SourceLoader):
+            spec.loader.exec_module(module)
+        return module
+
+    def keep_added_paths(self) -> None:
+        """Keep to this model what its code has added to `sys.path`, as far as it lies in the model's directory."""
+        added = self._own_entries()
+        self._added += [entry for entry in added if entry not in self._added]
+        for entry in added:
+            with suppress(ValueError):  # another version's load was quicker
+                sys.path.remove(entry)
+
+    def close(self) -> None:
+        """Forget the modules. The model's code does not run any more. Idempotent."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        self.keep_added_paths()
+        for name in [name for name in sys.modules if name.partition(".")[0] == self._package]:
+            del sys.modules[name]
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module of this model; called by Python's import system for every module that it does not know yet."""
+        if fullname.partition(".")[0] != self._package:
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _SourceLoader(spec.loader.name, spec.loader.path, self)
+        return spec
+
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,  # noqa: A002 - the name that Python gives
+        locals: Mapping[str, Any] | None = None,  # noqa: A002 - the same
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        """Do what an `import` statement in the model's code says."""
+        top = name.partition(".")[0]
+        if level or not self._is_own(top):
+            return builtins.__import__(name, globals, locals, fromlist or (), level)
+        module = builtins.__import__(f"{self._package}.{name}", globals, locals, fromlist or (), 0)
+        return module if fromlist else sys.modules[f"{self._package}.{top}"]
+
+    def _is_own(self, top: str) -> bool:
+        """Tell whether a top-level name is a module of the model: one that is in its directories, and not installed."""
+        known = self._own.get(top)
+        if known is not None:
+            return known
+        if top in sys.stdlib_module_names or _is_regular(PathFinder.find_spec(top, self._installed)):
+            self._own[top] = False
+            return False
+        search_path = self._search_path()
+        found = PathFinder.find_spec(top, search_path) is not None
+        if found:
+            sys.modules[self._package].__path__ = search_path
+            self._own[top] = True
+        return found
+
+    def _search_path(self) -> list[str]:
+        return [str(self.place.directory), str(self._model_directory), *self._added, *self._own_entries()]
+
+    def _own_entries(self) -> list[str]:
+        """List the entries of `sys.path` that lie in the model's directory, and in no other version's."""
+        version, model = self.place.directory.resolve(), self._model_directory.resolve()
+        own = []
+        for entry in list(sys.path):
+            path = Path(entry).resolve()
+            if path.is_relative_to(version):
+                own.append(entry)
+            elif path.is_relative_to(model):
+                parts = path.relative_to(model).parts
+                own += [] if parts and parts[0].isdigit() else [entry]
+        return own
+
+
+def _is_regular(spec: ModuleSpec | None) -> bool:
+    """Tell whether a module was found, and not just a directory of its name."""
+    return spec is not None and spec.origin is not None
+
+
+class _SourceLoader(SourceFileLoader):
+    """Runs a file of a model, always from its source."""
+
+    def __init__(self, name: str, path: str, imports: ModelImports) -> None:
+        super().__init__(name, path)
+        self._imports = imports
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module, with the model's own `import` statement."""
+        vars(module)["__builtins__"] = self._imports.builtins
+        vars(module)[MARK] = self._imports.place
+        super().exec_module(module)
+
+    def get_code(self, fullname: str) -> Any:
+        """Compile the source; no compiled form is read or written."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)

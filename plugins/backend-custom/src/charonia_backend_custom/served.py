@@ -1,0 +1,116 @@
+"""Requests and senders that a server is behind."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import triton_python_backend_utils as pb_utils
+from charonia.request import InferenceResponse
+
+if TYPE_CHECKING:
+    from charonia.arrays import TensorLayout
+    from charonia.request import InferenceRequest
+
+    from charonia_backend_custom.answers import Answers
+
+__all__ = ["RequestMaker", "ServedRequest"]
+
+
+class ServedRequest(pb_utils.InferenceRequest):
+    """A request that the server took, as the model sees it. Its parts are made when the model asks for them.
+
+    Args:
+        request: the core's request.
+        maker: what all requests of an instance share.
+    """
+
+    __slots__ = ("_made_inputs", "_maker", "_request", "_sender")
+
+    def __init__(self, request: InferenceRequest, maker: RequestMaker) -> None:
+        self._request = request
+        self._maker = maker
+        self._made_inputs: list[pb_utils.Tensor] | None = None
+        self._sender: pb_utils.InferenceResponseSender | None = None
+        self._flags = request.flags
+
+    def inputs(self) -> list[pb_utils.Tensor]:
+        """List the inputs that the request has."""
+        if self._made_inputs is None:
+            tensors = self._maker.layout.gather([self._request])
+            self._made_inputs = [pb_utils.Tensor.around(name, tensor) for name, tensor in tensors.items()]
+        return self._made_inputs
+
+    def request_id(self) -> str:
+        """Give the caller's own name of the request, or ""."""
+        return self._request.id
+
+    def correlation_id(self) -> int | str:
+        """Give the sequence to which the request belongs; 0 or "" for none."""
+        return self._request.correlation_id
+
+    def requested_output_names(self) -> list[str]:
+        """List the outputs wanted: all that the model has, where the caller named none."""
+        return list(self._request.requested_outputs or self._maker.answers.outputs)
+
+    def timeout(self) -> int:
+        """Give the time that the request may wait in a queue, in microseconds; 0 where not said."""
+        return self._request.timeout_us
+
+    def parameters(self) -> str:
+        """Give the caller's free parameters as a JSON object."""
+        return json.dumps(dict(self._request.parameters))
+
+    def is_cancelled(self) -> bool:
+        """Tell whether the caller has taken the request back."""
+        return self._request.cancelled
+
+    def get_response_sender(self) -> pb_utils.InferenceResponseSender:
+        """Give the sender of this request's responses; always the same one."""
+        if self._sender is None:
+            line = _Line(self._request, self._maker)
+            self._sender = pb_utils.InferenceResponseSender(line, decoupled=self._maker.decoupled)
+        return self._sender
+
+
+class RequestMaker:
+    """Makes the requests that a model gets, and holds what they have in common.
+
+    Attributes:
+        layout: its reshapes.
+        answers: makes its responses.
+        decoupled: whether a request may have more or less than one response.
+    """
+
+    __slots__ = ("answers", "decoupled", "layout")
+
+    def __init__(self, layout: TensorLayout, answers: Answers, *, decoupled: bool) -> None:
+        self.layout = layout
+        self.answers = answers
+        self.decoupled = decoupled
+
+    def of(self, request: InferenceRequest) -> ServedRequest:
+        """Make the model's view of a request."""
+        return ServedRequest(request, self)
+
+
+class _Line:
+    """From a sender to its request."""
+
+    __slots__ = ("_maker", "_request")
+
+    def __init__(self, request: InferenceRequest, maker: RequestMaker) -> None:
+        self._request = request
+        self._maker = maker
+
+    def send(self, response: pb_utils.InferenceResponse | None, *, final: bool) -> None:
+        """Pass a response on. The only one that a model which is not decoupled may send is the final one."""
+        if response is None:
+            self._request.respond(InferenceResponse())
+            return
+        final = final or not self._maker.decoupled
+        self._request.respond(self._maker.answers.response(self._request, response, final=final))
+
+    def is_cancelled(self) -> bool:
+        """Tell whether the caller has taken the request back."""
+        return self._request.cancelled
