@@ -14,7 +14,6 @@ ON_PURPOSE = {
 """Recordings that are not compared, by topic and id, with the reason why Charonia differs."""
 
 WAITING = {
-    ("http_backend_errors", "fail_mode_9"): "the backend for Python models, which words a model's exception",
     ("http_infer_json", "ok_reshape"): "dynamic batching, for which its model asks",
     ("http_infer_json", "ok_state_2"): "sequences with implicit state",
     ("http_parameters", "seq_start"): "sequences",

@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from charonia import Server, ServerOptions
-from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 
 HERE = Path(__file__).parent
+MODELS = HERE / "model_repository"
 sys.path.insert(0, str(HERE))
 
 from differences import ON_PURPOSE, WAITING  # noqa: E402 - the folder is no package
-from python_models import PythonPlugin  # noqa: E402 - the same
 
 RECORDINGS = [
     (path.stem, exchange)
@@ -31,9 +30,8 @@ RECORDINGS = [
 def address():
     """Serve the recordings' models, with their flags, on a free port."""
     options = ServerOptions(model_control_mode="explicit", load_model=["*"], exit_on_error=False)
-    plugins = Plugins(extra=[PythonPlugin()])
     with (
-        Server(HERE / "model_repository", options=options, plugins=plugins) as server,
+        Server(MODELS, options=options) as server,
         serve_in_thread(server, {"http-port": 0}) as (url,),
     ):
         parts = urlsplit(url)
@@ -41,9 +39,13 @@ def address():
 
 
 def body_of(message):
-    """Give the bytes of a recorded body."""
+    """Give the bytes of a recorded body, with this repository's place in the texts that name the recorded one's."""
     body = message.get("body", {})
-    return base64.b64decode(body["base64"]) if "base64" in body else body.get("text", "").encode()
+    return (
+        base64.b64decode(body["base64"])
+        if "base64" in body
+        else body.get("text", "").replace("${REPO}", str(MODELS)).encode()
+    )
 
 
 def ask(address, request):
