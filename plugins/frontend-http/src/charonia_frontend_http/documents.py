@@ -8,11 +8,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from charonia.lifecycle import IndexEntry
-    from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata
+    from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
+    from charonia.statistics import BatchStatistics, Duration, StatisticsSnapshot
 
-__all__ = ["EXTENSIONS", "index_document", "model_document", "server_document"]
+__all__ = ["EXTENSIONS", "index_document", "model_document", "server_document", "statistics_document"]
 
-EXTENSIONS = ("model_repository", "schedule_policy", "model_configuration", "binary_tensor_data", "parameters")
+EXTENSIONS = (
+    "model_repository",
+    "schedule_policy",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
 """The protocol's extensions that are there over HTTP, by the reference's names and in its order."""
 
 
@@ -48,3 +56,41 @@ def index_document(rows: Sequence[IndexEntry]) -> list[dict[str, str]]:
         }
         written.append(entry)
     return written
+
+
+def statistics_document(rows: Sequence[VersionStatistics]) -> dict[str, Any]:
+    """Write the counters of models; as in the reference, every key is there, counted or not."""
+    return {"model_stats": [_version_statistics(row.name, row.version, row.counters) for row in rows]}
+
+
+def _version_statistics(name: str, version: str, counters: StatisticsSnapshot) -> dict[str, Any]:
+    return {
+        "name": name,
+        "version": version,
+        "last_inference": counters.last_inference_ms,
+        "inference_count": counters.inference_count,
+        "execution_count": counters.execution_count,
+        "inference_stats": {
+            "success": _duration(counters.success),
+            "fail": _duration(counters.fail),
+            "queue": _duration(counters.queue),
+            **_phases(counters),
+            "cache_hit": _duration(counters.cache_hit),
+            "cache_miss": _duration(counters.cache_miss),
+        },
+        "response_stats": {},  # no backend here reports single responses, nor the memory that it uses
+        "batch_stats": [{"batch_size": size, **_phases(batch)} for size, batch in counters.batches.items()],
+        "memory_usage": [],
+    }
+
+
+def _phases(counted: StatisticsSnapshot | BatchStatistics) -> dict[str, Any]:
+    return {
+        "compute_input": _duration(counted.compute_input),
+        "compute_infer": _duration(counted.compute_infer),
+        "compute_output": _duration(counted.compute_output),
+    }
+
+
+def _duration(duration: Duration) -> dict[str, int]:
+    return {"count": duration.count, "ns": duration.ns}

@@ -24,6 +24,10 @@ _TABLE = (
     ("GET", r"/v2/health/ready", "ready"),
     ("GET", r"/v2", "server_metadata"),
     ("POST", r"/v2/repository(?:/[^/]+)?/index", "index"),
+    ("GET", r"/v2/models/stats", "statistics"),  # wins over a model of that name, as in the reference
+    ("GET", _MODEL + r"/stats", "statistics"),
+    ("POST", r"/v2/repository(?:/(?P<repository>[^/]+))?/models/(?P<model>[^/]+)/load", "load"),
+    ("POST", r"/v2/repository(?:/(?P<repository>[^/]+))?/models/(?P<model>[^/]+)/unload", "unload"),
     ("POST", _MODEL + r"/infer", "infer"),
     ("GET", _MODEL + r"/ready", "model_ready"),
     ("GET", _MODEL + r"/config", "model_config"),
@@ -45,6 +49,7 @@ class Route:
         method: the one method that it takes.
         model: the model's name in the path, or "".
         version: the version in the path, or None.
+        repository: the repository's name in the path, or "".
         error: what is wrong with the path, told when the endpoint is entered.
     """
 
@@ -52,6 +57,7 @@ class Route:
     method: str = ""
     model: str = ""
     version: int | None = None
+    repository: str = ""
     error: InferenceError | None = None
 
 
@@ -83,7 +89,8 @@ def _find(target: str) -> Route:
         found = match.groupdict()
         digits = found.get("version")
         version, error = _version(digits) if digits else (None, None)
-        return Route(endpoint, method, unquote(found.get("model") or ""), version, error)
+        repository = unquote(found.get("repository") or "")
+        return Route(endpoint, method, unquote(found.get("model") or ""), version, repository, error)
     return Route("")
 
 

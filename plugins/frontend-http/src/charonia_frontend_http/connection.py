@@ -1,0 +1,244 @@
+"""One HTTP connection: aiohttp parses what comes, the application answers, and the response is written in one piece.
+
+aiohttp's own loop makes a task, a request object and a writer for every request, which together cost as much as decoding and
+encoding a small inference; here a connection has one task for its life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web_protocol  # noqa: TID253 - this module is imported with the frontend, not with the plugin
+from aiohttp.http_exceptions import (  # noqa: TID253 - the same
+    BadHttpMessage,
+    BadHttpMethod,
+    HttpProcessingError,
+    LineTooLong,
+)
+from aiohttp.http_parser import RawRequestMessage  # noqa: TID253 - the same
+
+from charonia_frontend_http.message import PLAIN, HttpRequest, HttpResponse, error_body
+from charonia_frontend_http.status import REASON
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+    from aiohttp.streams import StreamReader
+
+__all__ = ["Connection", "Limits"]
+
+_log = logging.getLogger(__name__)
+
+_CLOSE = {"Connection": "close"}
+_DRAIN_ABOVE = 65_536
+_HTTP_1_0 = (1, 0)
+_IDLE_SECONDS = 3600.0
+_LINGER_SECONDS = 10.0
+"""How long what a client still sends after a refusal is read and dropped, so that it can read the refusal."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large the parts of a request may be, in bytes.
+
+    Attributes:
+        line: the request line, and each header field.
+        body: the body.
+    """
+
+    line: int
+    body: int
+
+
+class _TooLargeError(Exception):
+    """The body exceeds the limit."""
+
+
+class Connection(web_protocol.RequestHandler):
+    """A client's connection, from its first byte to its last.
+
+    Args:
+        server: aiohttp's server, which keeps count of connections.
+        handle: answers a request; cancelled where the client goes away.
+        limits: what is too large.
+        retiring: whether the server takes no further requests.
+    """
+
+    __slots__ = ("_handle", "_limits", "_retiring")
+
+    def __init__(
+        self,
+        server: web.Server,
+        handle: Callable[[HttpRequest], Awaitable[HttpResponse]],
+        limits: Limits,
+        retiring: Callable[[], bool],
+    ) -> None:
+        # aiohttp undoes content codings by itself, but whether one is supported is the application's matter
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=_IDLE_SECONDS,
+            access_log=None,  # type: ignore[arg-type]  # for aiohttp this means none, whatever its annotation says
+            auto_decompress=False,
+            max_line_size=limits.line,
+            max_field_size=limits.line,
+        )
+        self._handle = handle
+        self._limits = limits
+        self._retiring = retiring
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request, no part of which is being handled."""
+        return self._waiter is not None and not self._waiter.done()
+
+    async def start(self) -> None:
+        """Answer requests in their order until one side wants no more. The one task of this connection."""
+        try:
+            while not self._force_close:
+                message, payload = await self._next_message()
+                if not isinstance(message, RawRequestMessage):
+                    self._refuse(message)
+                    break
+                if not await self._answer(message, payload):
+                    await self._linger(payload)
+                    break
+                self._next_keepalive_close_time = self._loop.time() + _IDLE_SECONDS
+        except ConnectionError:
+            pass  # the client has gone, and with it whoever could be told
+        finally:
+            if self.transport is not None:
+                self.transport.close()
+
+    async def _next_message(self) -> tuple[Any, StreamReader]:
+        if not self._messages:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        message, payload = self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        return message, payload
+
+    async def _answer(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Answer one request. False if the connection is to be closed after it."""
+        try:
+            body = await self._read(message, payload)
+        except _TooLargeError:
+            limit = self._limits.body
+            text = f"request body exceeds the maximum of {limit} bytes. Use --http-max-body-size to increase the limit."
+            response = HttpResponse(413, error_body(text), PLAIN, _CLOSE)
+        except BadHttpMessage as error:
+            response = HttpResponse(400, error_body(f"malformed request body: {error.message}"), PLAIN, _CLOSE)
+        else:
+            response = await self._handle(HttpRequest(message.method, message.path, message.headers, body))
+        return await self._write(message, response)
+
+    async def _read(self, message: RawRequestMessage, payload: StreamReader) -> bytes:
+        if payload.is_eof():
+            return self._within_limit(payload.read_nowait())
+        length = message.headers.get("Content-Length")
+        if length is not None and int(length) > self._limits.body:
+            raise _TooLargeError
+        if message.version > _HTTP_1_0 and message.headers.get("Expect", "").lower() == "100-continue":
+            self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        chunks: list[bytes] = []
+        size = 0
+        while not payload.at_eof():
+            chunk = await payload.readany()
+            size += len(chunk)
+            if size > self._limits.body:
+                raise _TooLargeError
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _within_limit(self, body: bytes) -> bytes:
+        if len(body) > self._limits.body:
+            raise _TooLargeError
+        return body
+
+    async def _write(self, message: RawRequestMessage, response: HttpResponse) -> bool:
+        """Write a whole response. False if it says that the connection closes."""
+        closing = "Connection" in response.headers
+        keep = not (closing or message.should_close or self._force_close or self._retiring())
+        if message.version > _HTTP_1_0:
+            version, connection = "HTTP/1.1", "" if keep or closing else "Connection: close\r\n"
+        else:
+            version, connection = "HTTP/1.0", "Connection: keep-alive\r\n" if keep else ""
+        head, body = _head(version, response, connection), response.body
+        if message.method == "HEAD":
+            self._send(head)
+        elif len(body) < _DRAIN_ABOVE:
+            self._send(head + body)
+        else:
+            self._send(head)
+            self._send(body)
+            await self._drain_helper()
+        return keep
+
+    def _send(self, data: bytes) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        transport.write(data)
+
+    async def _linger(self, payload: StreamReader) -> None:
+        """Read what a client still sends, and drop it: a connection that closes on unread data takes the response with it."""
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while not payload.at_eof():
+                    await payload.readany()
+        except (TimeoutError, BadHttpMessage, HttpProcessingError):
+            pass
+
+    def _refuse(self, flaw: Any) -> None:
+        """Refuse what is no HTTP. The connection closes, since nobody knows where the next request would start."""
+        status, text = flaw.status, " ".join((flaw.message or "malformed request").split())
+        if isinstance(flaw.exc, LineTooLong):
+            status = 431
+            text = "a line of the request's head is too long. Use --http-max-header-size to increase the limit."
+        elif isinstance(flaw.exc, BadHttpMethod) and text.startswith(
+            "Invalid method"
+        ):  # a verb that aiohttp does not know
+            status, text = 405, "Method Not Allowed"
+        self._send_refusal(HttpResponse(status, error_body(text), PLAIN, _CLOSE))
+
+    def _send_refusal(self, response: HttpResponse) -> None:
+        self._send(_head("HTTP/1.1", response, "") + response.body)
+
+
+_heads: dict[tuple[int, str], str] = {}
+
+
+def _head(version: str, response: HttpResponse, connection: str) -> bytes:
+    """Write the head of a response."""
+    key = (response.status, response.content_type)
+    common = _heads.get(key)
+    if common is None:
+        reason = REASON.get(response.status, "Error")
+        common = _heads[key] = f" {response.status} {reason}\r\nContent-Type: {response.content_type}\r\n"
+    own = "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
+    text = f"{version}{common}{own}{connection}Date: {_date()}\r\nContent-Length: {len(response.body)}\r\n\r\n"
+    return text.encode("latin-1")
+
+
+_today = (0, "")
+
+
+def _date() -> str:
+    """Tell the time as HTTP writes it, made once a second."""
+    global _today  # noqa: PLW0603 - a cache of the clock
+    now = int(time.time())
+    if now != _today[0]:
+        _today = (now, formatdate(now, usegmt=True))
+    return _today[1]

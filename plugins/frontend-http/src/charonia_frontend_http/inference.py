@@ -1,0 +1,92 @@
+"""The endpoint `infer`: one request, one response."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING
+
+from charonia.errors import InferenceError, UnsupportedError
+
+from charonia_frontend_http.infer_request import decode_infer
+from charonia_frontend_http.infer_response import ResponseEncoder
+from charonia_frontend_http.message import JSON, PLAIN, error_response
+
+if TYPE_CHECKING:
+    from charonia.mailbox import Mailbox
+    from charonia.model import Model
+    from charonia.request import InferenceResponse
+    from charonia.server import Server
+
+    from charonia_frontend_http.message import HttpRequest, HttpResponse
+    from charonia_frontend_http.outbox import Outbox
+    from charonia_frontend_http.routes import Route
+
+__all__ = ["InferEndpoint"]
+
+
+class InferEndpoint:
+    """Answers infer requests.
+
+    Args:
+        server: the server that has the models.
+        mailbox: the way from instance threads into the loop.
+        outbox: where requests wait for the end of the loop's turn.
+        max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
+    """
+
+    def __init__(self, server: Server, mailbox: Mailbox, outbox: Outbox, max_input_size: int) -> None:
+        self._server = server
+        self._mailbox = mailbox
+        self._outbox = outbox
+        self._max_input_size = max_input_size
+        self._encoders: weakref.WeakKeyDictionary[Model, ResponseEncoder] = weakref.WeakKeyDictionary()
+
+    async def answer(self, route: Route, request: HttpRequest) -> HttpResponse:
+        """Answer a request. Where the caller's task is cancelled, the inference is, too.
+
+        Raises:
+            InferenceError: the model cannot be asked, or failed.
+        """
+        model = self._server.get(route.model, route.version)
+        if model.decoupled:
+            raise UnsupportedError("HTTP end point doesn't support models with decoupled transaction policy")
+        headers = request.headers
+        coding = headers.get("Content-Encoding")
+        if coding and coding != "identity":
+            raise UnsupportedError("Unsupported compression type")
+        answer: asyncio.Future[InferenceResponse] = asyncio.get_running_loop().create_future()
+        post = self._mailbox.post
+
+        def deliver(response: InferenceResponse) -> None:
+            if response.final and not answer.done():
+                answer.set_result(response)
+
+        try:
+            decoded = decode_infer(
+                model,
+                route.version,
+                request.body,
+                headers.get("Inference-Header-Content-Length"),
+                self._max_input_size,
+                lambda response: post(deliver, response),
+            )
+        except InferenceError as error:
+            return error_response(error, JSON)
+        self._outbox.put(decoded.request, answer)
+        try:
+            response = await answer
+        except InferenceError as error:  # refused: what fails later is told by the response
+            return error_response(error, JSON)
+        except asyncio.CancelledError:
+            decoded.request.cancel()
+            raise
+        if response.error is not None:
+            return error_response(response.error, PLAIN)
+        return self._encoder(model).encode(decoded, response)
+
+    def _encoder(self, model: Model) -> ResponseEncoder:
+        encoder = self._encoders.get(model)
+        if encoder is None:
+            encoder = self._encoders[model] = ResponseEncoder(model)
+        return encoder
