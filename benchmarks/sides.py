@@ -41,7 +41,7 @@ def _start_charonia(folder: Path) -> Side:
     port = free_port()
     repository = write_onnx_repository(folder / CHARONIA)
     program = Path(sys.executable).with_name("charonia")
-    command = [str(program), "serve", f"--model-repository={repository}", f"--http-port={port}"]
+    command = [str(program), "serve", f"--model-repository={repository}", f"--http-port={port}", "--allow-grpc=false"]
     return Side(CHARONIA, port, ServerProcess(CHARONIA, command, port, "Ready."))
 
 

@@ -19,7 +19,7 @@ def test_an_ignored_flag_is_named_once(charonia, toy):
     ("word", "message"),
     [
         ("--metrics-port=8002", "--metrics-port is not supported yet."),
-        ("--grpc-port=8001", "--grpc-port is not supported yet: there is no gRPC frontend."),
+        ("--grpc-restricted-protocol=health:k=v", "--grpc-restricted-protocol is not supported yet."),
         ("--allow-metrics=true", "--allow-metrics is not supported yet."),
         ("--rate-limit=execution_count", "--rate-limit is not supported yet."),
         ("--backend-directory=/opt", "--backend-directory is not supported yet: backends are Python packages"),
@@ -61,8 +61,10 @@ def test_a_flag_that_is_there_is_not_foreign():
     assert {"grpc-address", "http-address"} <= foreign
 
 
-def test_a_flag_of_a_missing_frontend_tells_what_to_install(charonia, toy):
+@pytest.mark.parametrize("name", ["http", "grpc"])
+def test_a_flag_of_a_missing_frontend_tells_what_to_install(charonia, toy, name):
     """The flags of a frontend of this project, without that frontend, lead to its package."""
-    result = charonia("serve", "--model-repository=m", "--http-port=8000", "--disable-plugin=charonia-frontend-http")
-    assert '--http-port needs the frontend "http"' in result.stderr
+    words = [f"--{name}-port=8000", f"--disable-plugin=charonia-frontend-{name}"]
+    result = charonia("serve", "--model-repository=m", *words)
+    assert f'--{name}-port needs the frontend "{name}"' in result.stderr
     assert result.exit_code == 2

@@ -47,7 +47,13 @@ def serving(port: int) -> Iterator[subprocess.Popen[str]]:
     """Run the server. SIGINT and SIGTERM are passed on to it, so that it ends in its own good order."""
     program = Path(sys.executable).with_name("charonia")
     server = subprocess.Popen(
-        [program, "serve", f"--model-repository={HERE / 'model_repository'}", f"--http-port={port}"],
+        [
+            program,
+            "serve",
+            f"--model-repository={HERE / 'model_repository'}",
+            f"--http-port={port}",
+            "--allow-grpc=false",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

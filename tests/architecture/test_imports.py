@@ -29,7 +29,9 @@ def test_core_imports_no_framework(statement):
     assert modules_after(statement) & FRAMEWORKS == set()
 
 
-@pytest.mark.parametrize("plugin", ["charonia_frontend_http", "charonia_backend_onnx"])
+@pytest.mark.parametrize(
+    "plugin", ["charonia_frontend_grpc", "charonia_frontend_http", "charonia_backend_onnx", "charonia_backend_custom"]
+)
 def test_plugins_are_discovered_without_their_frameworks(plugin):
     """A plugin's entry module returns names and import paths only."""
     assert modules_after(f"import {plugin}") & (FRAMEWORKS | {"numpy"}) == set()

@@ -21,7 +21,7 @@ from differences import ON_PURPOSE, WAITING  # noqa: E402 - the folder is no pac
 
 RECORDINGS = [
     (path.stem, exchange)
-    for path in sorted((HERE / "golden").glob("*.json"))
+    for path in sorted((HERE / "golden").glob("http_*.json"))
     for exchange in json.loads(path.read_text())["exchanges"]
 ]
 
@@ -32,7 +32,7 @@ def address():
     options = ServerOptions(model_control_mode="explicit", load_model=["*"], exit_on_error=False)
     with (
         Server(MODELS, options=options) as server,
-        serve_in_thread(server, {"http-port": 0}) as (url,),
+        serve_in_thread(server, {"http-port": 0, "allow-grpc": False}) as (url,),
     ):
         parts = urlsplit(url)
         yield parts.hostname, parts.port

@@ -28,7 +28,7 @@ def section(heading: str) -> str:
 def documented(heading: str) -> dict[str, str]:
     """Option → the cell after it, which is its default where the table has such a column."""
     rows = re.findall(r"^\| (`--[^|]*) \|([^|]*)\|", section(heading), re.MULTILINE)
-    return {name: rest.strip(" `") for names, rest in rows for name in re.findall(r"--[a-z-]+", names)}
+    return {name: rest.strip(" `") for names, rest in rows for name in re.findall(r"--[a-z0-9-]+", names)}
 
 
 def options(command: str) -> list[click.Option]:

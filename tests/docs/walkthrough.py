@@ -61,6 +61,7 @@ class Walkthrough:
             "COLUMNS": "120",
             "CHARONIA_INFER_URL": url,
             "CHARONIA_MODELS_URL": url,
+            "CHARONIA_SERVE_DISABLE_PLUGIN": "charonia-frontend-grpc",  # readers of these pages have not installed it
         }
 
     def __enter__(self) -> Self:

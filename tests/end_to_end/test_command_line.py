@@ -127,7 +127,7 @@ def environment(tmp_path):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-gated\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[charonia]\nbackend-gated = acme_gated\n")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CHARONIA_")}
-    return {**kept, "PYTHONPATH": str(site)}
+    return {**kept, "PYTHONPATH": str(site), "CHARONIA_SERVE_GRPC_PORT": "0"}
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_whatever_is_wrong_has_its_message_and_the_rest_goes_on(serve, run, mode
         'model "misspelt" (config.pbtxt:2): ',
         '(did you mean "max_batch_size"?)',
         "Serving 1 model, 3 failed:",
-        "Only this machine can reach it; --http-address=0.0.0.0 opens it to the network.",
+        "Only this machine can reach it; --grpc-address=0.0.0.0 --http-address=0.0.0.0 opens it to the network.",
     ):
         assert message in told
     url = f"--url=http://127.0.0.1:{server.port}"

@@ -27,7 +27,7 @@ def url(tmp_path_factory, save_identity):
     repository = tmp_path_factory.mktemp("models")
     for datatype in DataType:
         save_identity(repository, datatype.name.lower(), datatype.name)
-    with Server(repository) as server, serve_in_thread(server, {"http-port": 0}) as urls:
+    with Server(repository) as server, serve_in_thread(server, {"http-port": 0, "allow-grpc": False}) as urls:
         yield urls[0]
 
 

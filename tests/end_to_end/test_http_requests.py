@@ -22,7 +22,7 @@ from charonia.testing.builders import model_config, write_model
 def url(tmp_path_factory, save_identity):
     repository = tmp_path_factory.mktemp("models")
     save_identity(repository, "fp32")
-    with Server(repository) as server, serve_in_thread(server, {"http-port": 0}) as urls:
+    with Server(repository) as server, serve_in_thread(server, {"http-port": 0, "allow-grpc": False}) as urls:
         yield urls[0]
 
 
@@ -79,7 +79,7 @@ def test_parameters_pass_both_ways(tmp_path):
     tensor.set_data_from_numpy(np.array([[1, 2, 3]], np.float32))
     with (
         Server(tmp_path, plugins=Plugins(extra=[EchoPlugin()])) as server,
-        serve_in_thread(server, {"http-port": 0}) as urls,
+        serve_in_thread(server, {"http-port": 0, "allow-grpc": False}) as urls,
         triton.InferenceServerClient(urls[0].removeprefix("http://")) as client,
     ):
         answer = client.infer("m", [tensor], parameters=parameters)
@@ -90,7 +90,10 @@ def test_parameters_pass_both_ways(tmp_path):
 def test_input_size_is_limited(tmp_path, save_identity):
     """A body above --http-max-input-size is refused as the client's mistake, and the next request is answered."""
     save_identity(tmp_path, "m")
-    with Server(tmp_path) as server, serve_in_thread(server, {"http-port": 0, "http-max-input-size": 500}) as urls:
+    with (
+        Server(tmp_path) as server,
+        serve_in_thread(server, {"http-port": 0, "allow-grpc": False, "http-max-input-size": 500}) as urls,
+    ):
         body = json.dumps({"inputs": [{"name": "X", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}).encode()
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"{urls[0]}/v2/models/m/infer", body + b" " * 500)

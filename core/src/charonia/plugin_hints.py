@@ -19,6 +19,8 @@ __all__ = ["HINTS", "KIND_WORDS", "explain_lack", "install_command"]
 
 HINTS: dict[tuple[str, str], str] = {
     ("backend", "onnxruntime"): "charonia-backend-onnx[cpu]",
+    ("backend", "python"): "charonia-backend-custom",
+    ("frontend", "grpc"): "charonia-frontend-grpc",
     ("frontend", "http"): "charonia-frontend-http",
 }
 """(kind, name) → the requirement that provides it, as pip takes it."""

@@ -26,4 +26,4 @@ def url(prepared):
     from charonia.serving import serve_in_thread
 
     with charonia.Server(prepared / "model_repository") as server, serve_in_thread(server, {"http-port": 0}) as urls:
-        yield urls[0]
+        yield next(url for url in urls if url.startswith("http"))

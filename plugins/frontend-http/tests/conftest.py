@@ -6,6 +6,7 @@ import socket
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
+import charonia_frontend_http
 import pytest
 from charonia import Server
 from charonia.plugins import Plugins
@@ -68,7 +69,9 @@ def model_repository(tmp_path):
 @pytest.fixture
 def running(model_repository):
     """Give the server that `serve` and others put frontends before."""
-    with Server(model_repository, plugins=Plugins(extra=[ArithmeticPlugin()])) as server:
+    with Server(
+        model_repository, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_http])
+    ) as server:
         yield server
 
 

@@ -40,6 +40,8 @@ _NOT_YET = {
     "model-load-retry-count": "a model that fails to load stays unavailable",
     "model-load-gpu-limit": "",
     "model-namespacing": "",
+    "grpc-header-forward-pattern": "",
+    "grpc-restricted-protocol": "",
     "http-header-forward-pattern": "",
     "http-restricted-api": "",
     "allow-client-shm": "there is no shared memory to allow",
@@ -77,12 +79,11 @@ _NOT_YET = {
 """Flags of what is not there yet, and what to know about it."""
 
 _GRPC = (
-    *("allow-grpc", "grpc-address", "grpc-port", "reuse-grpc-port", "grpc-header-forward-pattern", "grpc-use-ssl"),
+    *("allow-grpc", "grpc-address", "grpc-port", "reuse-grpc-port", "grpc-use-ssl"),
     *("grpc-use-ssl-mutual", "grpc-server-cert", "grpc-server-key", "grpc-root-cert", "grpc-keepalive-time"),
     *("grpc-infer-response-compression-level", "grpc-keepalive-timeout", "grpc-keepalive-permit-without-calls"),
     *("grpc-http2-max-pings-without-data", "grpc-http2-min-recv-ping-interval-without-data"),
     *("grpc-http2-max-ping-strikes", "grpc-max-connection-age", "grpc-max-connection-age-grace"),
-    "grpc-restricted-protocol",
 )
 _HTTP = ("allow-http", "http-address", "http-port", "reuse-http-port", "http-max-input-size")
 
@@ -117,7 +118,7 @@ def foreign_flags(known: Collection[str], lacks: Callable[[str, str], str]) -> l
     """
     flags = [_flag(key, _ignore(why)) for key, why in _IGNORED.items()]
     flags += [_flag(key, _refuse(why)) for key, why in _NOT_YET.items()]
-    flags += [_flag(key, _refuse("there is no gRPC frontend")) for key in _GRPC]
+    flags += [_flag(key, _lack("grpc", lacks)) for key in _GRPC]
     flags += [_flag(key, _lack("http", lacks)) for key in _HTTP]
     return [flag for flag in flags if flag.key not in known]
 
