@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from charonia.errors import NotFoundError, RepositoryError, UnavailableError
+from charonia.errors import InvalidArgumentError, NotFoundError, RepositoryError, UnavailableError
 from charonia.handle import ModelHandle
 from charonia.lifecycle import Lifecycle, VersionState
 from charonia.loader import Loader
@@ -277,20 +277,31 @@ class Server:
         return self.get(name, version).config
 
     def statistics(self, name: str = "", version: int | None = None) -> list[VersionStatistics]:
-        """Give the counters of all ready versions of a model, of one version, or of all models.
+        """Give the counters of all ready versions of a model, of one version, or of all models; sorted by name and version.
 
         Raises:
-            NotFoundError: nothing of it is ready.
+            InvalidArgumentError: nothing of it is ready. As in the reference, it is no NotFoundError here.
         """
         table = self._lifecycle.table
-        if name:
-            self.get(name, version)
+        if name and name not in table:
+            raise InvalidArgumentError(f"requested model '{name}' is not available")
+        if version is not None and version not in table.get(name, {}):
+            raise InvalidArgumentError(f"requested model version is not available for model '{name}'")
         return [
             VersionStatistics(model.name, str(model.version), model.snapshot())
             for key in ([name] if name else sorted(table))
-            for model in table.get(key, {}).values()
+            for model in table[key].values()
             if version in (None, model.version)
         ]
+
+    def require_explicit_control(self) -> None:
+        """Refuse a client's wish to load or unload, unless the control mode lets clients have it. Programs are not bound by it.
+
+        Raises:
+            UnavailableError: the control mode is another one; the reference's text.
+        """
+        if self.options.model_control_mode != "explicit":
+            raise UnavailableError("explicit model load / unload is not allowed if polling is enabled")
 
     def index(self, *, ready: bool = False) -> list[IndexEntry]:
         """List every model of the repositories with the state of its versions; with `ready`, only what is READY."""
