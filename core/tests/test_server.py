@@ -245,6 +245,46 @@ def test_explicit_mode_loads_what_it_is_told(serve, tmp_path):
     assert server.can_serve("other")
 
 
+@pytest.mark.parametrize("mode", ["none", "explicit"])
+def test_clients_load_in_mode_explicit_only(serve, tmp_path, mode):
+    """Whoever asks in a client's name is refused in the other mode; the program itself may always load."""
+    server = started(serve(write(tmp_path, "m", {1: 1}), model_control_mode=mode))
+    server.load("m")
+    if mode == "explicit":
+        server.require_explicit_control()
+    else:
+        with pytest.raises(UnavailableError, match="not allowed if polling is enabled"):
+            server.require_explicit_control()
+
+
+def test_statistics_are_of_what_serves(serve, tmp_path):
+    """All versions of all models are told, or those that are asked for, in the order of name and version."""
+    write(tmp_path, "b", {1: 1})
+    write(tmp_path, "a", {1: 1, 3: 1}, "version_policy { all {} }")
+    server = started(serve(tmp_path))
+    server.model("a", 1).infer({"X": [1.0]})
+    rows = [(row.name, row.version, row.counters.inference_count) for row in server.statistics()]
+    assert rows == [("a", "1", 1), ("a", "3", 0), ("b", "1", 0)]
+    assert [row.version for row in server.statistics("a")] == ["1", "3"]
+    assert [row.version for row in server.statistics("a", 3)] == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "text"),
+    [
+        ("ghost", None, "requested model 'ghost' is not available"),
+        ("ghost", 1, "requested model 'ghost' is not available"),
+        ("m", 9, "requested model version is not available for model 'm'"),
+    ],
+)
+def test_statistics_of_what_does_not_serve_are_refused(serve, tmp_path, name, version, text):
+    """The refusal has the reference's words, and its code, which is not the one of other look-ups."""
+    server = started(serve(write(tmp_path, "m", {1: 1})))
+    with pytest.raises(InvalidArgumentError) as caught:
+        server.statistics(name, version)
+    assert str(caught.value) == text
+
+
 def test_load_of_nothing_is_an_error(serve, tmp_path):
     """Loading a model that no repository has fails with the reference's sentence and our reason."""
     server = started(serve(write(tmp_path, "m", {1: 1})))

@@ -171,14 +171,7 @@ class GrpcApplication:
         return pb.ModelConfigResponse(config=self._server.model_config(message.name, read_version(message.version)))
 
     async def _model_statistics(self, message: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
-        version = read_version(message.version)
-        try:
-            return statistics_message(self._server.statistics(message.name, version))
-        except NotFoundError as error:  # as in the reference, statistics have words and a code of their own
-            text = f"requested model '{message.name}' is not available"
-            if self._server.can_serve(message.name):
-                text = f"requested model version is not available for model '{message.name}'"
-            raise InvalidArgumentError(text) from error
+        return statistics_message(self._server.statistics(message.name, read_version(message.version)))
 
     async def _system_status(self, message: pb.SystemSharedMemoryStatusRequest) -> pb.SystemSharedMemoryStatusResponse:
         if message.name:

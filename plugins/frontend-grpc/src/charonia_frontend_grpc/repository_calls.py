@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from charonia.errors import InvalidArgumentError, UnavailableError, UnsupportedError
+from charonia.errors import InvalidArgumentError, UnsupportedError
 from charonia_protos import grpc_service_pb2 as pb
 
 from charonia_frontend_grpc.documents import index_message
@@ -37,7 +37,7 @@ class RepositoryCalls:
         """Load a model, and answer when it serves or has failed to."""
         _refuse_name(message.repository_name)
         _check_load_parameters(message.parameters)
-        self._check_mode()
+        self._server.require_explicit_control()
         await asyncio.to_thread(self._server.load, message.model_name)
         return pb.RepositoryModelLoadResponse()
 
@@ -47,13 +47,9 @@ class RepositoryCalls:
         for name, parameter in message.parameters.items():
             if name == "unload_dependents" and parameter.WhichOneof("parameter_choice") != "bool_param":
                 raise InvalidArgumentError(f"invalid value type for '{name}' parameter, expected bool_param.")
-        self._check_mode()
+        self._server.require_explicit_control()
         await asyncio.to_thread(self._server.unload, message.model_name)
         return pb.RepositoryModelUnloadResponse()
-
-    def _check_mode(self) -> None:
-        if self._server.options.model_control_mode != "explicit":
-            raise UnavailableError("explicit model load / unload is not allowed if polling is enabled")
 
 
 def _refuse_name(repository: str) -> None:

@@ -1,0 +1,147 @@
+"""Loading and unloading over HTTP, and the statistics of what is loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import charonia_frontend_http
+import pytest
+from charonia import Server, ServerOptions
+from charonia.plugins import Plugins
+from charonia.testing.fakes import ArithmeticPlugin
+from charonia_frontend_http.application import HttpApplication
+from charonia_frontend_http.message import HttpRequest
+
+BODY = {"inputs": [{"name": "X", "shape": [2, 1], "datatype": "FP32", "data": [7, 8]}]}
+LOAD = "/v2/repository/models/m/load"
+UNLOAD = "/v2/repository/models/m/unload"
+
+
+@pytest.fixture(params=["explicit"])
+async def ask(request, model_repository):
+    """Send requests to an application whose control mode is the parameter; give status, content type and what the body says."""
+    options = ServerOptions(model_control_mode=request.param)
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_http])
+    with Server(model_repository, options=options, plugins=plugins) as server:
+        application = HttpApplication(server, server.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
+
+        async def send(method, target, document=None):
+            body = (
+                document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
+            )
+            response = await application.handle(HttpRequest(method, target, {}, body))
+            return response.status, response.content_type, json.loads(response.body or b"null")
+
+        yield send
+
+
+def refused(text, status=400):
+    """The answer to a request that is refused."""
+    return status, "application/json", {"error": text}
+
+
+DONE = (200, "application/json", None)
+
+
+async def test_models_come_and_go(ask):
+    """A model serves after it was loaded, and not after it was unloaded; unloading again, or what is not there, is no error."""
+    assert (await ask("GET", "/v2/models/m/ready"))[0] == 404
+    assert await ask("POST", LOAD) == DONE
+    assert await ask("POST", LOAD, {"parameters": {}}) == DONE
+    assert (await ask("GET", "/v2/models/m/ready"))[0] == 200
+    for body in (None, {}, {"parameters": {"unload_dependents": True}}, {"parameters": {"unload_dependents": "x"}}):
+        assert await ask("POST", UNLOAD, body) == DONE
+    assert (await ask("GET", "/v2/models/m/ready"))[0] == 400
+    assert await ask("POST", "/v2/repository/models/ghost/unload") == DONE
+
+
+async def test_load_of_nothing_is_told(ask):
+    """What is in no repository cannot be loaded, and the answer says where it was looked for."""
+    status, _, told = await ask("POST", "/v2/repository/models/ghost/load")
+    assert status == 500
+    assert told["error"].startswith("failed to load 'ghost', failed to poll from model repository: ")
+
+
+@pytest.mark.parametrize(
+    ("document", "answer"),
+    [
+        ({"parameters": {"foo": "x"}}, refused("unexpected error on creating Triton parameter")),
+        ({"parameters": {"config": 5}}, refused("attempt to access JSON non-string as string")),
+        ({"parameters": {"file:1/m": None}}, refused("attempt to access JSON non-string as string")),
+        ({"parameters": []}, refused("attempt to get members for non-object")),
+        ([], refused("attempt to access JSON non-object as object")),
+        (b"{", refused("failed to parse the request JSON buffer: Missing a name for object member. at 1")),
+    ],
+)
+async def test_wrong_load_parameters_are_refused(ask, document, answer):
+    """A load parameter that there is not, or of the wrong type, is the client's mistake; nothing is loaded."""
+    assert await ask("POST", LOAD, document) == answer
+    assert (await ask("GET", "/v2/models/m/ready"))[0] == 404
+
+
+@pytest.mark.parametrize("name", ["config", "file:1/model.py"])
+async def test_overrides_are_not_supported_yet(ask, name):
+    """A load with another configuration or other files than the repository's says that it cannot be had yet."""
+    status, _, told = await ask("POST", LOAD, {"parameters": {name: "e30="}})
+    assert status == 501
+    assert told["error"].startswith(f"the load parameter '{name}' is not supported yet")
+
+
+@pytest.mark.parametrize("verb", ["load", "unload"])
+async def test_repositories_have_no_names(ask, verb):
+    """A repository cannot be named in the path."""
+    answer = await ask("POST", f"/v2/repository/r1/models/m/{verb}")
+    assert answer == refused("'repository_name' specification is not supported", 501)
+
+
+@pytest.mark.parametrize("ask", ["none"], indirect=True)
+@pytest.mark.parametrize("verb", ["load", "unload"])
+async def test_clients_load_in_mode_explicit_only(ask, verb):
+    """Where all models are loaded at the start, clients can neither load nor unload."""
+    answer = await ask("POST", f"/v2/repository/models/m/{verb}")
+    assert answer == refused("explicit model load / unload is not allowed if polling is enabled", 503)
+    assert (await ask("GET", "/v2/models/m/ready"))[0] == 200
+
+
+async def test_statistics_have_every_field(ask):
+    """Each key of the extension is there before the first request, and the counters count."""
+    await ask("POST", LOAD)
+    zero = {"count": 0, "ns": 0}
+    phases = dict.fromkeys(("compute_input", "compute_infer", "compute_output"), zero)
+    status, content_type, told = await ask("GET", "/v2/models/m/stats")
+    assert (status, content_type) == (200, "application/json")
+    assert told == {
+        "model_stats": [
+            {
+                "name": "m",
+                "version": "1",
+                "last_inference": 0,
+                "inference_count": 0,
+                "execution_count": 0,
+                "inference_stats": {
+                    **dict.fromkeys(("success", "fail", "queue", "cache_hit", "cache_miss"), zero),
+                    **phases,
+                },
+                "response_stats": {},
+                "batch_stats": [],
+                "memory_usage": [],
+            }
+        ]
+    }
+    assert (await ask("POST", "/v2/models/m/infer", BODY))[0] == 200
+    (counted,) = (await ask("GET", "/v2/models/m/versions/1/stats"))[2]["model_stats"]
+    assert (counted["inference_count"], counted["execution_count"]) == (2, 1)
+    assert counted["inference_stats"]["success"]["count"] == 1
+    (batch,) = counted["batch_stats"]
+    assert (batch["batch_size"], batch["compute_infer"]["count"]) == (2, 1)
+
+
+async def test_statistics_of_all_models_have_their_own_path(ask):
+    """The path for all wins over a model of that name; what does not serve is refused in words of its own."""
+    assert (await ask("GET", "/v2/models/stats"))[2] == {"model_stats": []}
+    assert await ask("GET", "/v2/models/m/stats") == refused("requested model 'm' is not available")
+    await ask("POST", LOAD)
+    assert [row["name"] for row in (await ask("GET", "/v2/models/stats"))[2]["model_stats"]] == ["m"]
+    answer = await ask("GET", "/v2/models/m/versions/7/stats")
+    assert answer == refused("requested model version is not available for model 'm'")
