@@ -1,0 +1,133 @@
+"""A model's modules are its own: found beside it, apart from other models', and forgotten with it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from charonia.errors import InternalError
+
+MODEL = """\
+import numpy as np
+import triton_python_backend_utils as pb_utils
+{imports}
+
+class TritonPythonModel:
+    def execute(self, requests):
+        {late}
+        value = np.array([{value}], np.int32)
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", value)]) for _ in requests]
+"""
+
+
+def model(imports="", value="0", late="pass"):
+    """The source of a model that answers with the value of an expression."""
+    return MODEL.format(imports=imports, value=value, late=late)
+
+
+def answer(handle):
+    """Ask a model."""
+    return int(handle.infer({"X": [0]})["Y"][0])
+
+
+def test_neighbours_are_imported_from_the_version_and_the_model_directory(serve):
+    """`import` finds modules and packages in the version's directory, then in the model's."""
+    files = {
+        "1/near.py": "VALUE = 1\n",
+        "far.py": "import near\nVALUE = near.VALUE + 10\n",
+        "1/pack/__init__.py": "from .inner import VALUE\n",
+        "1/pack/inner.py": "from far import VALUE\n",
+    }
+    imports = "import near\nimport pack.inner\nimport pack.inner as deep\nfrom pack import VALUE, inner\n"
+    assert (
+        answer(serve(model(imports, "near.VALUE + pack.inner.VALUE + deep.VALUE + VALUE"), head="", files=files)) == 34
+    )
+
+
+def test_relative_imports(serve):
+    """The version's directory is the model's package."""
+    files = {"1/near.py": "VALUE = 2\n", "1/__init__.py": "BASE = 40\n"}
+    assert (
+        answer(serve(model("from .near import VALUE\nfrom . import BASE, near", "BASE + VALUE"), head="", files=files))
+        == 42
+    )
+
+
+def test_models_do_not_share_modules_of_one_name(serve):
+    """Two models with a module of the same name each get their own, also when it is imported while they execute."""
+    for name, value in (("one", 1), ("two", 2)):
+        serve.write(
+            name,
+            model(late="import settings", value="settings.VALUE"),
+            head="",
+            files={"1/settings.py": f"VALUE = {value}\n"},
+        )
+    server = serve.start()
+    for _ in range(2):
+        assert [answer(server.model(name)) for name in ("one", "two")] == [1, 2]
+    assert "settings" not in sys.modules
+
+
+def test_versions_of_a_model_do_not_share_modules(serve):
+    """Each version has its own directory, and so its own modules."""
+    files = {"1/near.py": "VALUE = 1\n", "2/near.py": "VALUE = 2\n", "2/model.py": model("import near", "near.VALUE")}
+    serve.write("m", model("import near", "near.VALUE"), head="", files=files)
+    with (serve.repository / "m/config.pbtxt").open("a") as config:
+        config.write("version_policy { all {} }")
+    server = serve.start()
+    assert [answer(server.model("m", version)) for version in (1, 2)] == [1, 2]
+
+
+def test_paths_that_a_model_adds_stay_its_own(serve):
+    """What a model puts on `sys.path`, in its own directory, is searched for it, and for no other model."""
+    imports = "import os, sys\nsys.path.append(os.path.join(os.path.dirname(__file__), 'lib'))\nimport deep"
+    serve.write(
+        "one",
+        model(imports, "deep.VALUE"),
+        head="",
+        files={"1/lib/deep.py": "VALUE = 5\n", "1/lib/late.py": "VALUE = 6\n"},
+    )
+    serve.write("two", model(late="import late", value="late.VALUE"), head="")
+    before = list(sys.path)
+    server = serve.start()
+    assert sys.path == before
+    assert answer(server.model("one")) == 5
+    assert "deep" not in sys.modules
+    with pytest.raises(InternalError, match="ModuleNotFoundError: No module named 'late'"):
+        answer(server.model("two"))
+
+
+def test_installed_packages_come_first(serve):
+    """As in the reference, a file of the model does not hide an installed package or the standard library."""
+    files = {"1/json.py": "1 / 0\n", "1/pytest.py": "1 / 0\n"}
+    assert answer(serve(model("import json, pytest", "len(json.dumps(1))"), head="", files=files)) == 1
+
+
+def test_modules_are_forgotten_at_unload_and_read_anew(serve):
+    """After the end no module of the model is left; a load runs the files as they are now, and writes nothing beside them."""
+    directory = serve.write("m", model("import near", "near.VALUE"), head="", files={"1/near.py": "VALUE = 1\n"})
+    finders = list(sys.meta_path)
+    server = serve.start()
+    assert answer(server.model("m")) == 1
+    (directory / "1/near.py").write_text("VALUE = 2\n")
+    server.load("m")
+    assert answer(server.model("m")) == 2
+    (directory / "1/near.py").write_text("VALUE = 3\n")
+    server.close()
+    assert [name for name in sys.modules if name.startswith("charonia_model_")] == []
+    assert sys.meta_path == finders
+    assert answer(serve.start().model("m")) == 3
+    assert list(directory.rglob("__pycache__")) == []
+
+
+def test_missing_module_is_named(serve):
+    """An import of what is nowhere fails as everywhere."""
+    path = serve.repository / "m/1/model.py"
+    reason = serve.reason("import no_such_thing\n", head="")
+    assert reason == f"Internal: ModuleNotFoundError: No module named 'no_such_thing'\n\nAt:\n  {path}(1): <module>\n"
+
+
+def test_dataclasses_and_pickle_find_their_module(serve):
+    """What looks its own module up by name, as dataclasses and pickle do, finds it."""
+    imports = "import pickle\nfrom dataclasses import dataclass\n@dataclass\nclass Point:\n    x: 'int'\n"
+    assert answer(serve(model(imports, "pickle.loads(pickle.dumps(Point(3))).x"), head="")) == 3
