@@ -12,6 +12,8 @@ ON_PURPOSE = {
     ),
     ("grpc_control", "load_unknown"): "the text goes on, and tells where the model was looked for",
     ("grpc_health_metadata", "model_ready_unknown"): "NOT_FOUND, as in the reference's later releases",
+    ("http_repository", "index_ready_int"): "the text is that of the reference's later releases",
+    ("http_repository", "load_unknown"): "the text goes on to say what is wrong",
 }
 """Recordings that are not compared, by topic and id, with the reason why Charonia differs."""
 
@@ -56,5 +58,25 @@ WAITING = {
     ("grpc_stream", "in_order_non_decoupled"): "dynamic batching, for which its model asks",
     ("grpc_stream", "decoupled_overtakes"): "dynamic batching, for which its model asks",
     ("grpc_stream", "sequence"): "sequences",
+    ("http_repository", "load_config_bad_json"): "loading with another configuration or other files",
+    ("http_repository", "load_config_unknown_field"): "loading with another configuration or other files",
+    ("http_repository", "load_bad_backend"): "loading with another configuration or other files",
+    ("http_repository", "load_config_override"): "loading with another configuration or other files",
+    ("http_repository", "overridden_config"): "loading with another configuration or other files",
+    ("http_repository", "load_file_without_config"): "loading with another configuration or other files",
+    ("http_repository", "load_config_without_file"): "loading with another configuration or other files",
+    ("http_repository", "load_file_and_config"): "loading with another configuration or other files",
+    ("http_repository", "fresh_metadata"): "loading with another configuration or other files",
+    ("http_repository", "fresh_infer"): "loading with another configuration or other files",
+    ("http_repository", "fresh_reload_without_files"): "loading with another configuration or other files",
+    ("http_repository", "ensemble_infer"): "ensembles",
+    ("http_repository", "load_ensemble_loads_composing"): "ensembles",
+    ("http_repository", "composing_ready"): "ensembles",
+    ("http_repository", "ensemble_ready"): "ensembles",
+    ("http_repository", "unload_ensemble_with_dependents"): "ensembles",
+    ("http_repository", "composing_gone"): "ensembles",
+    ("http_repository", "restore_ens"): "ensembles",
+    ("http_repository", "ensemble_gone_too"): "ensembles",
+    ("http_statistics", "cached_stats"): "the response cache",
 }
 """Recordings that wait for a capability, by topic and id, with its name."""
