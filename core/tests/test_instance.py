@@ -1,7 +1,8 @@
-"""An instance and the responses that it holds for a moment, so that they leave together."""
+"""An instance: its thread, and that nothing which an execution or a receiver does ends it."""
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from pathlib import Path
@@ -9,94 +10,102 @@ from pathlib import Path
 import numpy as np
 import pytest
 from charonia.backend import ArrayExecution, Device, InstanceContext, ModelContext
+from charonia.errors import InternalError
 from charonia.instance import ModelInstance
 from charonia.request import InferenceRequest
-from charonia.scheduler import Scheduler
+from charonia.scheduler import DefaultScheduler
 from charonia.statistics import ModelStatistics
 from charonia.testing.builders import model_config
+from charonia.testing.fakes import Gate
 
-CONFIG = model_config()
+CONFIG = model_config(max_batch_size=0)
 
 
-class Echo(ArrayExecution):
+class Script(ArrayExecution):
+    """Does to each request what its first number says: 1 waits at the gate, 2 exits, 3 is cancelled, 4 is interrupted."""
+
     def run(self, inputs):
+        match int(inputs["INPUT0"][0]):
+            case 1:
+                Gate.in_use["script"].wait_open(self.context.name)
+            case 2:
+                raise SystemExit(3)
+            case 3:
+                raise asyncio.CancelledError
+            case 4:
+                raise KeyboardInterrupt
         return {"OUTPUT0": inputs["INPUT0"]}
 
 
-class Script(Scheduler):
-    """Gives what the test puts in: `ready` at once, `awaited` to who waits. Always says that more is pending."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.ready = queue.SimpleQueue()
-        self.awaited = queue.SimpleQueue()
-
-    def enqueue(self, request):
-        self.awaited.put([request])
-
-    def ready_batch(self, instance):
-        try:
-            return self.ready.get_nowait()
-        except queue.Empty:
-            return None
-
-    def next_batch(self, instance):
-        return self.awaited.get(timeout=30)
-
-    def close(self):
-        self.awaited.put(None)
-
-    @property
-    def pending(self):
-        return 1
+@pytest.fixture
+def instance():
+    context = InstanceContext("model_0", Device("CPU"), ModelContext("model", 1, Path(), CONFIG))
+    return ModelInstance(Script(context), DefaultScheduler(CONFIG), ModelStatistics())
 
 
 @pytest.fixture
-def script():
-    scheduler = Script(CONFIG)
-    context = InstanceContext("model_0", Device("CPU"), ModelContext("model", 1, Path(), CONFIG))
-    instance = ModelInstance(Echo(context), scheduler, ModelStatistics())
+def scheduler(instance):
+    scheduler = instance._scheduler
     instance.start()
     yield scheduler
     scheduler.close()
     assert instance.close(30)
 
 
-def ask():
+def ask(number=0, sink=None):
     answers = queue.SimpleQueue()
-    return InferenceRequest("model", {"INPUT0": np.zeros((1, 16), np.float32)}, answers.put), answers
+    tensor = np.full(16, number, np.float32)
+    return InferenceRequest("model", {"INPUT0": tensor}, sink or answers.put), answers
 
 
-def test_response_leaves_before_the_instance_waits(script):
-    """What is pending may go to another instance, so that nobody's response depends on it."""
+def test_response_does_not_wait_for_the_next_execution(scheduler):
+    """However quick an execution was, its response leaves before the next one begins, which may be slow."""
+    quick, answers = ask()
+    slow, late = ask(1)
+    with Gate("script") as gate:
+        for request in (quick, slow):
+            scheduler.enqueue(request)
+        gate.wait_entered()
+        assert answers.get(timeout=30).error is None
+        assert late.empty()
+    assert late.get(timeout=30).error is None
+
+
+@pytest.mark.parametrize(("number", "name"), [(2, "SystemExit"), (3, "CancelledError"), (4, "KeyboardInterrupt")])
+def test_nothing_that_a_model_raises_ends_its_instance(scheduler, number, name):
+    """What would end a program or a task is an answer like any other failure, and the instance goes on."""
+    request, answers = ask(number)
+    scheduler.enqueue(request)
+    error = answers.get(timeout=30).error
+    assert isinstance(error, InternalError)
+    assert str(error).startswith(name)
     request, answers = ask()
-    script.enqueue(request)
+    scheduler.enqueue(request)
     assert answers.get(timeout=30).error is None
 
 
-def test_response_does_not_wait_behind_cancelled_requests(script):
-    """A batch of which nothing is left to execute holds no response back."""
+def test_interrupt_of_the_main_thread_is_passed_on(instance):
+    """Ctrl-C in a caller that executes by itself ends its request, and is the caller's to handle."""
+    request, answers = ask(4)
+    with pytest.raises(KeyboardInterrupt):
+        instance.execute([request])
+    assert isinstance(answers.get(timeout=30).error, InternalError)
+
+
+def test_receiver_that_raises_harms_nobody_else(scheduler, caplog):
+    """A sink must not raise; if one does, it is logged, and the instance goes on."""
+
+    def refuse(response):
+        raise RuntimeError("no letterbox")
+
+    for request in (ask(sink=refuse)[0], ask(2, sink=refuse)[0]):
+        scheduler.enqueue(request)
     request, answers = ask()
-    cancelled, _ = ask()
-    cancelled.cancel()
-    script.ready.put([cancelled])
-    script.enqueue(request)
+    scheduler.enqueue(request)
     assert answers.get(timeout=30).error is None
+    assert "no letterbox" in caplog.text
 
 
-def test_responses_of_ready_work_keep_their_order(script):
-    """Responses that leave together leave in the order of their requests."""
-    told = queue.SimpleQueue()
-    requests = [
-        InferenceRequest("model", {"INPUT0": np.zeros((1, 16), np.float32)}, lambda _, number=number: told.put(number))
-        for number in range(5)
-    ]
-    for request in requests[1:]:
-        script.ready.put([request])
-    script.enqueue(requests[0])
-    assert [told.get(timeout=30) for _ in requests] == [0, 1, 2, 3, 4]
-
-
-def test_instances_thread_is_its_own(script):
+def test_instances_thread_is_its_own(scheduler):
     """An instance serves on a thread that bears its name."""
     assert "charonia-instance-model_0" in {thread.name for thread in threading.enumerate()}

@@ -26,7 +26,6 @@ class Batch:
         "_computed_ns",
         "_counted",
         "_gathered_ns",
-        "_responses",
         "_started_ns",
         "_statistics",
         "requests",
@@ -39,7 +38,6 @@ class Batch:
         self._statistics = statistics
         self._started_ns = self._gathered_ns = self._computed_ns = time.monotonic_ns()
         self._counted = False
-        self._responses: Sequence[InferenceResponse] = ()
         for request in requests:
             request.started_ns = self._started_ns
 
@@ -52,9 +50,7 @@ class Batch:
         self._computed_ns = time.monotonic_ns()
 
     def respond_all(self, responses: Sequence[InferenceResponse]) -> None:
-        """Answer every request with the response at its place; the last thing that an execution does with a batch.
-
-        The execution is counted before anyone learns of it, and the responses leave together once `execute` has returned.
+        """Answer every request with the response at its place. The execution is counted before anyone learns of it.
 
         Raises:
             ValueError: there are more or fewer responses than requests.
@@ -62,27 +58,16 @@ class Batch:
         if len(responses) != len(self.requests):
             raise ValueError(f"{len(responses)} responses for {len(self.requests)} requests")
         self.count(successes=sum(response.error is None for response in responses))
-        self._responses = responses
-
-    def deliver(self) -> None:
-        """Hand the responses of `respond_all` to the requests. Called by the instance."""
-        for request, response in zip(self.requests, self._responses, strict=False):
+        for request, response in zip(self.requests, responses, strict=True):
             request.respond(response)
-        self._responses = ()
 
     @property
     def answered(self) -> bool:
-        """Whether every request has its final response, or has one that waits for `deliver`."""
-        return bool(self._responses) or all(request.done for request in self.requests)
-
-    @property
-    def age_ns(self) -> int:
-        """How long ago the execution began."""
-        return time.monotonic_ns() - self._started_ns
+        """Whether every request has its final response."""
+        return all(request.done for request in self.requests)
 
     def fail_all(self, error: BaseException) -> None:
         """Answer every request that is not answered yet with an error."""
-        self.deliver()
         self.count(successes=0)
         for request in self.requests:
             request.fail(error)

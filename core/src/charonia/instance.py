@@ -20,12 +20,6 @@ __all__ = ["ModelInstance", "instance_places"]
 
 _log = logging.getLogger(__name__)
 
-_QUICK_NS = 100_000
-"""An execution of less than a tenth of a millisecond is quick: the next one may run before its responses leave."""
-
-_HOLD_NS = 500_000
-"""No response waits for quick executions for longer than half a millisecond."""
-
 _KIND_NAMES = {1: "GPU", 2: "CPU", 3: "MODEL"}
 
 
@@ -73,54 +67,31 @@ class ModelInstance:
         self._thread.start()
 
     def _serve(self) -> None:
-        """Pull and execute until there is no more to do.
-
-        Where several quick executions follow each other, their responses leave together: each wake-up of an event loop makes
-        two threads compete for the interpreter, which costs more than a quick execution does.
-        """
-        held: list[Batch] = []
-        while (requests := self._next(held)) is not None:
-            batch = self._run(requests)
-            if batch is not None:
-                held.append(batch)
-
-    def _next(self, held: list[Batch]) -> list[InferenceRequest] | None:
-        """Get the next batch. Whatever is held is delivered before this waits: what is pending may go to somebody else."""
-        if held and held[-1].age_ns < _QUICK_NS and held[0].age_ns < _HOLD_NS:
-            requests = self._scheduler.ready_batch(self)
-            if requests is not None:
-                return requests
-        for batch in held:
-            batch.deliver()
-        held.clear()
-        return self._scheduler.next_batch(self)
+        while (requests := self._scheduler.next_batch(self)) is not None:
+            self.execute(requests)
 
     def execute(self, requests: list[InferenceRequest]) -> None:
-        """Execute requests as one batch, in the thread of a caller that has borrowed the instance.
+        """Execute requests as one batch, on the instance's thread or on that of a caller who has borrowed the instance.
 
         Requests that were cancelled in the queue are dropped first. Afterwards each request has its final response, unless
-        the execution answers late. Does not raise.
+        the execution answers late. Does not raise, save for Ctrl-C in the main thread.
         """
-        batch = self._run(requests)
-        if batch is not None:
-            batch.deliver()
-
-    def _run(self, requests: list[InferenceRequest]) -> Batch | None:
-        """Execute a batch up to the delivery of its responses. None if nothing of it was left to execute."""
-        for request in requests:
-            if request.cancelled:
-                requests = self._drop_cancelled(requests)
-                break
+        if any(request.cancelled for request in requests):
+            requests = self._drop_cancelled(requests)
         if not requests:
-            return None
+            return
         batch = Batch(requests, self._statistics)
         try:
             self._execution.execute(batch)
-        except Exception as error:  # noqa: BLE001 - the border of execution: a failure is the requests' answer
+        except (
+            BaseException
+        ) as error:  # the border of execution: a failure, `sys.exit` included, is the requests' answer
             if not isinstance(error, InferenceError):
                 _log.warning('model instance "%s" failed to execute a batch', self.name, exc_info=error)
             batch.fail_all(error)
-            return batch
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
+            return
         if not self._execution.answers_late and not batch.answered:
             batch.fail_all(
                 InternalError(
@@ -129,7 +100,6 @@ class ModelInstance:
                 )
             )
         batch.count(successes=sum(not request.failed for request in requests))
-        return batch
 
     def _drop_cancelled(self, requests: list[InferenceRequest]) -> list[InferenceRequest]:
         for request in requests:

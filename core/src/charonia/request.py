@@ -6,6 +6,7 @@ made. Exactly one final response reaches the sink, whatever happens; anything af
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from charonia.tensor import MalformedTensor, Tensor
 
 __all__ = ["InferenceRequest", "InferenceResponse", "Parameter", "ResponseSink"]
+
+_log = logging.getLogger(__name__)
 
 Parameter: TypeAlias = str | int | bool | float
 """The value of a request's or response's parameter."""
@@ -154,7 +157,7 @@ class InferenceRequest:
         if not response.final:
             with self._lock:  # held while it is delivered, so that the final response cannot overtake it
                 if not self.done and not self._cancelled:
-                    self._sink(response)
+                    self._deliver(response)
             return
         with self._lock:
             if self.done:
@@ -165,13 +168,22 @@ class InferenceRequest:
         self.failed = response.error is not None
         if self._on_final is not None:
             self._on_final(self, response.error)
-        self._sink(response)
+        self._deliver(response)
+
+    def _deliver(self, response: InferenceResponse) -> None:
+        try:
+            self._sink(response)
+        except Exception:  # noqa: BLE001 - the border of a request: a receiver's mistake must not end the instance
+            _log.exception("the receiver of a response from model '%s' raised", self.model_name)
 
     def fail(self, error: BaseException) -> None:
-        """Answer the request with an error, which ends it. Anything but an InferenceError becomes INTERNAL."""
-        if not isinstance(error, InferenceError):
-            error = InternalError(f"{type(error).__name__}: {error}")
-        self.respond(InferenceResponse(error=error))
+        """Answer the request with an error, which ends it. Anything but an InferenceError becomes INTERNAL, and its cause."""
+        if isinstance(error, InferenceError):
+            self.respond(InferenceResponse(error=error))
+            return
+        failure = InternalError(f"{type(error).__name__}: {error}")
+        failure.__cause__ = error
+        self.respond(InferenceResponse(error=failure))
 
     def cancel(self) -> None:
         """Take the request back.

@@ -111,17 +111,6 @@ class SchedulerSuite(Suite):
             scheduler.close()
             scheduler.close()
 
-    def test_ready_batch_never_waits(self) -> None:
-        """An instance that only looks is given what is there, in its order, or nothing."""
-        scheduler = self.make_scheduler()
-        assert scheduler.ready_batch("only") is None
-        for number in range(3):
-            scheduler.enqueue(self.make_request(number))
-        ready = scheduler.ready_batch("only") or []
-        scheduler.close()
-        assert [request.id for request in ready] + _take(scheduler, "only", 3 - len(ready)) == ["0", "1", "2"]
-        assert scheduler.ready_batch("only") is None
-
     def test_nobody_is_borrowed_where_nobody_waits(self) -> None:
         """Without a waiting instance there is none to lend."""
         scheduler = self.make_scheduler()
