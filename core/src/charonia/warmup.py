@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from charonia_protos.model_config_pb2 import ModelWarmup
+
     from charonia.config import ModelConfig
     from charonia.tensor import Array
 
@@ -65,7 +67,7 @@ def warmup_samples(config: ModelConfig, directory: Path) -> list[WarmupSample]:
     return samples
 
 
-def _tensor(name: str, setting: ModelConfig.ModelWarmup.Input, lead: tuple[int, ...], directory: Path) -> Array:
+def _tensor(name: str, setting: ModelWarmup.Input, lead: tuple[int, ...], directory: Path) -> Array:
     if any(size < 0 for size in setting.dims):
         raise InvalidArgumentError(
             f"warmup setting expects all variable-size dimensions are specified for input '{name}'"
