@@ -8,6 +8,8 @@ import numpy as np
 from charonia.errors import ErrorCode, InferenceError
 from charonia.request import InferenceResponse
 
+from charonia_backend_custom.ownership import given_away
+
 if TYPE_CHECKING:
     import triton_python_backend_utils as pb_utils
     from charonia.arrays import TensorLayout
@@ -51,8 +53,9 @@ class Answers:
         if error is not None:
             told = InferenceError.of(_CODES[error.code()], error.message())
             return InferenceResponse(parameters=answer.parameter_values(), error=told, final=final)
+        inputs = request.inputs.values()
         outputs = {
-            tensor.name(): _with_bytes(tensor.data)
+            tensor.name(): _with_bytes(given_away(tensor, inputs))
             for tensor in answer.output_tensors()
             if tensor.name() in self._known
         }

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
 from charonia.backend import Backend, LoadedModel
 from charonia.config import config_from_json, config_to_json
-from charonia.errors import InternalError
+from charonia.errors import InternalError, UnsupportedError
 
 from charonia_backend_custom.execution import DecoupledExecution, UnaryExecution
 from charonia_backend_custom.failures import MODEL_FAILURES, load_failure
-from charonia_backend_custom.imports import ModelImports
+from charonia_backend_custom.imports import ModelFinder, ModelImports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +25,8 @@ __all__ = ["CustomBackend", "CustomModel"]
 
 _log = logging.getLogger(__name__)
 
+_OWN_ENVIRONMENT = "EXECUTION_ENV_PATH"
+
 
 class CustomBackend(Backend):
     """Runs the class `TritonPythonModel` of a model's `model.py`, in this process."""
@@ -34,11 +35,11 @@ class CustomBackend(Backend):
 
     def __init__(self, options: Mapping[str, str]) -> None:
         super().__init__(options)
-        self._installed = tuple(sys.path)  # before any model adds to it
+        self._finder = ModelFinder()
 
     def complete_config(self, context: ModelContext) -> ModelConfig:
         """Have the model's `auto_complete_config`, if it has one, fill the configuration in."""
-        imports = ModelImports(context, self._installed)
+        imports = ModelImports(context, self._finder)
         try:
             method = getattr(_model_class(context, imports), "auto_complete_config", None)
             if method is None:
@@ -50,7 +51,11 @@ class CustomBackend(Backend):
 
     def load(self, context: ModelContext) -> CustomModel:
         """Import the model's file."""
-        return CustomModel(context, ModelImports(context, self._installed))
+        return CustomModel(context, ModelImports(context, self._finder))
+
+    def close(self) -> None:
+        """Leave Python's import system as it was."""
+        self._finder.close()
 
 
 class CustomModel(LoadedModel):
@@ -88,6 +93,11 @@ class CustomModel(LoadedModel):
 
 def _model_class(context: ModelContext, imports: ModelImports) -> type[Any]:
     """Import the model's file, and give its class."""
+    if _OWN_ENVIRONMENT in context.config.parameters:
+        raise UnsupportedError(
+            f"model '{context.name}' has the parameter {_OWN_ENVIRONMENT}: models in an environment of their own are not "
+            "supported yet. Install what it needs beside the server, and remove the parameter"
+        )
     file = context.model_path
     if not file.is_file():
         raise InternalError(f"Python model file not found in '{file}'")

@@ -13,7 +13,7 @@ import builtins
 import importlib
 import itertools
 import sys
-from contextlib import suppress
+import threading
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -27,9 +27,48 @@ if TYPE_CHECKING:
 
     from charonia.backend import ModelContext
 
-__all__ = ["ModelImports"]
+__all__ = ["ModelFinder", "ModelImports"]
 
 _numbers = itertools.count(1)
+_meta_path_lock = threading.Lock()  # guards the replacement of `sys.meta_path`
+
+
+class ModelFinder:
+    """Finds the modules of the models that are loaded, for Python's import system. One for each backend, which closes it.
+
+    `sys.meta_path` is replaced and not written to, since another thread may be walking over it.
+    """
+
+    def __init__(self) -> None:
+        self.installed = tuple(sys.path)  # where installed packages are found; no model has added to it yet
+        self._models: dict[str, ModelImports] = {}
+        with _meta_path_lock:
+            sys.meta_path = [self, *sys.meta_path]
+
+    def add(self, package: str, imports: ModelImports) -> None:
+        """Find what is below a package in the directories of a model."""
+        self._models[package] = imports
+
+    def remove(self, package: str) -> None:
+        """Find nothing below a package any more."""
+        self._models.pop(package, None)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module of a model; called by Python's import system for every module that it does not know yet."""
+        imports = self._models.get(fullname.partition(".")[0])
+        if imports is None:
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _SourceLoader(spec.loader.name, spec.loader.path, imports)
+        return spec
+
+    def close(self) -> None:
+        """Leave the import system."""
+        with _meta_path_lock:
+            sys.meta_path = [finder for finder in sys.meta_path if finder is not self]
 
 
 class ModelImports:
@@ -37,14 +76,14 @@ class ModelImports:
 
     Args:
         context: the model.
-        installed: where installed packages are found: `sys.path` as it is without any model's additions.
+        finder: finds them for the import system.
     """
 
-    def __init__(self, context: ModelContext, installed: Sequence[str]) -> None:
+    def __init__(self, context: ModelContext, finder: ModelFinder) -> None:
         self.place = ModelPlace(context.name, context.version_directory.absolute())
         self.builtins = {**vars(builtins), "__import__": self._import}
         self._model_directory = context.directory.absolute()
-        self._installed = list(installed)
+        self._finder = finder
         self._package = f"charonia_model_{next(_numbers)}"
         self._added: list[str] = []
         self._own: dict[str, bool] = {}
@@ -56,7 +95,7 @@ class ModelImports:
             Exception: whatever the file, or what it imports, raises.
         """
         importlib.invalidate_caches()
-        sys.meta_path.insert(0, self)
+        self._finder.add(self._package, self)
         self._run(self._package_spec())
         module = self._run(self._own_spec(f"{self._package}.{file.stem}", file.absolute()))
         self.keep_added_paths()
@@ -89,28 +128,15 @@ class ModelImports:
         """Keep to this model what its code has added to `sys.path`, as far as it lies in the model's directory."""
         added = self._own_entries()
         self._added += [entry for entry in added if entry not in self._added]
-        for entry in added:
-            with suppress(ValueError):  # another version's load was quicker
-                sys.path.remove(entry)
+        if added:
+            sys.path = [entry for entry in sys.path if entry not in added]  # replaced: another thread may walk over it
 
     def close(self) -> None:
         """Forget the modules. The model's code does not run any more. Idempotent."""
-        if self in sys.meta_path:
-            sys.meta_path.remove(self)
+        self._finder.remove(self._package)
         self.keep_added_paths()
         for name in [name for name in sys.modules if name.partition(".")[0] == self._package]:
             del sys.modules[name]
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Find a module of this model; called by Python's import system for every module that it does not know yet."""
-        if fullname.partition(".")[0] != self._package:
-            return None
-        spec = PathFinder.find_spec(fullname, path)
-        if spec is not None and isinstance(spec.loader, SourceFileLoader):
-            spec.loader = _SourceLoader(spec.loader.name, spec.loader.path, self)
-        return spec
 
     def _import(
         self,
@@ -132,7 +158,7 @@ class ModelImports:
         known = self._own.get(top)
         if known is not None:
             return known
-        if top in sys.stdlib_module_names or _is_regular(PathFinder.find_spec(top, self._installed)):
+        if top in sys.stdlib_module_names or _is_regular(PathFinder.find_spec(top, self._finder.installed)):
             self._own[top] = False
             return False
         search_path = self._search_path()
