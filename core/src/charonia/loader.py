@@ -26,6 +26,7 @@ from charonia.config import (
 )
 from charonia.errors import ConfigError, RepositoryError
 from charonia.instance import ModelInstance, instance_places
+from charonia.labels import read_labels
 from charonia.model import Model
 from charonia.repository import CONFIG_FILES, RepositoryStorage, model_versions
 from charonia.scheduler import scheduler_name
@@ -203,6 +204,7 @@ class Loader:
         )  # an ensemble has no backend to ask for
         backend = self.backend(candidate.parsed.config.backend, asker)
         context = self._context(candidate, version, backend)
+        labels = read_labels(context.config, context.directory)
         scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)(context.config)
         statistics = ModelStatistics()
         with ExitStack() as undo:
@@ -217,7 +219,13 @@ class Loader:
                 undo.callback(execution.close)
                 instances.append(ModelInstance(execution, scheduler, statistics, passive=passive))
             model = Model(
-                context.config, version, loaded=loaded, scheduler=scheduler, instances=instances, statistics=statistics
+                context.config,
+                version,
+                loaded=loaded,
+                scheduler=scheduler,
+                instances=instances,
+                statistics=statistics,
+                labels=labels,
             )
             samples = warmup_samples(context.config, context.directory)
             if samples:

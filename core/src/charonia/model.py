@@ -12,7 +12,7 @@ from charonia.request import InferenceRequest
 from charonia.signature import Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from charonia.backend import LoadedModel
     from charonia.config import ModelConfig
@@ -41,6 +41,7 @@ class Model:
         config: the configuration, complete and normalised. Read only.
         signature: the inputs and outputs.
         decoupled: whether a request may have any number of responses.
+        labels: the labels of outputs' elements, by output, for those outputs that have any.
         statistics: the live counters.
 
     Args:
@@ -50,6 +51,7 @@ class Model:
         scheduler: the queue; closed with this one.
         instances: at least one that is not passive; closed with this one.
         statistics: the counters that the instances share.
+        labels: see above.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class Model:
         scheduler: Scheduler,
         instances: Sequence[ModelInstance],
         statistics: ModelStatistics,
+        labels: Mapping[str, Sequence[bytes]] | None = None,
     ) -> None:
         self.name = config.name
         self.version = version
         self.config = config
         self.signature = Signature(config)
         self.decoupled = config.model_transaction_policy.decoupled
+        self.labels = labels or {}
         self.statistics = statistics
         self._loaded = loaded
         self._scheduler = scheduler

@@ -166,3 +166,42 @@ async def test_requests_of_one_turn_are_all_answered(ask):
         return json.loads((await ask("POST", "/v2/models/m/infer", body)).body)["outputs"][0]["data"]
 
     assert await asyncio.gather(*map(infer, range(50))) == [[float(number)] for number in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "text"),
+    [
+        ({"classification": -1}, 400, "Unable to set 'classification': attempt to access JSON non-unsigned-integer as"),
+        (
+            {"classification": 1.5},
+            400,
+            "Unable to set 'classification': attempt to access JSON non-unsigned-integer as",
+        ),
+        (
+            {"classification": 1, "shared_memory_region": "r"},
+            400,
+            "Output can't set both 'shared_memory_region' and 'cl",
+        ),
+        (
+            {"binary_data": True, "shared_memory_region": "r"},
+            400,
+            "Output can't set both 'shared_memory_region' and 'bi",
+        ),
+        ({"shared_memory_region": "r"}, 404, "Unable to find shared memory region: 'r'"),
+    ],
+)
+async def test_wishes_for_outputs_are_checked(ask, parameters, status, text):
+    """What cannot be had of an output, or not together, is refused."""
+    body = json.loads(BODY) | {"outputs": [{"name": "Y", "parameters": parameters}]}
+    response = await ask("POST", "/v2/models/m/infer", json.dumps(body).encode())
+    assert (response.status, response.content_type) == (status, "application/json")
+    assert told(response).startswith(text)
+
+
+@pytest.mark.parametrize(("count", "datatype"), [(0, "FP32"), (1, "BYTES"), (2**64 - 1, "BYTES")])
+async def test_classes_are_for_those_who_ask(ask, count, datatype):
+    """An output is classified if its request says how many classes it wants; 0 is none."""
+    body = json.loads(BODY) | {"outputs": [{"name": "Y", "parameters": {"classification": count}}]}
+    response = await ask("POST", "/v2/models/m/infer", json.dumps(body).encode())
+    (output,) = json.loads(response.body)["outputs"]
+    assert (output["datatype"], output["data"]) == (datatype, [7.0] if count == 0 else ["7.000000:0"])

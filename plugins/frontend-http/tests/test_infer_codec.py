@@ -29,7 +29,7 @@ class FakeModel:
         for name in inputs:
             config.input.add(name=name, data_type=datatype.number, dims=dims)
         config.output.add(name="X", data_type=datatype.number, dims=dims)
-        self.name, self.version, self.signature = "m", 1, Signature(config)
+        self.name, self.version, self.signature, self.labels = "m", 1, Signature(config), {}
 
 
 def decode(model, body, header_length=None, **options):

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from charonia.errors import InternalError
+from charonia.errors import InternalError, InvalidArgumentError
 from charonia.request import InferenceRequest, InferenceResponse
 from charonia.signature import Signature
 from charonia.testing.builders import model_config
@@ -23,13 +23,15 @@ class Facts:
         self.name = 'm"'
         self.version = 3
         self.signature = Signature(config)
+        self.labels = {"A": (b"cat", b"dog")}
 
 
-def encode(outputs, *, identifier="", binary=None, default=False, parameters=None):
+def encode(outputs, *, identifier="", binary=None, default=False, parameters=None, classes=None):
     """Encode a response to a request that asked in some way."""
     request = InferenceRequest("m", {}, lambda _: None, id=identifier)
     response = InferenceResponse(outputs, parameters=parameters)
-    return ResponseEncoder(Facts()).encode(Decoded(request, binary or {}, binary_default=default), response)
+    decoded = Decoded(request, binary or {}, binary_default=default, classes=classes or {})
+    return ResponseEncoder(Facts()).encode(decoded, response)
 
 
 def outputs_of(response):
@@ -118,3 +120,19 @@ def test_text_in_place_of_bytes_is_taken():
     array = np.array(["ä", b"b"], object)
     assert outputs_of(encode({"B": array}))["B"]["data"] == ["ä", "b"]
     assert encode({"B": array}, default=True).body.endswith(b"\2\0\0\0\xc3\xa4\1\0\0\0b")
+
+
+def test_classes_stand_in_place_of_the_output():
+    """An output that is classified is text, with labels, in JSON or in binary form; the others are as they are."""
+    outputs = {"A": np.array([1, 5, 5], np.float32), "B": np.array([b"x"], object)}
+    told = outputs_of(encode(outputs, binary={"A": False, "B": False}, classes={"A": 2}))
+    assert told["A"] == {"name": "A", "datatype": "BYTES", "shape": [2], "data": ["5.000000:1:dog", "5.000000:2"]}
+    assert told["B"]["data"] == ["x"]
+    response = encode(outputs, binary={"A": True}, classes={"A": 1})
+    assert response.body.endswith(b"\x0e\x00\x00\x005.000000:1:dog")
+
+
+def test_text_cannot_be_classified():
+    """Which text is the greatest is no question."""
+    with pytest.raises(InvalidArgumentError, match="unsupported type 'BYTES'"):
+        encode({"B": np.array([b"x"], object)}, binary={"B": False}, classes={"B": 1})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["EXTENSIONS", "index_document", "model_document", "server_document", "statistics_document"]
 
 EXTENSIONS = (
+    "classification",
     "model_repository",
     "schedule_policy",
     "model_configuration",

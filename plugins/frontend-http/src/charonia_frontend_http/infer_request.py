@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from charonia.binary_tensor import element_count, tensor_from_bytes
 from charonia.datatypes import DataType
-from charonia.errors import InvalidArgumentError, NotFoundError, UnsupportedError
+from charonia.errors import InvalidArgumentError, NotFoundError
 from charonia.request import InferenceRequest
 
 from charonia_frontend_http.json_access import (
@@ -44,11 +44,13 @@ class Decoded:
         request: what the model gets.
         binary: whether an output is wanted in binary form, for those that the request lists.
         binary_default: the same for all, where it lists none.
+        classes: how many of its greatest elements are wanted instead of an output, for those that are to be classified.
     """
 
     request: InferenceRequest
     binary: Mapping[str, bool]
     binary_default: bool
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 def decode_infer(
@@ -85,14 +87,14 @@ def decode_infer(
     told = read_parameters(document["parameters"]) if "parameters" in document else None
     inputs = _Inputs(model.name, identifier, view[size:], max_input_size)
     tensors = inputs.read(take_list(document, "inputs"))
-    binary = _outputs(take_list(document, "outputs"), identifier) if "outputs" in document else {}
+    binary, classes = _outputs(take_list(document, "outputs"), identifier) if "outputs" in document else ({}, {})
     request = InferenceRequest(
         model.name, tensors, sink, model_version=version, id=identifier, requested_outputs=tuple(binary)
     )
     if told is None:
-        return Decoded(request, binary, binary_default=False)
+        return Decoded(request, binary, binary_default=False, classes=classes)
     told.apply(request)
-    return Decoded(request, binary, told.binary_output)
+    return Decoded(request, binary, told.binary_output, classes)
 
 
 def _json_size(body: bytes, header_length: str | None) -> int:
@@ -200,23 +202,27 @@ def _shape(sizes: list[Any]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _outputs(items: list[Any], identifier: str) -> dict[str, bool]:
-    """Read which outputs are wanted, and which of them in binary form."""
+def _outputs(items: list[Any], identifier: str) -> tuple[dict[str, bool], dict[str, int]]:
+    """Read which outputs are wanted, which of them in binary form, and how many classes of which."""
     binary: dict[str, bool] = {}
+    classes: dict[str, int] = {}
     for item in items:
         output = item if type(item) is dict else _NONE  # as in the reference, it has no member then
         name = take_string(output, "name")
         parameters = _parameters(output)
-        if "shared_memory_region" in parameters:
-            raise NotFoundError(f"Unable to find shared memory region: '{parameters['shared_memory_region']}'")
+        flag = take_bool(parameters.get("binary_data", False), "Unable to parse 'binary_data': ")
         if "classification" in parameters:
-            context = "Unable to set 'classification': "
-            if take_unsigned(parameters["classification"], context):
-                raise UnsupportedError("this server does not support the classification extension")
+            count = take_unsigned(parameters["classification"], "Unable to set 'classification': ")
+            if count:
+                classes[name] = count
+        if "shared_memory_region" in parameters:
+            for wish, wished in (("classification", name in classes), ("binary_data", flag)):
+                if wished:
+                    raise InvalidArgumentError(f"Output can't set both 'shared_memory_region' and '{wish}'")
+            raise NotFoundError(f"Unable to find shared memory region: '{parameters['shared_memory_region']}'")
         if name in binary:
             raise InvalidArgumentError(
                 f"[request id: {identifier or '<id_unknown>'}] output '{name}' already exists in request"
             )
-        flag = parameters.get("binary_data", False)
-        binary[name] = take_bool(flag, "Unable to parse 'binary_data': ")
-    return binary
+        binary[name] = flag
+    return binary, classes

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
+from charonia.classification import classify
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
 from charonia.tensor import as_numpy, encode_bytes
@@ -35,6 +36,8 @@ class ResponseEncoder:
 
     def __init__(self, model: Model) -> None:
         self._start = b'"model_name":%b,"model_version":"%d"' % (orjson.dumps(model.name), model.version)
+        self._labels = model.labels
+        self._batched = model.signature.max_batch_size > 0
         self._heads = {
             spec.name: (spec.datatype, _head(spec.name, spec.datatype)) for spec in model.signature.outputs.values()
         }
@@ -43,14 +46,14 @@ class ResponseEncoder:
         """Write a response with the outputs in the order in which the model made them.
 
         Raises:
-            InvalidArgumentError: an output's datatype cannot be told in JSON.
+            InvalidArgumentError: an output's datatype cannot be told in JSON, or classified.
             InternalError: an output has a dtype that the protocol does not know.
         """
         identifier = decoded.request.id
         start = b'{"id":%b,%b' % (_json(identifier), self._start) if identifier else b"{" + self._start
         if response.parameters:
             start += b',"parameters":' + _json(dict(response.parameters))
-        binary = decoded.binary
+        binary, classes = decoded.binary, decoded.classes
         outputs: list[bytes] = []
         tail: list[bytes] = []
         for name, tensor in response.outputs.items():
@@ -61,6 +64,10 @@ class ResponseEncoder:
             datatype, head = known
             if array.dtype != datatype.dtype:
                 array, datatype, head = _actual(name, array)
+            if name in classes:
+                labels = self._labels.get(name, ())
+                array = classify(array, classes[name], batched=self._batched, labels=labels)
+                datatype, head = DataType.BYTES, _head(name, DataType.BYTES)
             shape = ",".join(map(str, array.shape)).encode()
             if binary[name] if binary else decoded.binary_default:
                 data = encode_bytes(array) if datatype is DataType.BYTES else array.tobytes()
