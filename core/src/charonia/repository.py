@@ -7,9 +7,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import re
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +87,13 @@ class RepositoryStorage(ABC):
             RepositoryError: the files cannot be had.
         """
 
+    def fingerprint(self, model: str) -> str:
+        """Tell states of the model's files apart: any text, and another one after a change. `__pycache__` does not count.
+
+        Gives "" where there is no such model, and always where the storage cannot tell.
+        """
+        return ""
+
     def release(self, directory: Path) -> None:
         """Take back what `localize` gave. Nothing to do where the files lie here anyway."""
 
@@ -135,6 +145,19 @@ class LocalStorage(RepositoryStorage):
             if not (directory / str(version)).is_dir():
                 raise RepositoryError(f'model "{model}" has no version directory "{directory / str(version)}"')
         return directory
+
+    def fingerprint(self, model: str) -> str:
+        """Tell states apart by the paths, sizes and times of change of all files."""
+        root = self._inside(model, "")
+        found = hashlib.sha256()
+        for folder, folders, files in os.walk(root):  # links to directories count by the directory's own time of change
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            links = [name for name in folders if Path(folder, name).is_symlink()]
+            for path in (Path(folder, name) for name in sorted(files + links)):
+                with suppress(OSError):  # it went meanwhile, or is a link to nowhere: then it is not there
+                    status = path.stat()
+                    found.update(os.fsencode(f"{path.relative_to(root)}\0{status.st_mtime_ns}\0{status.st_size}\0"))
+        return found.hexdigest() if root.is_dir() else ""
 
     def _inside(self, model: str, path: str) -> Path:
         if not model or "/" in model or "\\" in model or "\0" in model or model in {".", ".."}:

@@ -115,7 +115,10 @@ def config_from_json(text: str, *, model: str) -> ModelConfig:
         raise ConfigError(model, [ConfigProblem("the configuration is no JSON object", expected="{ … }")])
     builder = Builder(Form.JSON)
     config = ModelConfig()
-    builder.fill(config, tree)
+    try:
+        builder.fill(config, tree)
+    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair, which is no text
+        raise ConfigError(model, [ConfigProblem("a text is no Unicode", found=ascii(error.object))]) from error
     if config.name and config.name != model:
         builder.problems.append(name_problem(config.name, model))
     if builder.problems:
