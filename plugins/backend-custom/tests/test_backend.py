@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -238,6 +240,28 @@ def test_a_model_that_exits_in_finalize_is_still_closed(serve, caplog):
     server = serve.start()
     server.close()
     assert "SystemExit: bye" in caplog.text
+
+
+def test_a_closed_model_leaves_nothing_in_memory(serve):
+    """What a model's modules and objects held is free once the model is closed, without a run of the garbage collector."""
+    source = """
+    class Weights: pass
+
+    WEIGHTS = Weights()
+
+    class TritonPythonModel:
+        def initialize(self, args):
+            self.weights = Weights()
+    """
+    serve.write("m", source)
+    server = serve.start()
+    weights = weakref.ref(serve.module().WEIGHTS)
+    gc.disable()
+    try:
+        server.close()
+        assert weights() is None
+    finally:
+        gc.enable()
 
 
 def test_a_failed_load_leaves_the_serving_model_alone(serve):

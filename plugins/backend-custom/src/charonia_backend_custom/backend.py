@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -39,15 +40,21 @@ class CustomBackend(Backend):
 
     def complete_config(self, context: ModelContext) -> ModelConfig:
         """Have the model's `auto_complete_config`, if it has one, fill the configuration in."""
+        try:
+            completed = self._completed(context)
+        finally:
+            gc.collect()  # the file is about to be imported again, and may hold a lot
+        if completed is None:
+            return context.config
+        return _servable(config_from_json(json.dumps(completed.as_dict()), model=context.name), context)
+
+    def _completed(self, context: ModelContext) -> pb_utils.ModelConfig | None:
         imports = ModelImports(context, self._finder)
         try:
             method = getattr(_model_class(context, imports), "auto_complete_config", None)
-            if method is None:
-                return context.config
-            completed = _call_completion(context, method)
+            return None if method is None else _call_completion(context, method)
         finally:
             imports.close()
-        return _servable(config_from_json(json.dumps(completed.as_dict()), model=context.name), context)
 
     def load(self, context: ModelContext) -> CustomModel:
         """Import the model's file."""
@@ -73,13 +80,14 @@ class CustomModel(LoadedModel):
         super().__init__(context)
         self._imports = imports
         try:
-            self._kind = _model_class(context, imports)
+            self._kind: type[Any] | None = _model_class(context, imports)
         except BaseException:
             imports.close()
             raise
 
     def instantiate(self, context: InstanceContext) -> Execution:
         """Make and initialise an object of the model's class."""
+        assert self._kind is not None  # noqa: S101 - a model that is closed has no more instances
         decoupled = self.context.config.model_transaction_policy.decoupled
         try:
             return (DecoupledExecution if decoupled else UnaryExecution)(context, self._kind)
@@ -87,8 +95,10 @@ class CustomModel(LoadedModel):
             self._imports.keep_added_paths()
 
     def close(self) -> None:
-        """Forget the model's modules."""
+        """Forget the model's modules. What they held is free when this returns, however large: it does not wait for Python."""
+        self._kind = None
         self._imports.close()
+        gc.collect()  # modules refer to their functions, and these to them
 
 
 def _model_class(context: ModelContext, imports: ModelImports) -> type[Any]:

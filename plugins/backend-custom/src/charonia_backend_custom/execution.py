@@ -50,7 +50,7 @@ class _ModelExecution(Execution):
         self._requests = RequestMaker(layout, Answers(config, layout), decoupled=decoupled)
         self._loop: LoopThread | None = None
         try:
-            self._model = kind()
+            self._model: Any = kind()
             if hasattr(self._model, "initialize"):
                 self._model.initialize(_arguments(context))
         except MODEL_FAILURES as error:  # the border of loading: what a model raises is the reason why it is not there
@@ -77,12 +77,13 @@ class _ModelExecution(Execution):
         return failure
 
     def close(self) -> None:
-        """Cancel coroutines that still run, and have the model finalise itself."""
+        """Cancel coroutines that still run, have the model finalise itself, and let it go. Idempotent."""
         if self._loop is not None:
             self._loop.close()
+        model, self._model = self._model, None
         try:
-            if hasattr(self._model, "finalize"):
-                self._model.finalize()
+            if hasattr(model, "finalize"):
+                model.finalize()
         except SystemExit as error:
             raise load_failure(error) from error
 
