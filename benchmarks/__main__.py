@@ -22,12 +22,14 @@ from benchmarks.report import Report, document, tables
 from benchmarks.sides import SIDES
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.perf_analyzer import install_perf_analyzer
+from benchmarks.ways import WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from benchmarks.generators import LoadGenerator
     from benchmarks.sides import Side
+    from benchmarks.ways import Way
 
 RESULTS = Path(__file__).parent / "results"
 CALLS = 2_000
@@ -43,13 +45,12 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--sides", type=_names(SIDES), default=list(SIDES), help="comma-separated, of: " + ", ".join(SIDES)
     )
+    parser.add_argument("--ways", type=_names(WAYS), default=list(WAYS), help="comma-separated, of: " + ", ".join(WAYS))
     parser.add_argument(
         "--models", type=_names(MODELS), default=list(MODELS), help="comma-separated, of: " + ", ".join(MODELS)
     )
-    parser.add_argument(
-        "--concurrency", type=_numbers, default=[1, 16, 64], help="connections, comma-separated (1,16,64)"
-    )
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of each run (3)")
+    parser.add_argument("--concurrency", type=_numbers, default=[1, 16], help="clients at once, comma-separated (1,16)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="length of each run (1.5)")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; medians count (3)")
     parser.add_argument(
         "--load", choices=("auto", "perf_analyzer", "own"), default="auto", help="the load generator (auto)"
@@ -78,7 +79,7 @@ def _names(known: Iterable[str]) -> Callable[[str], list[str]]:
 def _numbers(text: str) -> list[int]:
     numbers = [int(word) for word in text.split(",")]
     if min(numbers) < 1:
-        raise argparse.ArgumentTypeError("at least one connection is needed")
+        raise argparse.ArgumentTypeError("at least one client is needed")
     return numbers
 
 
@@ -114,14 +115,36 @@ def _start(names: Sequence[str], folder: Path, stack: ExitStack, left_out: dict[
     return sides
 
 
+def _possible(
+    ways: Sequence[Way], generator: LoadGenerator, sides: Sequence[Side], left_out: dict[str, str]
+) -> list[Way]:
+    """Keep the ways that the generator and at least one side know; and tell of each side that does not know one."""
+    possible = [way for way in ways if generator.can(way)]
+    for way in ways:
+        if way not in possible:
+            left_out[way.name] = f"the load generator {generator.name!r} does not know it; perf_analyzer does"
+            continue
+        for side in sides:
+            if not side.serves(way):
+                left_out[f"{way.name} of {side.name}"] = "it does not offer system_shared_memory"
+    return possible
+
+
 def _run(options: argparse.Namespace) -> Report:
-    workload = Workload(options.models, options.concurrency, options.seconds, options.rounds)
     left_out: dict[str, str] = {}
     generator = _generator(options.load, left_out)
+    ways = [WAYS[name] for name in options.ways]
     with tempfile.TemporaryDirectory(prefix="charonia-bench-") as temporary:
         folder = Path(temporary)
         with ExitStack() as stack:
             sides = _start(options.sides, folder, stack, left_out)
+            workload = Workload(
+                _possible(ways, generator, sides, left_out),
+                options.models,
+                options.concurrency,
+                options.seconds,
+                options.rounds,
+            )
             rounds = measure(sides, workload, generator, _say)
         _say("measuring in process")
         repository = write_onnx_repository(folder / "in_process")

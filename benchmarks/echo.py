@@ -1,7 +1,8 @@
-"""A bare aiohttp server that answers infer requests with the right number of bytes and does nothing else.
+"""A bare server that answers infer requests with the right number of bytes and does nothing else.
 
-It is the floor under any server on this transport: `python -m benchmarks.echo --port=PORT`. The identity's answer carries the
-input's own bytes; the other models' answers carry as many of them as their output has.
+It is the floor under any server on these transports, aiohttp and grpcio: `python -m benchmarks.echo --http-port=PORT
+--grpc-port=PORT`. The identity's answer carries the input's own bytes; the other models' answers carry as many of them as
+their output has.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from benchmarks.event_loop import run
+from benchmarks.grpc_echo import start_grpc_echo
 from benchmarks.models import MODELS
 from benchmarks.wire import documents, response_head
 
@@ -48,7 +50,7 @@ def _handler() -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     return handle
 
 
-async def _serve(port: int) -> None:
+async def _serve(http_port: int, grpc_port: int) -> None:
     from aiohttp import web
 
     stop = asyncio.Event()
@@ -56,13 +58,17 @@ async def _serve(port: int) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.ServerRunner(web.Server(_handler(), access_log=None))
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    print(f"listening on http://127.0.0.1:{port}", flush=True)
+    await web.TCPSite(runner, "127.0.0.1", http_port).start()
+    grpc_server = await start_grpc_echo(grpc_port)
+    print(f"listening on {http_port} and {grpc_port}", flush=True)
     await stop.wait()
+    await grpc_server.stop(None)
     await runner.cleanup()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    run(_serve(parser.parse_args().port))
+    parser.add_argument("--http-port", type=int, required=True)
+    parser.add_argument("--grpc-port", type=int, required=True)
+    options = parser.parse_args()
+    run(_serve(options.http_port, options.grpc_port))

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from benchmarks import HOUSE
 from benchmarks.latency import Load, LoadError, summarise
+
+if TYPE_CHECKING:
+    from benchmarks.ways import Way
 
 __all__ = ["LoadGenerator", "OwnGenerator", "PerfAnalyzer"]
 
@@ -23,10 +26,15 @@ class LoadGenerator(Protocol):
 
     name: str
 
-    def run(self, port: int, model: str, concurrency: int, seconds: float) -> Load:
+    def can(self, way: Way) -> bool:
+        """Tell whether it can send requests this way."""
+        ...
+
+    def run(self, way: Way, port: int, model: str, concurrency: int, seconds: float) -> Load:
         """Load a server for some seconds.
 
         Args:
+            way: how the requests are sent.
             port: where the server listens on 127.0.0.1.
             model: the model to ask.
             concurrency: the connections.
@@ -39,14 +47,20 @@ class LoadGenerator(Protocol):
 
 
 class OwnGenerator:
-    """The program of load.py."""
+    """The programs of http_load.py and grpc_load.py."""
 
     name = "own"
 
-    def run(self, port: int, model: str, concurrency: int, seconds: float) -> Load:
+    def can(self, way: Way) -> bool:
+        """Do as `LoadGenerator.can` says: there is no shared memory here."""
+        return not way.shared_memory
+
+    def run(self, way: Way, port: int, model: str, concurrency: int, seconds: float) -> Load:
         """Do as `LoadGenerator.run` says."""
         words = [f"--port={port}", f"--model={model}", f"--concurrency={concurrency}", f"--seconds={seconds}"]
-        output = _output([sys.executable, "-m", "benchmarks.load", *words], seconds)
+        if way.streaming:
+            words.append("--streaming")
+        output = _output([sys.executable, "-m", f"benchmarks.{way.protocol}_load", *words], seconds)
         return Load(**json.loads(output))
 
 
@@ -66,21 +80,23 @@ class PerfAnalyzer:
     def __init__(self, command: list[str]) -> None:
         self._command = command
 
-    def run(self, port: int, model: str, concurrency: int, seconds: float) -> Load:
+    def can(self, way: Way) -> bool:
+        """Do as `LoadGenerator.can` says: it knows all of them."""
+        return True
+
+    def run(self, way: Way, port: int, model: str, concurrency: int, seconds: float) -> Load:
         """Do as `LoadGenerator.run` says."""
         window = max(1, int(seconds * 1_000 / _WINDOWS))
+        place = ["-m", model, "-i", way.protocol, "-u", f"127.0.0.1:{port}", "--concurrency-range", str(concurrency)]
+        if way.streaming:
+            place.append("--streaming")
+        if way.shared_memory:
+            place += ["--shared-memory", "system"]
+        windows = ["--measurement-interval", str(window), "--max-trials", str(_WINDOWS)]
         with tempfile.TemporaryDirectory() as folder:
             records = Path(folder, "records.json")
-            words = ["-m", model, "-i", "http", "-u", f"127.0.0.1:{port}", "--concurrency-range", str(concurrency)]
-            words += [
-                "--measurement-interval",
-                str(window),
-                "--max-trials",
-                str(_WINDOWS),
-                "--stability-percentage",
-                "999",
-            ]
-            _output([*self._command, *words, "--profile-export-file", str(records)], seconds)
+            export = ["--stability-percentage", "999", "--profile-export-file", str(records)]
+            _output([*self._command, *place, *windows, *export], seconds)
             times = json.loads(records.read_bytes())["experiments"][0]["requests"]
         return summarise([time["timestamp"] for time in times], [time["response_timestamps"][0] for time in times])
 

@@ -1,4 +1,4 @@
-"""The measurement: every side, model and concurrency in turns, several rounds of it, and the medians."""
+"""The measurement: every way, model, concurrency and side in turns, several rounds of it, and the medians."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from benchmarks.cpu_clock import CpuClock
 from benchmarks.generators import OwnGenerator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from benchmarks.generators import LoadGenerator
     from benchmarks.latency import Load
     from benchmarks.sides import Side
+    from benchmarks.ways import Way
 
 __all__ = ["Figures", "Point", "Workload", "measure", "medians"]
 
@@ -25,8 +26,9 @@ _WARM_UP_SECONDS = 0.5
 
 @dataclass(frozen=True, order=True)
 class Point:
-    """What is measured in one run: a model, the connections, and the side that answers."""
+    """What is measured in one run: the way of the requests, a model, the clients, and the side that answers."""
 
+    way: str
     model: str
     concurrency: int
     side: str
@@ -54,12 +56,14 @@ class Workload:
     """How much is measured.
 
     Attributes:
+        ways: how requests are sent.
         models: the models' names.
-        concurrencies: the numbers of connections.
+        concurrencies: the numbers of clients.
         seconds: the length of each run.
         rounds: how often all of it is gone through.
     """
 
+    ways: Sequence[Way]
     models: Sequence[str]
     concurrencies: Sequence[int]
     seconds: float
@@ -81,18 +85,23 @@ def measure(
         LoadError: a request failed.
         ServerError: a server has ended.
     """
-    runs = list(itertools.product(workload.models, workload.concurrencies, sides))
-    for model, concurrency, side in runs:
-        OwnGenerator().run(side.port, model, concurrency, min(_WARM_UP_SECONDS, workload.seconds))
+    runs = [run for run in _all_runs(sides, workload) if run[-1].serves(run[0])]
+    for way, model, concurrency, side in runs:
+        if OwnGenerator().can(way):
+            OwnGenerator().run(way, side.port(way), model, concurrency, min(_WARM_UP_SECONDS, workload.seconds))
     figures: dict[Point, list[Figures]] = defaultdict(list)
     for number in range(1, workload.rounds + 1):
-        for model, concurrency, side in runs:
+        for way, model, concurrency, side in runs:
             with CpuClock(side.process.cpu_reader()) as clock:
-                load = generator.run(side.port, model, concurrency, workload.seconds)
-            point = Point(model, concurrency, side.name)
+                load = generator.run(way, side.port(way), model, concurrency, workload.seconds)
+            point = Point(way.name, model, concurrency, side.name)
             figures[point].append(_figures(load, concurrency, clock.seconds_between(load.begin_ns, load.end_ns)))
             tell(f"round {number} of {workload.rounds}: {_line(point, figures[point][-1])}")
     return dict(figures)
+
+
+def _all_runs(sides: Sequence[Side], workload: Workload) -> Iterator[tuple[Way, str, int, Side]]:
+    return itertools.product(workload.ways, workload.models, workload.concurrencies, sides)
 
 
 def _figures(load: Load, concurrency: int, cpu_seconds: float) -> Figures:
@@ -101,7 +110,7 @@ def _figures(load: Load, concurrency: int, cpu_seconds: float) -> Figures:
 
 def _line(point: Point, figures: Figures) -> str:
     return (
-        f"{point.model} x{point.concurrency} {point.side}: {figures.requests_per_second:.0f}/s, "
+        f"{point.way} {point.model} x{point.concurrency} {point.side}: {figures.requests_per_second:.0f}/s, "
         f"p50 {figures.p50_us:.0f} us, CPU {figures.cpu_us:.0f} us"
     )
 

@@ -1,4 +1,4 @@
-"""The results as a picture: requests a second and CPU time a request, for each model, by concurrency and side."""
+"""The results as a picture: requests a second and CPU time a request, for each way and model, by concurrency and side."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ def draw(report: Report, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figures = medians(report.rounds)
-    models = list(dict.fromkeys(point.model for point in figures))
+    rows = list(dict.fromkeys((point.way, point.model) for point in figures))
     figure, axes = plt.subplots(
-        len(models), len(_PANELS), figsize=(11, 3.6 * len(models)), squeeze=False, layout="constrained"
+        len(rows), len(_PANELS), figsize=(11, 3.6 * len(rows)), squeeze=False, layout="constrained"
     )
-    for row, model in zip(axes, models, strict=True):
+    for row, (way, model) in zip(axes, rows, strict=True):
+        shown = {point: found for point, found in figures.items() if (point.way, point.model) == (way, model)}
         for axis, (quantity, title) in zip(row, _PANELS, strict=True):
-            _bars(axis, {point: found for point, found in figures.items() if point.model == model}, quantity)
-            axis.set_title(f"{model}: {title}", fontsize=10)
+            _bars(axis, shown, quantity)
+            axis.set_title(f"{way}, {model}: {title}", fontsize=10)
     axes[0][0].legend(frameon=False)
     figure.savefig(path)
     plt.close(figure)

@@ -6,7 +6,8 @@ import datetime as dt
 import importlib.metadata
 import os
 import platform
-from dataclasses import asdict, dataclass, field
+import statistics
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from benchmarks.in_process import CallCost
     from benchmarks.measure import Workload
 
-__all__ = ["Report", "document", "ratio", "tables"]
+__all__ = ["Report", "cpu_over_bare_us", "document", "ratio", "tables"]
 
-_PACKAGES = ("charonia", "aiohttp", "uvloop", "onnxruntime", "numpy")
+_PACKAGES = ("charonia", "aiohttp", "grpcio", "uvloop", "onnxruntime", "numpy")
 
 
 @dataclass
@@ -43,8 +44,19 @@ class Report:
 
 def ratio(figures: dict[Point, Figures], point: Point, side: str) -> float | None:
     """Divide the requests a second at a point by those of another side. None where that one was left out."""
-    other = figures.get(Point(point.model, point.concurrency, side))
+    other = figures.get(replace(point, side=side))
     return None if other is None else figures[point].requests_per_second / other.requests_per_second
+
+
+def cpu_over_bare_us(rounds: dict[Point, list[Figures]], point: Point) -> float | None:
+    """Tell the CPU µs of a request that a side takes beyond what the bare handler takes; the median of the rounds' differences.
+
+    None where the bare handler was left out, or does not know the way.
+    """
+    bare = rounds.get(replace(point, side=BARE))
+    if bare is None:
+        return None
+    return statistics.median(ours.cpu_us - floor.cpu_us for ours, floor in zip(rounds[point], bare, strict=True))
 
 
 def document(report: Report) -> dict[str, object]:
@@ -57,12 +69,17 @@ def document(report: Report) -> dict[str, object]:
         "workload": asdict(report.workload),
         "generator": report.generator,
         "left_out": report.left_out,
-        "http": [
+        "served": [
             asdict(point) | asdict(figures[point]) | {"rounds": [asdict(run) for run in runs]}
             for point, runs in report.rounds.items()
         ],
         "ratios": [
-            asdict(point) | {"to_reference": ratio(figures, point, REFERENCE), "to_bare": ratio(figures, point, BARE)}
+            asdict(point)
+            | {
+                "to_reference": ratio(figures, point, REFERENCE),
+                "to_bare": ratio(figures, point, BARE),
+                "cpu_over_bare_us": cpu_over_bare_us(report.rounds, point),
+            }
             for point in figures
             if point.side == CHARONIA
         ],
@@ -91,7 +108,7 @@ def _machine() -> dict[str, object]:
 def tables(report: Report) -> str:
     """Write the medians as Markdown, which is read on a terminal as well as in the documentation."""
     figures = medians(report.rounds)
-    sections = [_http_table(figures), _in_process_table(report.in_process)]
+    sections = [_served_table(report.rounds, figures), _in_process_table(report.in_process)]
     sections += [f"{name} was left out: {reason}" for name, reason in report.left_out.items()]
     if any(point.side == REFERENCE for point in figures):
         sections.append(
@@ -100,9 +117,10 @@ def tables(report: Report) -> str:
     return "\n\n".join(section for section in sections if section)
 
 
-def _http_table(figures: dict[Point, Figures]) -> str:
+def _served_table(rounds: dict[Point, list[Figures]], figures: dict[Point, Figures]) -> str:
     rows = [
         [
+            point.way,
             point.model,
             str(point.concurrency),
             point.side,
@@ -110,13 +128,14 @@ def _http_table(figures: dict[Point, Figures]) -> str:
             f"{found.p50_us:,.0f}",
             f"{found.p99_us:,.0f}",
             f"{found.cpu_us:.0f}",
-            _times(ratio(figures, point, REFERENCE)),
-            _times(ratio(figures, point, BARE)),
+            _number(cpu_over_bare_us(rounds, point), ".0f"),
+            _number(ratio(figures, point, REFERENCE), ".2f"),
+            _number(ratio(figures, point, BARE), ".2f"),
         ]
         for point, found in figures.items()
     ]
-    head = ["model", "concurrency", "side", "requests/s", "p50 µs", "p99 µs", "CPU µs/request"]
-    return _table([*head, "x reference", "x bare"], rows, left=(0, 2))
+    head = ["way", "model", "concurrency", "side", "requests/s", "p50 µs", "p99 µs", "CPU µs/request", "over bare"]
+    return _table([*head, "x reference", "x bare"], rows, left=(0, 1, 3))
 
 
 def _in_process_table(costs: list[CallCost]) -> str:
@@ -124,8 +143,8 @@ def _in_process_table(costs: list[CallCost]) -> str:
     return _table(["in process", "bare call µs", "infer µs", "over it µs"], rows, left=(0,))
 
 
-def _times(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _table(head: list[str], rows: list[list[str]], left: tuple[int, ...]) -> str:

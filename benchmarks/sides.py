@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import urllib.request
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.models import write_onnx_repository, write_reference_repository
 from benchmarks.process import ServerProcess, free_port
 from benchmarks.tools.reference_server import install_reference, reference_command, reference_environment
+from benchmarks.ways import GRPC, HTTP, SYSTEM_SHARED_MEMORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from benchmarks.ways import Way
 
 __all__ = ["BARE", "CHARONIA", "REFERENCE", "SIDES", "Side"]
 
@@ -27,46 +33,69 @@ class Side:
 
     Attributes:
         name: its name in the results.
-        port: where it listens on 127.0.0.1.
+        ports: where it listens on 127.0.0.1, by protocol.
         process: the server's process.
     """
 
     name: str
-    port: int
+    ports: Mapping[str, int]
     process: ServerProcess
+
+    def port(self, way: Way) -> int:
+        """Tell where requests of a way go."""
+        return self.ports[way.protocol]
+
+    def serves(self, way: Way) -> bool:
+        """Tell whether the server can be asked this way, by what it says of itself."""
+        return not way.shared_memory or SYSTEM_SHARED_MEMORY in self._extensions
+
+    @cached_property
+    def _extensions(self) -> list[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[HTTP]}/v2") as answer:
+            extensions: list[str] = json.load(answer)["extensions"]
+        return extensions
+
+
+def _free_ports() -> dict[str, int]:
+    return {HTTP: free_port(), GRPC: free_port()}
+
+
+def _listening(ports: Mapping[str, int]) -> list[str]:
+    """Give the flags, the same ones in the reference and in Charonia, that say where to listen."""
+    return [
+        "--http-address=127.0.0.1",
+        f"--http-port={ports[HTTP]}",
+        "--grpc-address=127.0.0.1",
+        f"--grpc-port={ports[GRPC]}",
+    ]
 
 
 def _start_charonia(folder: Path) -> Side:
     """Start `charonia serve` as a user would, on the ONNX models."""
-    port = free_port()
+    ports = _free_ports()
     repository = write_onnx_repository(folder / CHARONIA)
     program = Path(sys.executable).with_name("charonia")
-    command = [str(program), "serve", f"--model-repository={repository}", f"--http-port={port}", "--allow-grpc=false"]
-    return Side(CHARONIA, port, ServerProcess(CHARONIA, command, port, "Ready."))
+    command = [str(program), "serve", f"--model-repository={repository}", *_listening(ports)]
+    return Side(CHARONIA, ports, ServerProcess(CHARONIA, command, ports[HTTP], "Ready."))
 
 
 def _start_reference(folder: Path) -> Side:
     """Start the reference on the same models as Python models."""
     venv = install_reference()
-    port = free_port()
+    ports = _free_ports()
     repository = write_reference_repository(folder / REFERENCE)
-    flags = [
-        f"--model-repository={repository}",
-        "--http-address=127.0.0.1",
-        f"--http-port={port}",
-        "--allow-grpc=false",
-        "--allow-metrics=false",
-    ]
+    flags = [f"--model-repository={repository}", *_listening(ports), "--allow-metrics=false"]
     command = [*reference_command(venv), *flags]
     environment = reference_environment(venv)
-    return Side(REFERENCE, port, ServerProcess(REFERENCE, command, port, "Started HTTPService", environment))
+    return Side(REFERENCE, ports, ServerProcess(REFERENCE, command, ports[HTTP], "Started HTTPService", environment))
 
 
 def _start_bare(_folder: Path) -> Side:
-    """Start the handler that only answers."""
-    port = free_port()
-    command = [sys.executable, "-m", "benchmarks.echo", f"--port={port}"]
-    return Side(BARE, port, ServerProcess(BARE, command, port, f"http://127.0.0.1:{port}"))
+    """Start the handlers that only answer."""
+    ports = _free_ports()
+    words = [f"--{protocol}-port={port}" for protocol, port in ports.items()]
+    command = [sys.executable, "-m", "benchmarks.echo", *words]
+    return Side(BARE, ports, ServerProcess(BARE, command, ports[HTTP], "listening on"))
 
 
 SIDES: dict[str, Callable[[Path], Side]] = {

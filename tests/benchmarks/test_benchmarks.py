@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,17 +16,20 @@ from unittest import mock
 import numpy as np
 import psutil
 import pytest
+from charonia_protos import grpc_service_pb2 as pb
 
 from benchmarks.cpu_clock import CpuClock
 from benchmarks.generators import OwnGenerator, PerfAnalyzer
+from benchmarks.grpc_wire import grpc_request, model_name, request_id, response_head, streamed_response
 from benchmarks.latency import LoadError, summarise
 from benchmarks.measure import Figures, Point, Workload, medians
 from benchmarks.models import INPUT, MODELS, OUTPUT, write_onnx_repository, write_reference_repository
 from benchmarks.process import ServerError, ServerProcess, free_port
-from benchmarks.report import Report, document, ratio, tables
-from benchmarks.sides import BARE, CHARONIA, REFERENCE
+from benchmarks.report import Report, cpu_over_bare_us, document, ratio, tables
+from benchmarks.sides import BARE, CHARONIA, REFERENCE, Side
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.reference_server import install_reference
+from benchmarks.ways import WAYS
 
 HOUSE = Path(__file__).parents[2]
 MARK = "BENCHMARK_UNDER_TEST"
@@ -46,26 +50,30 @@ def run_benchmark(*words: str, **variables: str) -> subprocess.CompletedProcess[
 def test_a_quick_run_measures_every_side_that_it_was_asked_for(tmp_path):
     """It ends with tables, a document with each point's figures and ratios, and a picture; and no server is left."""
     words = ["--sides=charonia,bare", "--models=identity,mlp", "--concurrency=1,4", f"--results={tmp_path}"]
+    words.append("--ways=http,grpc,grpc-stream,grpc-shm")
     run = run_benchmark("--quick", *words, **{MARK: str(tmp_path)})
     assert run.returncode == 0, run.stderr
     (path,) = tmp_path.glob("*.json")
     found = json.loads(path.read_text())
-    assert {(row["model"], row["concurrency"], row["side"]) for row in found["http"]} == {
-        (model, concurrency, side)
+    assert {(row["way"], row["model"], row["concurrency"], row["side"]) for row in found["served"]} == {
+        (way, model, concurrency, side)
+        for way in ("http", "grpc", "grpc-stream")
         for model in ("identity", "mlp")
         for concurrency in (1, 4)
         for side in (CHARONIA, BARE)
     }
-    for row in found["http"]:
+    for row in found["served"]:
         assert row["requests_per_second"] > 0
         assert 0 < row["p50_us"] <= row["p99_us"]
         assert row["cpu_us"] >= 0
         assert len(row["rounds"]) == 1
     assert all(row["to_bare"] > 0 and row["to_reference"] is None for row in found["ratios"])
+    assert all(isinstance(row["cpu_over_bare_us"], float) for row in found["ratios"])
+    assert found["left_out"] == {"grpc-shm": "the load generator 'own' does not know it; perf_analyzer does"}
     assert [row["model"] for row in found["in_process"]] == ["identity", "mlp"]
     assert found["generator"] == "own"
     assert path.with_suffix(".svg").read_text().startswith("<?xml")
-    assert "| identity |" in run.stdout
+    assert "| grpc-stream | identity |" in run.stdout
     assert not processes_with(MARK, str(tmp_path))
 
 
@@ -84,13 +92,14 @@ def processes_with(variable: str, value: str) -> list[psutil.Process]:
 def test_a_side_that_cannot_be_had_is_left_out_with_the_reason(tmp_path):
     """Without Python 3.11 on the path, and nothing in the cache, the reference is missing, and the rest is measured."""
     words = ["--sides=reference,bare", "--models=identity", "--concurrency=1", f"--results={tmp_path / 'results'}"]
+    words.append("--ways=http")
     run = run_benchmark("--quick", *words, XDG_CACHE_HOME=str(tmp_path / "cache"), PATH=str(tmp_path))
     assert run.returncode == 0, run.stderr
     assert "reference was left out: the reference server" in run.stdout
     (path,) = (tmp_path / "results").glob("*.json")
     found = json.loads(path.read_text())
     assert list(found["left_out"]) == [REFERENCE]
-    assert {row["side"] for row in found["http"]} == {BARE}
+    assert {row["side"] for row in found["served"]} == {BARE}
 
 
 def test_unknown_names_are_refused():
@@ -136,14 +145,72 @@ def test_a_refused_request_ends_the_load():
     server = ServerProcess("empty", [sys.executable, "-u", "-c", program], port, "Running on")
     try:
         with pytest.raises(LoadError, match=r"the server answered b'HTTP/1\.1 404"):
-            OwnGenerator().run(port, "identity", 2, 0.1)
+            OwnGenerator().run(WAYS["http"], port, "identity", 2, 0.1)
     finally:
         server.stop()
 
 
+EMPTY_GRPC_SERVER = """
+import asyncio, grpc
+
+async def serve():
+    server = grpc.aio.server()
+    server.add_insecure_port("127.0.0.1:{port}")
+    await server.start()
+    print("listening", flush=True)
+    await server.wait_for_termination()
+
+asyncio.run(serve())
+"""
+
+
+@pytest.mark.parametrize("way", ["grpc", "grpc-stream"])
+def test_a_refused_call_ends_the_load(way):
+    """A status other than OK is told with what the server said."""
+    port = free_port()
+    program = EMPTY_GRPC_SERVER.format(port=port)
+    server = ServerProcess("empty", [sys.executable, "-c", program], port, "listening")
+    try:
+        with pytest.raises(LoadError, match="the server answered UNIMPLEMENTED: Method not found"):
+            OwnGenerator().run(WAYS[way], port, "identity", 2, 0.1)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_bare_grpc_handler_writes_the_messages_of_the_protocol(name):
+    """What it puts together from bytes is what the client's library reads: the model, the id, the shape and the row."""
+    request = pb.ModelInferRequest.FromString(grpc_request(name))
+    request.id = "seven"
+    body = request.SerializeToString()
+    assert body.endswith(request.raw_input_contents[0])
+    assert model_name(body) == name.encode()
+    row = bytes(range(4 * MODELS[name].outputs % 256)).ljust(4 * MODELS[name].outputs, b"x")
+    response = request_id(body, name.encode()) + response_head(name, streamed=True) + row
+    told = pb.ModelStreamInferResponse.FromString(streamed_response(response)).infer_response
+    assert (told.model_name, told.id, told.raw_output_contents) == (name, "seven", [row])
+    assert told.outputs[0].shape == [1, MODELS[name].outputs]
+    assert told.parameters["triton_final_response"].bool_param
+    plain = pb.ModelInferResponse.FromString(response_head(name, streamed=False) + row)
+    assert (plain.model_name, plain.id, plain.raw_output_contents) == (name, "", [row])
+
+
+def test_a_request_without_an_id_has_none_in_the_response():
+    """The bare handler makes none up."""
+    assert request_id(grpc_request("identity"), b"identity") == b""
+
+
+def test_streamed_responses_of_any_size_are_framed():
+    """The length before a response has as many bytes as it needs."""
+    for size in (10, 127, 128, 5_000):
+        response = pb.ModelInferResponse(id="x" * (size - 2 if size < 130 else size - 3)).SerializeToString()
+        assert len(response) == size
+        assert pb.ModelStreamInferResponse.FromString(streamed_response(response)).infer_response.id
+
+
 def test_medians_and_ratios():
     """Each figure has its own median; a ratio to a side that was left out does not exist."""
-    ours, other = Point("identity", 16, CHARONIA), Point("identity", 16, BARE)
+    ours, other = Point("grpc", "identity", 16, CHARONIA), Point("grpc", "identity", 16, BARE)
     figures = medians(
         {
             ours: [Figures(10, 5, 9, 1), Figures(30, 1, 7, 3), Figures(20, 3, 8, 2)],
@@ -155,12 +222,22 @@ def test_medians_and_ratios():
     assert ratio(figures, ours, REFERENCE) is None
 
 
+def test_the_share_above_the_bare_handler_is_of_the_same_round():
+    """A machine that was slow in a round was so for both: the differences are taken within rounds, and their median told."""
+    ours, other = Point("grpc", "identity", 16, CHARONIA), Point("grpc", "identity", 16, BARE)
+    rounds = {
+        ours: [Figures(1, 1, 1, 300), Figures(1, 1, 1, 900), Figures(1, 1, 1, 305)],
+        other: [Figures(1, 1, 1, 250), Figures(1, 1, 1, 840), Figures(1, 1, 1, 230)],
+    }
+    assert cpu_over_bare_us(rounds, ours) == 60
+    assert cpu_over_bare_us({ours: rounds[ours]}, ours) is None
+
+
 def test_a_report_without_charonia_has_no_ratios():
     """The document is complete for whatever sides there are."""
-    workload = Workload(["identity"], [1], 1, 1)
-    report = Report(
-        workload, "own", {Point("identity", 1, BARE): [Figures(1, 1, 1, 1)]}, [], {"reference": "no network"}
-    )
+    workload = Workload([WAYS["http"]], ["identity"], [1], 1, 1)
+    rounds = {Point("http", "identity", 1, BARE): [Figures(1, 1, 1, 1)]}
+    report = Report(workload, "own", rounds, [], {"reference": "no network"})
     assert document(report)["ratios"] == []
     assert "reference was left out: no network" in tables(report)
 
@@ -221,9 +298,46 @@ def test_perf_analyzer_is_told_the_time_and_its_records_are_read(tmp_path):
         "times = [{'timestamp': n * 1000, 'response_timestamps': [n * 1000 + 500]} for n in range(count)]\n"
         "open(value('--profile-export-file'), 'w').write(json.dumps({'experiments': [{'requests': times}]}))\n"
     )
-    load = PerfAnalyzer([sys.executable, str(program)]).run(1, "identity", 2, 0.9)
+    load = PerfAnalyzer([sys.executable, str(program)]).run(WAYS["http"], 1, "identity", 2, 0.9)
     assert load.requests == 810
     assert load.mean_us == 0.5
+
+
+@pytest.mark.parametrize(
+    ("way", "flags"),
+    [
+        ("http", ["-i", "http"]),
+        ("grpc", ["-i", "grpc"]),
+        ("grpc-stream", ["-i", "grpc", "--streaming"]),
+        ("http-shm", ["-i", "http", "--shared-memory", "system"]),
+        ("grpc-shm", ["-i", "grpc", "--shared-memory", "system"]),
+    ],
+)
+def test_perf_analyzer_is_told_the_way(way, flags, tmp_path):
+    """Protocol, stream and shared memory are those that were asked for, and nothing else."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "words = sys.argv[1:]\n"
+        "known = {'-i', 'http', 'grpc', '--streaming', '--shared-memory', 'system'}\n"
+        "sys.exit(' '.join(word for word in words if word in known))\n"
+    )
+    with pytest.raises(LoadError, match=f"failed: {' '.join(flags)}$"):
+        PerfAnalyzer([sys.executable, str(program)]).run(WAYS[way], 1, "identity", 2, 0.1)
+
+
+def test_a_side_serves_shared_memory_if_it_says_so(monkeypatch):
+    """What a server tells of its extensions decides, and it is asked only where that matters."""
+    told = {"extensions": ["binary_tensor_data", "system_shared_memory"]}
+    server = mock.Mock(side_effect=lambda url: io.BytesIO(json.dumps(told).encode()))
+    monkeypatch.setattr("urllib.request.urlopen", server)
+    side = Side("any", {"http": 1, "grpc": 2}, mock.Mock())
+    assert side.serves(WAYS["grpc-stream"])
+    server.assert_not_called()
+    assert side.serves(WAYS["grpc-shm"])
+    told["extensions"].pop()
+    assert not Side("any", {"http": 1, "grpc": 2}, mock.Mock()).serves(WAYS["http-shm"])
+    assert (side.port(WAYS["grpc-shm"]), side.port(WAYS["http"])) == (2, 1)
 
 
 def test_the_reference_needs_linux_on_x86(monkeypatch):

@@ -1,12 +1,11 @@
-"""The benchmark's own load generator, a program of its own: keep-alive connections that each wait for their answer.
+"""The benchmark's own load generator over HTTP, a program of its own: keep-alive connections that each wait for their answer.
 
-`python -m benchmarks.load --port=PORT --model=identity --concurrency=16 --seconds=3` prints the fields
+`python -m benchmarks.http_load --port=PORT --model=identity --concurrency=16 --seconds=3` prints the fields
 of `Load` as JSON.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -15,6 +14,7 @@ from dataclasses import asdict
 
 from benchmarks.event_loop import run
 from benchmarks.latency import LoadError, summarise
+from benchmarks.load_options import load_parser
 from benchmarks.models import MODELS
 from benchmarks.wire import http_request
 
@@ -112,12 +112,7 @@ async def _generate(port: int, model: str, concurrency: int, seconds: float) -> 
 
 def main() -> None:
     """Generate the load that the command line describes, and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--model", choices=MODELS, required=True)
-    parser.add_argument("--concurrency", type=int, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    options = parser.parse_args()
+    options = load_parser(__doc__).parse_args()
     try:
         record = run(_generate(options.port, options.model, options.concurrency, options.seconds))
         print(json.dumps(asdict(summarise(record.starts_ns, record.ends_ns))))

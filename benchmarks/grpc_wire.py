@@ -1,0 +1,92 @@
+"""The messages of a request and of its response over gRPC, as perf_analyzer and the servers write them: tensors as raw bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+from charonia_protos import grpc_service_pb2 as pb
+from charonia_protos import model_config_pb2 as config_pb
+
+from benchmarks.models import INPUT, MODELS, OUTPUT
+
+__all__ = [
+    "MODEL_INFER",
+    "MODEL_STREAM_INFER",
+    "SERVICE",
+    "documents",
+    "grpc_request",
+    "model_name",
+    "request_id",
+    "response_head",
+    "streamed_response",
+]
+
+SERVICE = "inference.GRPCInferenceService"
+MODEL_INFER = f"/{SERVICE}/ModelInfer"
+MODEL_STREAM_INFER = f"/{SERVICE}/ModelStreamInfer"
+_FLOAT_BYTES = 4
+_ID = 0x1A  # how field 3 begins, a text, in requests and in responses
+_INFER_RESPONSE = b"\x12"  # how field 2 begins, a message
+_SEVEN_BITS = 0x7F
+
+
+def grpc_request(name: str) -> bytes:
+    """Write an infer request of one row; the row's bytes are its last."""
+    width = MODELS[name].inputs
+    tensor = pb.ModelInferRequest.InferInputTensor(name=INPUT, datatype="FP32", shape=[1, width])
+    wanted = pb.ModelInferRequest.InferRequestedOutputTensor(name=OUTPUT)
+    row = np.linspace(-1, 1, width, dtype=np.float32).tobytes()
+    return pb.ModelInferRequest(
+        model_name=name, inputs=[tensor], outputs=[wanted], raw_input_contents=[row]
+    ).SerializeToString()
+
+
+def response_head(name: str, *, streamed: bool) -> bytes:
+    """Write what stands before the output's bytes in an inference's response, of a call or of a stream."""
+    width = MODELS[name].outputs
+    tensor = pb.ModelInferResponse.InferOutputTensor(name=OUTPUT, datatype="FP32", shape=[1, width])
+    size = width * _FLOAT_BYTES
+    response = pb.ModelInferResponse(
+        model_name=name, model_version="1", outputs=[tensor], raw_output_contents=[bytes(size)]
+    )
+    if streamed:
+        response.parameters["triton_final_response"].bool_param = True
+    return response.SerializeToString()[:-size]
+
+
+def model_name(body: bytes) -> bytes:
+    """Read the first field of a request, which is the model's name in all of them."""
+    return body[2 : 2 + body[1]]
+
+
+def request_id(body: bytes, name: bytes) -> bytes:
+    """Cut the id out of an infer request, as the field that it is in the response, too; empty if there is none.
+
+    It follows the model's name, as perf_analyzer asks for no version.
+    """
+    start = 2 + len(name)
+    return body[start : start + 2 + body[start + 1]] if body[start] == _ID else b""
+
+
+def streamed_response(response: bytes) -> bytes:
+    """Make an inference's response one of a stream."""
+    size = len(response)
+    length = bytes((size,)) if size <= _SEVEN_BITS else bytes((size & _SEVEN_BITS | 0x80, size >> 7))
+    return _INFER_RESPONSE + length + response
+
+
+def documents(name: str) -> dict[str, bytes]:
+    """Write, by the name of the call, what perf_analyzer asks a server about a model before it starts."""
+    model = MODELS[name]
+    metadata = pb.ModelMetadataResponse(name=name, versions=["1"], platform="bare")
+    for tensors, tensor, width in (
+        (metadata.inputs, INPUT, model.inputs),
+        (metadata.outputs, OUTPUT, model.outputs),
+    ):
+        tensors.add(name=tensor, datatype="FP32", shape=[-1, width])
+    config = config_pb.ModelConfig(name=name, backend="bare", max_batch_size=8)
+    config.input.add(name=INPUT, data_type=config_pb.TYPE_FP32, dims=[model.inputs])
+    config.output.add(name=OUTPUT, data_type=config_pb.TYPE_FP32, dims=[model.outputs])
+    return {
+        "ModelMetadata": metadata.SerializeToString(),
+        "ModelConfig": pb.ModelConfigResponse(config=config).SerializeToString(),
+    }
