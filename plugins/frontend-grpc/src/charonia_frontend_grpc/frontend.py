@@ -42,7 +42,7 @@ class GrpcFrontend(Frontend):
         """Listen at `--grpc-address` and `--grpc-port`."""
         settings = self._settings or read_settings(self.options)
         mailbox = self.server.mailboxes.of(asyncio.get_running_loop())
-        application = GrpcApplication(self.server, mailbox, int(self.options["grpc-max-message-size"]))
+        application = GrpcApplication(self.server, mailbox, settings.max_message_size)
         self._transport = GrpcioTransport(application, settings)
         port = await self._transport.listen()
         host = f"[{settings.address}]" if ":" in settings.address else settings.address

@@ -17,6 +17,7 @@ __all__ = ["TlsFiles", "TransportSettings", "read_settings"]
 
 _LEVELS = ("none", "low", "medium", "high")
 _MAX_INT = 2_147_483_647
+_MAX_PORT = 65_535
 _CHANNEL = {
     "grpc-keepalive-time": "grpc.keepalive_time_ms",
     "grpc-keepalive-timeout": "grpc.keepalive_timeout_ms",
@@ -59,6 +60,7 @@ class TransportSettings:
         port: the port; 0 is a free one.
         tls: what TLS needs, or None for plain text.
         compression: how inference's answers are compressed: none, low, medium or high.
+        max_message_size: the largest message of a client, in bytes.
         channel: gRPC's own arguments.
     """
 
@@ -66,6 +68,7 @@ class TransportSettings:
     port: int
     tls: TlsFiles | None
     compression: str
+    max_message_size: int
     channel: Sequence[tuple[str, int]]
 
 
@@ -84,14 +87,19 @@ def read_settings(options: Mapping[str, OptionValue]) -> TransportSettings:
         if value or name not in _ZERO_IS_NO_LIMIT:
             channel.append((argument, value))
     return TransportSettings(
-        str(options["grpc-address"]), _whole_number(options, "grpc-port", 65_535), _tls(options), level, tuple(channel)
+        str(options["grpc-address"]),
+        _whole_number(options, "grpc-port", most=_MAX_PORT),
+        _tls(options),
+        level,
+        _whole_number(options, "grpc-max-message-size", least=1),
+        tuple(channel),
     )
 
 
-def _whole_number(options: Mapping[str, OptionValue], name: str, most: int = _MAX_INT) -> int:
+def _whole_number(options: Mapping[str, OptionValue], name: str, *, least: int = 0, most: int = _MAX_INT) -> int:
     value = int(options[name])
-    if not 0 <= value <= most:
-        raise CharoniaError(f"--{name}={value}: expected a whole number from 0 to {most}")
+    if not least <= value <= most:
+        raise CharoniaError(f"--{name}={value}: expected a whole number from {least} to {most}")
     return value
 
 

@@ -28,8 +28,8 @@ _CUT = "..."
 
 
 def error_text(error: InferenceError) -> str:
-    """Give the text of an error. It is never empty, since clients take an empty one for success."""
-    return str(error) or error.code.value
+    """Give the text of an error, with what is no Unicode replaced. It is never empty: clients take that for success."""
+    return str(error).encode("utf-8", "replace").decode() or error.code.value
 
 
 def status_details(error: InferenceError) -> str:
@@ -40,7 +40,7 @@ def status_details(error: InferenceError) -> str:
     text = error_text(error)
     room = _MAX_DETAILS
     for place, character in enumerate(text):
-        room -= 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode("utf-8", "replace"))
+        room -= 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode())
         if room < 0:
             return text[:place] + _CUT
     return text
