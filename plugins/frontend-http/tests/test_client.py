@@ -97,6 +97,32 @@ def test_inference_in_the_background(client):
     assert [answer.get_result().as_numpy("Y").tobytes() for answer in waiting] == [row.tobytes() for row in rows]
 
 
+@pytest.mark.parametrize("request_coding", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("response_coding", [None, "gzip", "deflate"])
+def test_compression(client, request_coding, response_coding):
+    """Each direction may be compressed by itself."""
+    result = client.infer(
+        "m",
+        row_input(triton),
+        request_compression_algorithm=request_coding,
+        response_compression_algorithm=response_coding,
+    )
+    assert result.as_numpy("Y").tolist() == ROW.tolist()
+
+
+def test_classes(client):
+    """The client asks for classes and gets them as text."""
+    result = client.infer("m", row_input(triton), outputs=[triton.InferRequestedOutput("Y", class_count=2)])
+    assert result.as_numpy("Y").tolist() == [[b"300000000549775575777803994281145270272.000000:2", b"0.100000:0"]]
+
+
+def test_statistics(client):
+    """The client reads what a model has done."""
+    client.infer("m", row_input(triton))
+    (row,) = client.get_inference_statistics("m")["model_stats"]
+    assert (row["name"], row["inference_count"]) == ("m", 1)
+
+
 def test_large_tensors(client):
     """Megabytes pass both ways."""
     large = np.arange(2_000_000, dtype=np.float32).reshape(4, -1)

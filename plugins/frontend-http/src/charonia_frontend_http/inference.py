@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from charonia.errors import InferenceError, UnsupportedError
 
+from charonia_frontend_http.compression import CODINGS, accepted_coding, compress, decompress
 from charonia_frontend_http.infer_request import decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
 from charonia_frontend_http.message import JSON, PLAIN, error_response
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from charonia.request import InferenceResponse
     from charonia.server import Server
 
+    from charonia_frontend_http.infer_request import Decoded
     from charonia_frontend_http.message import HttpRequest, HttpResponse
     from charonia_frontend_http.outbox import Outbox
     from charonia_frontend_http.routes import Route
@@ -52,25 +54,15 @@ class InferEndpoint:
         if model.decoupled:
             raise UnsupportedError("HTTP end point doesn't support models with decoupled transaction policy")
         headers = request.headers
+        body = request.body
         coding = headers.get("Content-Encoding")
         if coding and coding != "identity":
-            raise UnsupportedError("Unsupported compression type")
+            if coding not in CODINGS:
+                return _refused_coding()
+            body = await decompress(body, self._max_input_size)
         answer: asyncio.Future[InferenceResponse] = asyncio.get_running_loop().create_future()
-        post = self._mailbox.post
-
-        def deliver(response: InferenceResponse) -> None:
-            if response.final and not answer.done():
-                answer.set_result(response)
-
         try:
-            decoded = decode_infer(
-                model,
-                route.version,
-                request.body,
-                headers.get("Inference-Header-Content-Length"),
-                self._max_input_size,
-                lambda response: post(deliver, response),
-            )
+            decoded = self._decode(model, route, request, body, answer)
         except InferenceError as error:
             return error_response(error, JSON)
         self._outbox.put(decoded.request, answer)
@@ -83,10 +75,37 @@ class InferEndpoint:
             raise
         if response.error is not None:
             return error_response(response.error, PLAIN)
-        return self._encoder(model).encode(decoded, response)
+        encoded = self._encoder(model).encode(decoded, response)
+        accept = headers.get("Accept-Encoding")
+        coding = accepted_coding(accept) if accept else ""
+        return await compress(encoded, coding) if coding else encoded
+
+    def _decode(
+        self, model: Model, route: Route, request: HttpRequest, body: bytes, answer: asyncio.Future[InferenceResponse]
+    ) -> Decoded:
+        post = self._mailbox.post
+
+        def deliver(response: InferenceResponse) -> None:
+            if response.final and not answer.done():
+                answer.set_result(response)
+
+        return decode_infer(
+            model,
+            route.version,
+            body,
+            request.headers.get("Inference-Header-Content-Length"),
+            self._max_input_size,
+            lambda response: post(deliver, response),
+        )
 
     def _encoder(self, model: Model) -> ResponseEncoder:
         encoder = self._encoders.get(model)
         if encoder is None:
             encoder = self._encoders[model] = ResponseEncoder(model)
         return encoder
+
+
+def _refused_coding() -> HttpResponse:
+    refusal = error_response(UnsupportedError("Unsupported compression type"), PLAIN)
+    refusal.headers = {"Accept-Encoding": ", ".join(CODINGS)}
+    return refusal
