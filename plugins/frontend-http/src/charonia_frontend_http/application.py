@@ -13,6 +13,7 @@ from charonia_frontend_http.documents import model_document, server_document, st
 from charonia_frontend_http.inference import InferEndpoint
 from charonia_frontend_http.message import JSON, PLAIN, HttpResponse, error_body, error_response
 from charonia_frontend_http.outbox import Outbox
+from charonia_frontend_http.predict import PredictEndpoint
 from charonia_frontend_http.repository_endpoints import RepositoryEndpoints
 from charonia_frontend_http.routes import Routes
 
@@ -53,6 +54,7 @@ class HttpApplication:
             "index": repository.index,
             "load": repository.load,
             "unload": repository.unload,
+            "predict": PredictEndpoint(server, max_input_size).answer,
         }
         self._quick: Mapping[str, Callable[[Route, HttpRequest], HttpResponse]] = {
             "live": self._live,

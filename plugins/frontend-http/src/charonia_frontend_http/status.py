@@ -24,6 +24,7 @@ REASON = {
     404: "Not Found",
     405: "Not Allowed",
     413: "Content Too Large",
+    415: "Unsupported Media Type",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",

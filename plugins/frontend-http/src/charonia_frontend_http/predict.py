@@ -1,0 +1,87 @@
+"""The endpoint `predict`: the plain front door beside the protocol. Values in, values out, no names of datatypes or shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from charonia.errors import InvalidArgumentError, UnsupportedError
+
+from charonia_frontend_http.media_type import NPY, accepted, media_type
+from charonia_frontend_http.message import JSON, error_response
+from charonia_frontend_http.predict_request import READABLE, PredictReader
+from charonia_frontend_http.predict_response import write_prediction
+
+if TYPE_CHECKING:
+    from charonia.server import Server
+    from charonia.signature import Signature
+
+    from charonia_frontend_http.message import HttpRequest, HttpResponse
+    from charonia_frontend_http.routes import Route
+
+__all__ = ["PredictEndpoint"]
+
+
+class PredictEndpoint:
+    """Answers plain requests.
+
+    Args:
+        server: the server that has the models.
+        max_input_size: the largest JSON text, in bytes.
+    """
+
+    def __init__(self, server: Server, max_input_size: int) -> None:
+        self._server = server
+        self._reader = PredictReader(max_input_size)
+
+    async def answer(self, route: Route, request: HttpRequest) -> HttpResponse:
+        """Answer a request. Where the caller's task is cancelled, the inference is, too.
+
+        Raises:
+            InferenceError: the model cannot be asked, the request does not fit it, or it failed.
+        """
+        model = self._server.get(route.model, route.version)
+        if model.decoupled:
+            raise UnsupportedError(
+                f"model '{model.name}' is decoupled, so that a request may have any number of responses, but 'predict' "
+                "gives one: ask it over a stream"
+            )
+        coding = request.headers.get("Content-Encoding")
+        if coding and coding != "identity":
+            raise UnsupportedError("Unsupported compression type")
+        content_type = request.headers.get("Content-Type", "")
+        if not self._reader.reads(content_type):
+            told = InvalidArgumentError(f"'predict' does not read '{content_type}', expected {', '.join(READABLE)}")
+            return error_response(told, JSON, 415)
+        outputs = _outputs(request.target)
+        npy = _wants_npy(model.signature, outputs, content_type, request.headers.get("Accept", ""))
+        inputs = self._reader.read(model.signature, content_type, request.body)
+        handle = self._server.model(route.model, route.version)
+        response = await handle.infer_async(inputs, outputs=outputs)
+        shown = {
+            name: tensor
+            for name, tensor in response.outputs.items()
+            if name
+            in (outputs or model.signature.outputs)  # as with infer, nothing that the configuration does not name
+        }
+        return write_prediction(shown, npy=npy)
+
+
+def _outputs(target: str) -> tuple[str, ...]:
+    """Read which outputs the query names, as `outputs=A,B`; none means all."""
+    names = ",".join(parse_qs(target.partition("?")[2].partition("#")[0]).get("outputs", ()))
+    return tuple(dict.fromkeys(name for name in names.split(",") if name))
+
+
+def _wants_npy(signature: Signature, outputs: tuple[str, ...], content_type: str, accept: str) -> bool:
+    """Tell the form of the answer: what Accept names, else that of the request where it can be."""
+    count = len(outputs or signature.outputs)
+    named = [kind for kind in accepted(accept) if kind in {JSON, NPY}]
+    if not named:
+        return count == 1 and media_type(content_type)[0] == NPY
+    if named[0] == NPY and count != 1:
+        raise InvalidArgumentError(
+            f"{NPY} holds one output, but model '{signature.model}' gives {count} "
+            f"({', '.join(outputs or signature.outputs)}): name one by the query, as '?outputs=NAME', or accept {JSON}"
+        )
+    return named[0] == NPY
