@@ -43,7 +43,7 @@ class CustomBackend(Backend):
         try:
             completed = self._completed(context)
         finally:
-            gc.collect()  # the file is about to be imported again, and may hold a lot
+            gc.collect(1)  # the file is about to be imported again, and may hold a lot; all of it is young
         if completed is None:
             return context.config
         return _servable(config_from_json(json.dumps(completed.as_dict()), model=context.name), context)
