@@ -71,15 +71,3 @@ def test_values_that_cannot_be_are_told(changed, text):
 def test_levels_of_compression_may_be_in_capitals():
     """As in the reference, the word's case does not matter."""
     assert read_settings(options(grpc_infer_response_compression_level="HIGH")).compression == "high"
-
-
-def test_mutual_tls_wants_to_know_whom_to_trust(tmp_path):
-    """Asking clients for certificates needs those that vouch for them."""
-    (tmp_path / "pem").write_text("pem")
-    files = {"grpc_server_cert": str(tmp_path / "pem"), "grpc_server_key": str(tmp_path / "pem")}
-    with pytest.raises(CharoniaError, match="--grpc-use-ssl-mutual needs --grpc-root-cert"):
-        read_settings(options(grpc_use_ssl_mutual=True, **files))
-    settings = read_settings(options(grpc_use_ssl=True, **files))
-    assert settings.tls.certificate == b"pem"
-    assert settings.tls.roots is None
-    assert not settings.tls.mutual

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,7 +112,28 @@ def _tls(options: Mapping[str, OptionValue]) -> TlsFiles | None:
     certificate = _file(options, "grpc-server-cert", asked_by)
     key = _file(options, "grpc-server-key", asked_by)
     roots = _file(options, "grpc-root-cert", asked_by) if mutual or options["grpc-root-cert"] else None
+    _check_pair(str(options["grpc-server-cert"]), str(options["grpc-server-key"]))
+    if roots is not None:
+        _check_roots(str(options["grpc-root-cert"]))
     return TlsFiles(certificate, key, roots, mutual)
+
+
+def _check_pair(certificate: str, key: str) -> None:
+    """Find out now what gRPC would not tell: whether the files hold a certificate and its key."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise CharoniaError(
+            f"--grpc-server-cert={certificate} and --grpc-server-key={key} are no certificate chain with its unencrypted key, "
+            f"in PEM: {error}"
+        ) from error
+
+
+def _check_roots(path: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
+    except (ssl.SSLError, OSError) as error:
+        raise CharoniaError(f"--grpc-root-cert={path} has no certificates in PEM: {error}") from error
 
 
 def _file(options: Mapping[str, OptionValue], name: str, asked_by: str) -> bytes:
