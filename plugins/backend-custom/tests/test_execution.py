@@ -256,13 +256,18 @@ def test_execute_may_be_a_coroutine(serve):
 
 
 def test_a_coroutine_that_fails(serve):
-    """Its exception is told with the model's own lines only."""
-    model = serve(
-        "class TritonPythonModel:\n    async def execute(self, requests):\n        raise ValueError('late')\n"
-    )
-    with pytest.raises(InternalError) as told:
-        model.infer({"X": [1]})
-    assert str(told.value) == f"{FAILED}ValueError: late\n\nAt:\n  {serve.repository / 'm/1/model.py'}(9): execute\n"
+    """Its exception, or exit, is told with the model's own lines only, and the event loop goes on."""
+    source = """
+    class TritonPythonModel:
+        async def execute(self, requests):
+            raise (SystemExit if requests[0].inputs()[0].as_numpy()[0] else ValueError)("late")
+    """
+    model = serve(source)
+    path = serve.repository / "m/1/model.py"
+    for x, kind in ((1, "SystemExit"), (0, "ValueError"), (1, "SystemExit")):
+        with pytest.raises(InternalError) as told:
+            model.infer({"X": [x]})
+        assert str(told.value) == f"{FAILED}{kind}: late\n\nAt:\n  {path}(10): execute\n"
 
 
 def test_from_a_coroutine_of_the_caller(execute):

@@ -97,7 +97,7 @@ class UnaryExecution(_ModelExecution):
         batch.mark_compute_start()
         answers = self._call([self._requests.of(request) for request in requests])
         if iscoroutine(answers):
-            answers = self._wait(answers)
+            answers = self._start(self._finish(answers)).result()
         batch.mark_compute_end()
         if answers is None and all(request.done for request in requests):
             return
@@ -105,9 +105,10 @@ class UnaryExecution(_ModelExecution):
         make = self._requests.answers.response
         batch.respond_all([make(request, answer) for request, answer in zip(requests, answers, strict=True)])
 
-    def _wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    async def _finish(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """See a coroutine to its end. What it raises is caught on its own thread, whose event loop an exit would end."""
         try:
-            return self._start(coroutine).result()
+            return await coroutine
         except MODEL_FAILURES as error:  # the border of execution
             raise self._failure(error) from error
 
