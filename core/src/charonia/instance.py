@@ -69,6 +69,7 @@ class ModelInstance:
     def _serve(self) -> None:
         while (requests := self._scheduler.next_batch(self)) is not None:
             self.execute(requests)
+            del requests  # an idle instance keeps no request alive, nor the memory that its tensors lie in
 
     def execute(self, requests: list[InferenceRequest]) -> None:
         """Execute requests as one batch, on the instance's thread or on that of a caller who has borrowed the instance.

@@ -31,6 +31,7 @@ class ServerOptions:
         backend_config: settings for backends, by backend and name; those under "" are for all.
         disabled_plugins: entry points or distributions that are left alone.
         plugin_choices: which distribution serves a name that several claim, as "backend.onnxruntime" → distribution.
+        allow_client_shm: whether clients may register shared memory, which lets them end the server by shrinking it.
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
     """
 
@@ -45,6 +46,7 @@ class ServerOptions:
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     disabled_plugins: Sequence[str] = ()
     plugin_choices: Mapping[str, str] = field(default_factory=dict)
+    allow_client_shm: bool = False
     environment: Mapping[str, str] | None = None
 
     def of_backend(self, name: str) -> dict[str, str]:

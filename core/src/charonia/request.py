@@ -16,6 +16,7 @@ from charonia.errors import CancelledError, InferenceError, InternalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from charonia.shared_memory import RegionSlice
     from charonia.tensor import MalformedTensor, Tensor
 
 __all__ = ["InferenceRequest", "InferenceResponse", "Parameter", "ResponseSink"]
@@ -84,6 +85,8 @@ class InferenceRequest:
         timeout_us: how long the request may wait in a queue, in microseconds; 0 means not said.
         correlation_id: the sequence to which the request belongs; 0 or "" for none.
         flags: 1 where the request starts its sequence, 2 where it ends it, 3 for both.
+        output_regions: where outputs go in the shared memory of clients, by name. They are written there before the sink
+            learns of the response, which has them nevertheless.
         batch_size: the first dimension of the inputs where the model batches, else 1. Set by validation.
         done, failed: whether the final response has been made, and whether it was an error.
         arrival_ns, queued_ns, started_ns: monotonic times of acceptance, of entering the queue, of leaving it.
@@ -104,6 +107,7 @@ class InferenceRequest:
         "inputs",
         "model_name",
         "model_version",
+        "output_regions",
         "parameters",
         "priority",
         "queued_ns",
@@ -121,6 +125,7 @@ class InferenceRequest:
         model_version: int | None = None,
         id: str = "",  # noqa: A002 - the protocol's word
         requested_outputs: tuple[str, ...] = (),
+        output_regions: Mapping[str, RegionSlice] | None = None,
         parameters: Mapping[str, Parameter] | None = None,
         priority: int = 0,
         timeout_us: int = 0,
@@ -132,6 +137,7 @@ class InferenceRequest:
         self.id = id
         self.inputs: Mapping[str, Any] = inputs
         self.requested_outputs = requested_outputs
+        self.output_regions: Mapping[str, RegionSlice] = {} if output_regions is None else output_regions
         self.parameters: Mapping[str, Parameter] = {} if parameters is None else parameters
         self.priority = priority
         self.timeout_us = timeout_us
@@ -157,7 +163,7 @@ class InferenceRequest:
         if not response.final:
             with self._lock:  # held while it is delivered, so that the final response cannot overtake it
                 if not self.done and not self._cancelled:
-                    self._deliver(response)
+                    self._deliver(self._in_place(response) if self.output_regions else response)
             return
         with self._lock:
             if self.done:
@@ -165,10 +171,22 @@ class InferenceRequest:
             self.done = True
         if self._cancelled and response.error is None:
             response = InferenceResponse(error=CancelledError(""))
+        elif self.output_regions:
+            response = self._in_place(response)
         self.failed = response.error is not None
         if self._on_final is not None:
             self._on_final(self, response.error)
         self._deliver(response)
+
+    def _in_place(self, response: InferenceResponse) -> InferenceResponse:
+        """Write outputs into their regions. Where one cannot be written, the answer is that error."""
+        try:
+            for name, place in self.output_regions.items():
+                if name in response.outputs:
+                    place.write_tensor(name, response.outputs[name])
+        except Exception as error:  # noqa: BLE001 - the border of a request: its caller gets an answer, whatever a model gives
+            return InferenceResponse(error=_told(error), final=response.final)
+        return response
 
     def _deliver(self, response: InferenceResponse) -> None:
         try:
@@ -178,12 +196,7 @@ class InferenceRequest:
 
     def fail(self, error: BaseException) -> None:
         """Answer the request with an error, which ends it. Anything but an InferenceError becomes INTERNAL, and its cause."""
-        if isinstance(error, InferenceError):
-            self.respond(InferenceResponse(error=error))
-            return
-        failure = InternalError(f"{type(error).__name__}: {error}")
-        failure.__cause__ = error
-        self.respond(InferenceResponse(error=failure))
+        self.respond(InferenceResponse(error=_told(error)))
 
     def cancel(self) -> None:
         """Take the request back.
@@ -201,3 +214,11 @@ class InferenceRequest:
 
     def __repr__(self) -> str:
         return f"InferenceRequest(model={self.model_name!r}, id={self.id!r}, inputs={list(self.inputs)})"
+
+
+def _told(error: BaseException) -> InferenceError:
+    if isinstance(error, InferenceError):
+        return error
+    failure = InternalError(f"{type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure

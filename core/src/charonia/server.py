@@ -16,6 +16,7 @@ from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, Ver
 from charonia.model import ModelRetiredError
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
+from charonia.shared_memory import SharedMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,7 @@ class Server:
         options: the settings.
         plugins: the plugins.
         mailboxes: the ways from instance threads into event loops.
+        shared_memory: the regions of memory that clients share with the server.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Server:
         self._closing = False
         self._closed: bool | None = None
         self.mailboxes = Mailboxes()
+        self.shared_memory = SharedMemory(allowed=self.options.allow_client_shm)
 
     # -- its life
 
@@ -128,6 +131,7 @@ class Server:
         if not finished:
             _log.error("Exit timeout of %g s expired with requests in progress", self.options.exit_timeout_secs)
         self._loader.close()
+        self.shared_memory.close()
         with self._state_lock:
             self._closed = finished
         return finished

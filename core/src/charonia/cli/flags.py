@@ -200,6 +200,12 @@ def _server_flags() -> list[Flag]:
             metavar="SECONDS",
             help="How long requests in progress may take to finish when the server is stopped.",
         ),
+        _boolean(
+            "allow-client-shm",
+            SERVER,
+            default=False,
+            help="Let clients register shared memory. They must be trusted: they can end the server by shrinking it.",
+        ),
     ]
 
 

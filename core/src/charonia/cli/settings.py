@@ -61,6 +61,7 @@ class ServeSettings:
             backend_config=_by_backend(parameters["backend_config"]),
             disabled_plugins=parameters["disable_plugin"],
             plugin_choices=choices,
+            allow_client_shm=parameters["allow_client_shm"],
         )
         frontends = {
             option.name: parameters[parameter_name(option.name)]
