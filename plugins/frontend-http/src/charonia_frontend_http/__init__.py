@@ -15,6 +15,14 @@ OPTIONS = (
         "http-max-body-size", 2_147_483_648, "The largest body of a request with its binary tensors, in bytes."
     ),
     FrontendOption("http-max-header-size", 65_536, "The longest line in the head of a request, in bytes."),
+    FrontendOption(
+        "http-cors-allow-origin",
+        "",
+        "The origins whose pages may read answers, with commas between them; * is every one.",
+    ),
+    FrontendOption("http-use-ssl", default=False, help="Speak TLS."),
+    FrontendOption("http-server-cert", "", "The file with the server's certificate chain, in PEM."),
+    FrontendOption("http-server-key", "", "The file with the server's private key, in PEM."),
 )
 
 

@@ -11,6 +11,7 @@ from aiohttp import web  # noqa: TID253 - with `connection`, the module that eve
 from charonia_frontend_http.connection import Connection, Limits
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable
 
     from aiohttp import web_protocol
@@ -38,7 +39,7 @@ class AiohttpTransport:
         self._server: _Server | None = None
         self._listener: asyncio.Server | None = None
 
-    async def listen(self, address: str, port: int, *, reuse_port: bool) -> int:
+    async def listen(self, address: str, port: int, *, reuse_port: bool, tls: ssl.SSLContext | None = None) -> int:
         """Accept connections. Gives the port, which is another one where 0 was asked for.
 
         Raises:
@@ -46,7 +47,7 @@ class AiohttpTransport:
         """
         self._server = _Server(self._handle, self._limits)
         self._listener = await asyncio.get_running_loop().create_server(
-            self._server, address, port, reuse_port=reuse_port or None, backlog=_BACKLOG
+            self._server, address, port, reuse_port=reuse_port or None, backlog=_BACKLOG, ssl=tls
         )
         return int(self._listener.sockets[0].getsockname()[1])
 

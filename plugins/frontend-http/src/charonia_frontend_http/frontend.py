@@ -9,17 +9,31 @@ from charonia.frontend import Frontend
 
 from charonia_frontend_http.aiohttp_transport import AiohttpTransport, Limits
 from charonia_frontend_http.application import HttpApplication
+from charonia_frontend_http.cross_origin import CrossOrigin, read_origins
+from charonia_frontend_http.tls import server_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from charonia.frontend import OptionValue
+    from charonia.server import Server
 
 __all__ = ["HttpFrontend"]
 
 
 class HttpFrontend(Frontend):
-    """HTTP/REST on aiohttp."""
+    """HTTP/REST on aiohttp.
+
+    Raises:
+        CharoniaError: an option has a value that cannot be; told before any frontend listens.
+    """
 
     _transport: AiohttpTransport | None = None
+
+    def __init__(self, server: Server, options: Mapping[str, OptionValue]) -> None:
+        super().__init__(server, options)
+        self._tls = server_context(options) if self.enabled else None
+        self._origins = read_origins(str(options["http-cors-allow-origin"]))
 
     @classmethod
     def event_loop(cls) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -41,12 +55,17 @@ class HttpFrontend(Frontend):
         mailbox = self.server.mailboxes.of(asyncio.get_running_loop())
         application = HttpApplication(self.server, mailbox, int(options["http-max-input-size"]))
         limits = Limits(int(options["http-max-header-size"]), int(options["http-max-body-size"]))
-        self._transport = AiohttpTransport(application.handle, limits)
+        handle = CrossOrigin(application.handle, self._origins).handle if self._origins else application.handle
+        self._transport = AiohttpTransport(handle, limits)
         port = await self._transport.listen(
-            str(options["http-address"]), int(options["http-port"]), reuse_port=bool(options["reuse-http-port"])
+            str(options["http-address"]),
+            int(options["http-port"]),
+            reuse_port=bool(options["reuse-http-port"]),
+            tls=self._tls,
         )
+        scheme = "https" if self._tls else "http"
         host = str(options["http-address"])
-        return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"]
+        return [f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"]
 
     async def stop(self, grace_seconds: float) -> None:
         """Close the door, let requests in progress finish, and close the connections."""
