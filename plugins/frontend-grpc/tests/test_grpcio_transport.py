@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import grpc  # noqa: TID253 - the tests' own client
 import numpy as np
@@ -193,6 +194,68 @@ def test_compression_both_ways(serve, calls, infer_request, rows_of, level, algo
         assert rows_of(calls(channel, "ModelInfer")(infer_request(row=row))) == [row]
         (told,) = calls(channel, "ModelStreamInfer")(iter([infer_request(row=row)]), timeout=PATIENCE_SECONDS)
         assert rows_of(told.infer_response) == [row]
+
+
+class Relay:
+    """Passes one connection on, and counts what comes back from the server."""
+
+    def __init__(self, address):
+        host, _, port = address.rpartition(":")
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self._server = socket.create_connection((host, int(port)))
+        self.address = f"127.0.0.1:{self._door.getsockname()[1]}"
+        self.received = 0
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self):
+        client, _ = self._door.accept()
+        back = threading.Thread(target=self._pass_on, args=(self._server, client))
+        back.start()
+        self._pass_on(client, self._server)
+        back.join()
+        client.close()
+
+    def _pass_on(self, source, target):
+        while data := source.recv(65_536):
+            if source is self._server:
+                self.received += len(data)
+            target.sendall(data)
+        with suppress(OSError):  # the other end may have gone first
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        """End when both ends have."""
+        for thread in self._threads:
+            thread.join(PATIENCE_SECONDS)
+        self._server.close()
+        self._door.close()
+
+
+@pytest.mark.parametrize(("level", "small"), [("none", False), ("low", True), ("medium", True), ("high", True)])
+@pytest.mark.parametrize("name", ["ModelInfer", "ModelStreamInfer"])
+def test_answers_are_compressed(serve, calls, infer_request, level, small, name):
+    """With the option, what comes back is smaller than what went, and without it is not."""
+    relay = Relay(serve(grpc_infer_response_compression_level=level))
+    with grpc.insecure_channel(relay.address) as channel:
+        call = calls(channel, name)
+        message = infer_request(row=[1.0] * 5000)
+        assert call(message) if name == "ModelInfer" else list(call(iter([message]), timeout=PATIENCE_SECONDS))
+    relay.close()
+    assert (relay.received < 10_000) is small
+
+
+def test_a_connection_ends_with_its_age(serve, calls, infer_request):
+    """The server ends old connections, and the client makes a new one for its next call."""
+    states = queue.SimpleQueue()
+    with grpc.insecure_channel(serve(grpc_max_connection_age=200, grpc_max_connection_age_grace=200)) as channel:
+        channel.subscribe(states.put)
+        infer = calls(channel, "ModelInfer")
+        assert infer(infer_request())
+        while states.get(timeout=PATIENCE_SECONDS) is not grpc.ChannelConnectivity.READY:
+            pass
+        assert states.get(timeout=PATIENCE_SECONDS) is grpc.ChannelConnectivity.IDLE
+        assert infer(infer_request())
 
 
 def test_health_check(channel, running):

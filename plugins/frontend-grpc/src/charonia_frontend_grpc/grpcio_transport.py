@@ -109,12 +109,15 @@ class GrpcioTransport:
         compression = _COMPRESSION.get(self._settings.compression) if name in _COMPRESSED else None
 
         async def handle(body: bytes, context: Any) -> bytes:
-            if compression is not None:
-                context.set_compression(compression)
             try:
-                return await call(name, body)
+                answer = await call(name, body)
             except InferenceError as error:
                 failure = error
+            else:
+                if compression is not None:
+                    context.set_compression(compression)
+                    await context.send_initial_metadata(())  # grpcio forgets the compression where it sends them itself
+                return answer
             await _abort(context, failure)
             return b""  # never: what aborts does not return
 
