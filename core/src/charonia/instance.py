@@ -63,8 +63,9 @@ class ModelInstance:
         """Start to serve."""
         if self.passive:
             return
-        self._thread = threading.Thread(target=self._serve, name=f"charonia-instance-{self.name}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._serve, name=f"charonia-instance-{self.name}", daemon=True)
+        thread.start()
+        self._thread = thread  # only one that runs can be joined
 
     def _serve(self) -> None:
         while (requests := self._scheduler.next_batch(self)) is not None:
@@ -108,7 +109,7 @@ class ModelInstance:
                 request.fail(CancelledError(""))
         return [request for request in requests if not request.done]
 
-    def close(self, timeout_seconds: float | None) -> bool:
+    def close(self, timeout_seconds: float) -> bool:
         """Join the thread and close the execution. The scheduler must be closed.
 
         Gives False, and leaves the execution alone, if the thread is still busy after `timeout_seconds`.

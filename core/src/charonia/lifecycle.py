@@ -1,6 +1,4 @@
-"""The life of models: their states, loading beside what serves, the switch, draining.
-
-    UNAVAILABLE → LOADING → READY → UNLOADING → UNAVAILABLE
+"""The life of models: loading beside what serves, the switch, draining.
 
 A new set of versions is loaded while the old one serves; the switch is one assignment; the old set then finishes what it
 accepted and is let go. A load that fails leaves the serving set untouched.
@@ -8,18 +6,25 @@ accepted and is let go. A load that fails leaves the serving set untouched.
 
 from __future__ import annotations
 
-import enum
 import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from charonia.errors import CharoniaError, InternalError, InvalidArgumentError, describe_cause
+from charonia.deadline import Deadline
+from charonia.errors import (
+    CharoniaError,
+    InternalError,
+    InvalidArgumentError,
+    UnavailableError,
+    describe_cause,
+)
 from charonia.loader import LoadEvent, Phase
+from charonia.model_states import UNLOADED, ModelRecord, VersionRecord, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,52 +32,9 @@ if TYPE_CHECKING:
     from charonia.loader import Candidate, Loader
     from charonia.model import Model
 
-__all__ = ["IndexEntry", "Lifecycle", "VersionState"]
+__all__ = ["IndexEntry", "Lifecycle"]
 
 _log = logging.getLogger(__name__)
-
-UNLOADED = "unloaded"
-"""The reason of a version that was unloaded on purpose, which harms nobody's readiness."""
-
-
-class VersionState(enum.Enum):
-    """The state of one version of a model."""
-
-    UNAVAILABLE = "UNAVAILABLE"
-    LOADING = "LOADING"
-    READY = "READY"
-    UNLOADING = "UNLOADING"
-
-
-_TRANSITIONS: Mapping[VersionState, frozenset[VersionState]] = {
-    VersionState.UNAVAILABLE: frozenset({VersionState.LOADING}),
-    VersionState.LOADING: frozenset({VersionState.READY, VersionState.UNAVAILABLE}),
-    VersionState.READY: frozenset({VersionState.UNLOADING}),
-    VersionState.UNLOADING: frozenset({VersionState.UNAVAILABLE, VersionState.LOADING}),
-}
-
-
-@dataclass
-class _VersionRecord:
-    """What is known of a version that was ever asked to load. Guarded by the lifecycle's lock."""
-
-    state: VersionState = VersionState.UNAVAILABLE
-    reason: str = ""
-
-    def move(self, state: VersionState, reason: str = "") -> None:
-        if state not in _TRANSITIONS[self.state]:
-            raise AssertionError(f"a version cannot go from {self.state.value} to {state.value}")
-        self.state = state
-        self.reason = reason
-
-
-@dataclass
-class _ModelRecord:
-    """What is known of a model. `loading` serialises its loads and unloads; the rest is guarded by the lifecycle's lock."""
-
-    loading: threading.Lock = field(default_factory=threading.Lock)
-    versions: dict[int, _VersionRecord] = field(default_factory=dict)
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,23 +61,35 @@ class Lifecycle:
     def __init__(self, loader: Loader, thread_count: int) -> None:
         self.table: Mapping[str, Mapping[int, Model]] = MappingProxyType({})
         self._loader = loader
-        self._lock = threading.Lock()  # guards `_records`, what they hold, `table` as it is replaced, and `_retired`
-        self._records: dict[str, _ModelRecord] = {}
+        self._lock = threading.Lock()  # guards all here, what the records hold, and `table` as it is replaced
+        self._records: dict[str, ModelRecord] = {}
         self._retired: set[threading.Thread] = set()
+        self._closing = False
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-loader")
 
     def load_all(
         self, names: Iterable[str], listener: Callable[[LoadEvent], None] | None = None
     ) -> dict[str, CharoniaError]:
-        """Load models side by side and wait for all. Gives the failures by model; the others serve."""
-        futures = {name: self._pool.submit(self.load, name, listener) for name in names}
+        """Load models side by side and wait for all. Gives the failures by model; the others serve.
+
+        Raises:
+            UnavailableError: the lifecycle is closed, or was closed meanwhile.
+        """
+        with self._lock:
+            self._check_open()
+            futures = {name: self._pool.submit(self.load, name, listener) for name in dict.fromkeys(names)}
         failures: dict[str, CharoniaError] = {}
         for name, future in futures.items():
             try:
                 future.result()
             except CharoniaError as error:
                 failures[name] = error
+        self._check_open()
         return failures
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise UnavailableError("Server exiting: it loads no more models")
 
     def load(self, name: str, listener: Callable[[LoadEvent], None] | None = None) -> None:
         """Load the versions of a model that its configuration selects, and switch to them.
@@ -123,13 +97,16 @@ class Lifecycle:
         Raises:
             InternalError: there is no such model, or its configuration is wrong. The cause is chained.
             InvalidArgumentError: a version failed to load; the text tells each version's reason.
+            UnavailableError: the lifecycle is closed, or was closed meanwhile.
         """
-        record = self._record(name)
+        with self._lock:
+            record = self._records.setdefault(name, ModelRecord())
         tell = _Teller(name, listener)
         with record.loading:
+            self._check_open()
             try:
                 candidate = self._loader.read(name, tell)
-            except CharoniaError as error:
+            except (Exception, SystemExit) as error:  # the border of loading: a model's failure is its own
                 with self._lock:
                     record.problem = describe_cause(error)
                 tell(Phase.FAILED, reason=record.problem, errors=(error,))
@@ -138,19 +115,20 @@ class Lifecycle:
                 ) from error
             self._load_versions(record, candidate, tell)
 
-    def _load_versions(self, record: _ModelRecord, candidate: Candidate, tell: _Teller) -> None:
+    def _load_versions(self, record: ModelRecord, candidate: Candidate, tell: _Teller) -> None:
         with self._lock:
             record.problem = ""
             for version in candidate.versions:
-                known = record.versions.setdefault(version, _VersionRecord())
+                known = record.versions.setdefault(version, VersionRecord())
                 if known.state is not VersionState.READY:  # one that serves goes on serving, and is shown so
                     known.move(VersionState.LOADING)
         models: dict[int, Model] = {}
-        failures: dict[int, Exception] = {}
+        failures: dict[int, BaseException] = {}
         for version in candidate.versions:
             try:
                 models[version] = self._loader.load(candidate, version, tell)
-            except Exception as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
+                self._check_open()
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
                 _log.debug('model "%s" version %d failed to load', candidate.name, version, exc_info=error)
                 failures[version] = error
         if failures or not models:
@@ -160,15 +138,15 @@ class Lifecycle:
 
     def _abandon(
         self,
-        record: _ModelRecord,
+        record: ModelRecord,
         candidate: Candidate,
         models: Mapping[int, Model],
-        errors: Mapping[int, Exception],
+        errors: Mapping[int, BaseException],
         tell: _Teller,
     ) -> None:
         failures = {version: describe_cause(error) for version, error in errors.items()}
         for model in models.values():
-            model.close(0)
+            model.close()  # waits for its threads only: nobody could send it a request
         with self._lock:
             for version in candidate.versions:
                 known = record.versions[version]
@@ -182,13 +160,14 @@ class Lifecycle:
             record.problem = f"Invalid argument: {text}"
             tell(Phase.FAILED, reason=record.problem)
             raise InvalidArgumentError(f"load failed for model '{candidate.name}': {text}")
+        self._check_open()
         told = "".join(
             f"version {version} is at UNAVAILABLE state: {reason};\n" for version, reason in sorted(failures.items())
         )
         tell(Phase.FAILED, reason="; ".join(dict.fromkeys(failures.values())), errors=tuple(errors.values()))
         raise InvalidArgumentError(f"load failed for model '{candidate.name}': {told}")
 
-    def _switch(self, record: _ModelRecord, name: str, models: Mapping[int, Model]) -> None:
+    def _switch(self, record: ModelRecord, name: str, models: Mapping[int, Model]) -> None:
         with self._lock:
             old = self.table.get(name, {})
             self._replace(name, models)
@@ -198,8 +177,11 @@ class Lifecycle:
                     known.move(VersionState.READY)
                 known.reason = ""
             leaving = [version for version in old if version not in models]
-            for version in leaving:
-                record.versions[version].move(VersionState.UNLOADING)
+            for version, known in record.versions.items():
+                if version in leaving:
+                    known.move(VersionState.UNLOADING)
+                elif version not in models and known.state is VersionState.UNAVAILABLE:
+                    known.reason = UNLOADED  # it failed once, and is not wanted any more
         self._retire(record, old, leaving)
 
     def _replace(self, name: str, models: Mapping[int, Model]) -> None:
@@ -210,7 +192,7 @@ class Lifecycle:
             table.pop(name, None)
         self.table = MappingProxyType(table)
 
-    def _retire(self, record: _ModelRecord, old: Mapping[int, Model], leaving: Sequence[int]) -> None:
+    def _retire(self, record: ModelRecord, old: Mapping[int, Model], leaving: Sequence[int]) -> None:
         """Let old models finish and go, on a thread of its own, so that nobody waits for their last request."""
         if not old:
             return
@@ -242,14 +224,6 @@ class Lifecycle:
             return
         with record.loading:
             self._switch(record, name, {})
-            with self._lock:
-                for known in record.versions.values():
-                    if known.state is VersionState.UNAVAILABLE:
-                        known.reason = UNLOADED
-
-    def _record(self, name: str) -> _ModelRecord:
-        with self._lock:
-            return self._records.setdefault(name, _ModelRecord())
 
     def knows(self, name: str) -> bool:
         """Tell whether any version of the model was ever asked to load."""
@@ -268,19 +242,15 @@ class Lifecycle:
     def settled(self) -> bool:
         """Whether every version that was asked to load is READY, or was unloaded on purpose."""
         with self._lock:
-            return all(
-                known.state is VersionState.READY
-                or (known.state is VersionState.UNAVAILABLE and known.reason == UNLOADED)
-                for record in self._records.values()
-                for known in record.versions.values()
-            )
+            return all(known.settled for record in self._records.values() for known in record.versions.values())
 
     def index(self, names: Iterable[str]) -> list[IndexEntry]:
         """List all versions that were ever asked to load, and the rest of `names`; sorted by name and version."""
         rows: list[IndexEntry] = []
         with self._lock:
-            for name in sorted({*names, *self._records}):
-                record = self._records.get(name, _ModelRecord())
+            known_names = {name for name, record in self._records.items() if record.versions}
+            for name in sorted({*names, *known_names}):
+                record = self._records.get(name, ModelRecord())
                 if record.problem:
                     rows.append(IndexEntry(name, state=VersionState.UNAVAILABLE.value, reason=record.problem))
                 elif not record.versions:
@@ -291,19 +261,33 @@ class Lifecycle:
                 ]
         return rows
 
-    def close(self, timeout_seconds: float | None = None) -> bool:
-        """Unload everything and wait for it. Idempotent. False if something was not done after `timeout_seconds`."""
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def refuse_loads(self) -> None:
+        """Load nothing any more; what is loading now is let go when it ends. Idempotent."""
         with self._lock:
-            names = list(self.table)
-        for name in names:
-            self.unload(name)
+            self._closing = True
+
+    def close(self, timeout_seconds: float | None = None) -> bool:
+        """Load nothing any more, unload everything, and wait for it. Idempotent.
+
+        Gives False if something was not done after `timeout_seconds`.
+        """
+        deadline = Deadline(timeout_seconds)
+        self.refuse_loads()
+        with self._lock:
+            records = sorted(self._records.items(), key=lambda item: item[1].loading.locked())  # who loads comes last
+        loads_ended = True
+        for name, record in records:
+            if record.loading.acquire(timeout=deadline.left):
+                self._switch(record, name, {})
+                record.loading.release()
+            else:
+                loads_ended = False
+        self._pool.shutdown(wait=loads_ended, cancel_futures=False)  # those that wait end by themselves
         with self._lock:
             draining = list(self._retired)
         for thread in draining:
-            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in draining)
+            thread.join(deadline.left)
+        return loads_ended and not any(thread.is_alive() for thread in draining)
 
 
 class _Teller:
@@ -315,7 +299,7 @@ class _Teller:
         self._begun = time.monotonic()
 
     def __call__(
-        self, phase: Phase, *, version: int | None = None, reason: str = "", errors: Sequence[Exception] = ()
+        self, phase: Phase, *, version: int | None = None, reason: str = "", errors: Sequence[BaseException] = ()
     ) -> None:
         if self._listener is not None:
             seconds = time.monotonic() - self._begun

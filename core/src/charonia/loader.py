@@ -12,6 +12,7 @@ import os
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from charonia.backend import InstanceContext, ModelContext
@@ -35,11 +36,13 @@ from charonia.warmup import warmup_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from charonia.backend import Backend
+    from charonia.backend import Backend, LoadedModel
     from charonia.config import ModelConfig
     from charonia.options import ServerOptions
     from charonia.plugins import Plugins
+    from charonia.scheduler import Scheduler
 
 __all__ = ["Candidate", "LoadEvent", "Loader", "Phase"]
 
@@ -75,14 +78,14 @@ class LoadEvent:
     phase: Phase
     seconds: float
     reason: str = ""
-    errors: Sequence[Exception] = ()
+    errors: Sequence[BaseException] = ()
 
 
 class Teller(Protocol):
     """Is told each step of a load."""
 
     def __call__(
-        self, phase: Phase, *, version: int | None = None, reason: str = "", errors: Sequence[Exception] = ()
+        self, phase: Phase, *, version: int | None = None, reason: str = "", errors: Sequence[BaseException] = ()
     ) -> None:
         """Take note of a step."""
 
@@ -199,43 +202,41 @@ class Loader:
         """
         tell(Phase.LOADING, version=version)
         asker = f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
-        self._plugins.scheduler(
-            scheduler_name(candidate.parsed.config), asker=asker
-        )  # an ensemble has no backend to ask for
+        # before the backend is asked for, which an ensemble has none of
+        self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)
         backend = self.backend(candidate.parsed.config.backend, asker)
-        context = self._context(candidate, version, backend)
-        labels = read_labels(context.config, context.directory)
-        scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)(context.config)
-        statistics = ModelStatistics()
         with ExitStack() as undo:
+            directory = candidate.storage.localize(candidate.name, candidate.versions)
+            undo.callback(candidate.storage.release, directory)
+            context = self._context(candidate, version, backend, directory)
+            labels = read_labels(context.config, directory)
+            scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)(context.config)
             undo.callback(scheduler.close)
             loaded = backend.load(context)
             undo.callback(loaded.close)
             tell(Phase.INSTANTIATING, version=version)
-            instances: list[ModelInstance] = []
-            places = instance_places(context.config)
-            for name, device, passive in places:
-                execution = loaded.instantiate(InstanceContext(name, device, context, len(places)))
-                undo.callback(execution.close)
-                instances.append(ModelInstance(execution, scheduler, statistics, passive=passive))
+            statistics = ModelStatistics()
             model = Model(
                 context.config,
                 version,
                 loaded=loaded,
                 scheduler=scheduler,
-                instances=instances,
+                instances=_instances(context, loaded, scheduler, statistics, undo),
                 statistics=statistics,
                 labels=labels,
+                release=partial(candidate.storage.release, directory),
             )
             samples = warmup_samples(context.config, context.directory)
             if samples:
                 tell(Phase.WARMING, version=version)
                 model.warm_up(samples)
             undo.pop_all()
-        model.start()
+            undo.callback(model.close)
+            model.start()
+            undo.pop_all()
         return model
 
-    def _context(self, candidate: Candidate, version: int, backend: Backend) -> ModelContext:
+    def _context(self, candidate: Candidate, version: int, backend: Backend, directory: Path) -> ModelContext:
         written = type(candidate.parsed.config)()
         written.CopyFrom(candidate.parsed.config)
         if not written.default_model_filename:
@@ -243,7 +244,7 @@ class Loader:
         context = ModelContext(
             candidate.name,
             version,
-            candidate.storage.localize(candidate.name, candidate.versions),
+            directory,
             written,
             auto_complete=not self._options.disable_auto_complete_config,
             schedulers=frozenset(self._plugins.names("scheduler")),
@@ -271,6 +272,18 @@ class Loader:
                 _log.exception("%s failed to close", type(backend).__name__)
         for storage in self.storages:
             storage.close()
+
+
+def _instances(
+    context: ModelContext, loaded: LoadedModel, scheduler: Scheduler, statistics: ModelStatistics, undo: ExitStack
+) -> list[ModelInstance]:
+    instances: list[ModelInstance] = []
+    places = instance_places(context.config)
+    for name, device, passive in places:
+        execution = loaded.instantiate(InstanceContext(name, device, context, len(places)))
+        undo.callback(execution.close)
+        instances.append(ModelInstance(execution, scheduler, statistics, passive=passive))
+    return instances
 
 
 def _complete(parsed: ParsedConfig, files: Sequence[str], model: str) -> ParsedConfig:

@@ -6,13 +6,14 @@ import logging
 import time
 from typing import TYPE_CHECKING, cast
 
+from charonia.deadline import Deadline
 from charonia.errors import InvalidArgumentError
 from charonia.inflight import InFlight
 from charonia.request import InferenceRequest
 from charonia.signature import Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from charonia.backend import LoadedModel
     from charonia.config import ModelConfig
@@ -52,6 +53,7 @@ class Model:
         instances: at least one that is not passive; closed with this one.
         statistics: the counters that the instances share.
         labels: see above.
+        release: called last of all, when everything is closed: what else there is to let go.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Model:
         instances: Sequence[ModelInstance],
         statistics: ModelStatistics,
         labels: Mapping[str, Sequence[bytes]] | None = None,
+        release: Callable[[], object] = bool,
     ) -> None:
         self.name = config.name
         self.version = version
@@ -75,6 +78,7 @@ class Model:
         self._loaded = loaded
         self._scheduler = scheduler
         self._instances = instances
+        self._release = release
         self._in_flight = InFlight()
 
     def start(self) -> None:
@@ -167,15 +171,14 @@ class Model:
         Gives False if some request was still in progress after `timeout_seconds`: then its instance is left behind.
         """
         self._in_flight.close()
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        drained = self._in_flight.wait(timeout_seconds)
+        deadline = Deadline(timeout_seconds)
+        drained = self._in_flight.wait(deadline.left)
         self._scheduler.close()
         for instance in self._instances:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            drained = instance.close(left) and drained
-        if drained:
+            drained = instance.close(deadline.left) and drained
+        for let_go in (self._loaded.close, self._release) if drained else ():
             try:
-                self._loaded.close()
+                let_go()
             except Exception:  # noqa: BLE001 - a model's clean-up must not keep the others from theirs
                 _log.exception('model "%s" version %d failed to close', self.name, self.version)
         return drained

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from charonia.errors import InvalidArgumentError
 
@@ -25,7 +25,7 @@ class ServerOptions:
         load_model: the models that mode "explicit" loads at the start; "*" alone means all.
         exit_on_error: whether `Server.start` raises if a model fails to load.
         strict_readiness: whether a server with a failed model is not ready.
-        exit_timeout_secs: how long `close` waits for requests in progress, in seconds.
+        exit_timeout_secs: how long requests in progress may take once the server has begun to stop, in seconds.
         disable_auto_complete_config: whether each model's configuration must be complete as it is written.
         model_load_thread_count: how many models load side by side.
         backend_config: settings for backends, by backend and name; those under "" are for all.
@@ -33,6 +33,9 @@ class ServerOptions:
         plugin_choices: which distribution serves a name that several claim, as "backend.onnxruntime" → distribution.
         allow_client_shm: whether clients may register shared memory, which lets them end the server by shrinking it.
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
+
+    Raises:
+        InvalidArgumentError: there is no such control mode.
     """
 
     server_id: str = "charonia"
@@ -48,6 +51,13 @@ class ServerOptions:
     plugin_choices: Mapping[str, str] = field(default_factory=dict)
     allow_client_shm: bool = False
     environment: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        modes = get_args(ControlMode)
+        if self.model_control_mode not in modes:
+            raise InvalidArgumentError(
+                f"model_control_mode is {self.model_control_mode!r}; expected one of {', '.join(map(repr, modes))}"
+            )
 
     def of_backend(self, name: str) -> dict[str, str]:
         """Give the settings of one backend: those for all, overlaid by its own."""

@@ -7,13 +7,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from charonia.deadline import Deadline
 from charonia.errors import InvalidArgumentError, NotFoundError, RepositoryError, UnavailableError
 from charonia.handle import ModelHandle
-from charonia.lifecycle import Lifecycle, VersionState
+from charonia.lifecycle import Lifecycle
 from charonia.loader import Loader
 from charonia.mailbox import Mailboxes
 from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
 from charonia.model import ModelRetiredError
+from charonia.model_states import VersionState
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
 from charonia.shared_memory import SharedMemory
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 _EXITING = "Server exiting: it finishes what it has accepted and takes no new requests"
+
+_END_SECONDS = 1.0
+"""What models that have nothing to do any more get to end in, however little of the exit timeout is left."""
 
 _log = logging.getLogger(__name__)
 
@@ -67,9 +72,11 @@ class Server:
         places = [model_repository] if isinstance(model_repository, str | Path) else model_repository
         self._loader = Loader([str(place) for place in places], self.options, self.plugins)
         self._lifecycle = Lifecycle(self._loader, self.options.model_load_thread_count)
-        self._state_lock = threading.Lock()  # guards `_started`, `_closing` and `_closed`
         self._started = False
         self._closing = False
+        self._state_lock = threading.Lock()  # guards `_deadline`
+        self._deadline: Deadline | None = None
+        self._close_lock = threading.Lock()  # guards `_closed`; whoever closes holds it to the end, and others wait
         self._closed: bool | None = None
         self.mailboxes = Mailboxes()
         self.shared_memory = SharedMemory(allowed=self.options.allow_client_shm)
@@ -98,14 +105,16 @@ class Server:
         Raises:
             RepositoryError: a repository cannot be read; or, with `exit_on_error`, a model failed to load. The healthy ones
                 serve nevertheless until `close`.
+            UnavailableError: the server was closed, before or meanwhile: make another one.
         """
+        if self._closing:
+            raise UnavailableError("the server was closed, and does not start again: make another one")
         names = self._loader.names()
         wanted = names
         if self.options.model_control_mode == "explicit":
             wanted = names if list(self.options.load_model) == ["*"] else list(self.options.load_model)
         failures = self._lifecycle.load_all(wanted, listener)
-        with self._state_lock:
-            self._started = True
+        self._started = True
         for name, error in failures.items() if listener is None else ():
             _log.error('model "%s" is not served: %s', name, error)
         if failures and self.options.exit_on_error:
@@ -113,27 +122,41 @@ class Server:
             raise RepositoryError(f"failed to load all models:\n{told}")
 
     def begin_shutdown(self) -> None:
-        """Be not ready, and refuse new requests, while those that were accepted go on. Idempotent."""
+        """Be not ready, and refuse new requests, while those that were accepted go on: for `exit_timeout_secs` from now.
+
+        Idempotent.
+        """
         with self._state_lock:
+            if self._deadline is None:
+                self._deadline = Deadline(self.options.exit_timeout_secs)
             self._closing = True
+        self._lifecycle.refuse_loads()
 
     def close(self) -> bool:
         """Finish what was accepted, unload everything, join every thread. Idempotent.
 
-        Gives False if requests were still in progress after `exit_timeout_secs`.
+        Gives False if requests, or loads, were still in progress `exit_timeout_secs` after the shutdown began.
         """
         self.begin_shutdown()
-        with self._state_lock:
-            if self._closed is not None:
-                return self._closed
-            self._closed = True
-        finished = self._lifecycle.close(self.options.exit_timeout_secs)
+        with self._close_lock:
+            if self._closed is None:
+                self._closed = self._close()
+            return self._closed
+
+    def _close(self) -> bool:
+        left = 0.0 if self._deadline is None else self._deadline.left
+        finished = self._lifecycle.close(max(left, _END_SECONDS))
         if not finished:
             _log.error("Exit timeout of %g s expired with requests in progress", self.options.exit_timeout_secs)
+<<<<<<< /tmp/rv/head/core/src/charonia/server.py
+        else:  # what still runs keeps its backend and its files
+            self._loader.close()
+=======
         self._loader.close()
         self.shared_memory.close()
         with self._state_lock:
             self._closed = finished
+>>>>>>> /tmp/rv/theirs.py
         return finished
 
     @property
@@ -246,8 +269,6 @@ class Server:
             InvalidArgumentError: a version failed to load. What served before goes on serving.
             UnavailableError: the server is stopping.
         """
-        if self._closing:
-            raise UnavailableError("Server exiting: it loads no more models")
         self._lifecycle.load(name)
 
     def unload(self, name: str) -> None:

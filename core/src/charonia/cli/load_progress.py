@@ -43,7 +43,7 @@ class ModelProgress:
     versions: set[int] = field(default_factory=set)
     seconds: float = 0.0
     reason: str = ""
-    errors: Sequence[Exception] = ()
+    errors: Sequence[BaseException] = ()
 
     @property
     def ended(self) -> bool:

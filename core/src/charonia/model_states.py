@@ -1,0 +1,65 @@
+"""The states of models' versions, and what is remembered of each.
+
+UNAVAILABLE → LOADING → READY → UNLOADING → UNAVAILABLE
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["UNLOADED", "ModelRecord", "VersionRecord", "VersionState"]
+
+UNLOADED = "unloaded"
+"""The reason of a version that was unloaded on purpose, which harms nobody's readiness."""
+
+
+class VersionState(enum.Enum):
+    """The state of one version of a model."""
+
+    UNAVAILABLE = "UNAVAILABLE"
+    LOADING = "LOADING"
+    READY = "READY"
+    UNLOADING = "UNLOADING"
+
+
+_TRANSITIONS: Mapping[VersionState, frozenset[VersionState]] = {
+    VersionState.UNAVAILABLE: frozenset({VersionState.LOADING}),
+    VersionState.LOADING: frozenset({VersionState.READY, VersionState.UNAVAILABLE}),
+    VersionState.READY: frozenset({VersionState.UNLOADING}),
+    VersionState.UNLOADING: frozenset({VersionState.UNAVAILABLE, VersionState.LOADING}),
+}
+
+
+@dataclass
+class VersionRecord:
+    """What is known of a version that was ever asked to load. Guarded by the lifecycle's lock."""
+
+    state: VersionState = VersionState.UNAVAILABLE
+    reason: str = ""
+
+    def move(self, state: VersionState, reason: str = "") -> None:
+        """Go over to another state, for a reason if there is one to tell."""
+        if state not in _TRANSITIONS[self.state]:
+            raise AssertionError(f"a version cannot go from {self.state.value} to {state.value}")
+        self.state = state
+        self.reason = reason
+
+    @property
+    def settled(self) -> bool:
+        """Whether the version serves, or was unloaded on purpose."""
+        return self.state is VersionState.READY or (self.state is VersionState.UNAVAILABLE and self.reason == UNLOADED)
+
+
+@dataclass
+class ModelRecord:
+    """What is known of a model. `loading` serialises its loads and unloads; the rest is guarded by the lifecycle's lock."""
+
+    loading: threading.Lock = field(default_factory=threading.Lock)
+    versions: dict[int, VersionRecord] = field(default_factory=dict)
+    problem: str = ""
