@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charonia.log_settings import LOG_FORMATS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -114,6 +116,14 @@ def early_flags() -> list[Flag]:
         _boolean("log-info", LOGGING, default=True, help="Log what goes on."),
         _boolean("log-warning", LOGGING, default=True, help="Log what looks wrong."),
         _boolean("log-error", LOGGING, default=True, help="Log what is wrong."),
+        Flag(
+            "log-format",
+            LOGGING,
+            type=click.Choice(LOG_FORMATS),
+            default=LOG_FORMATS[0],
+            metavar="|".join(LOG_FORMATS),
+            help="How a line tells the time: the time of the day, or date and time in UTC.",
+        ),
     ]
 
 

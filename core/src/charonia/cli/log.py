@@ -7,27 +7,18 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from charonia.log_settings import LogSettings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["logging_to_stderr"]
+    from charonia.log_settings import LogSetting
 
-_FORMAT = "%(levelname).1s %(asctime)s.%(msecs)03d %(name)s: %(message)s"
-_TIME = "%H:%M:%S"
+__all__ = ["logging_to_stderr"]
 
 
 class _StderrHandler(logging.Handler):
     """Writes to whatever stderr is at the time, since the live table puts itself before it."""
-
-    def __init__(self, levels: frozenset[int]) -> None:
-        super().__init__()
-        self._levels = levels
-        self.setFormatter(logging.Formatter(_FORMAT, _TIME))
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let through the records whose level is switched on."""
-        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.ERROR)
-        return level in self._levels
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -39,23 +30,17 @@ class _StderrHandler(logging.Handler):
 
 
 @contextmanager
-def logging_to_stderr(*, verbose: int, info: bool, warning: bool, error: bool) -> Iterator[None]:
-    """Log to stderr for the time of the block.
-
-    Args:
-        verbose: 1 and more switches details on.
-        info: whether records of level INFO are shown; `warning` and `error` likewise, each by itself, as in the reference.
-        warning: see info.
-        error: see info.
-    """
-    switches = {logging.DEBUG: verbose > 0, logging.INFO: info, logging.WARNING: warning, logging.ERROR: error}
-    handler = _StderrHandler(frozenset(level for level, on in switches.items() if on))
+def logging_to_stderr(setting: LogSetting) -> Iterator[LogSettings]:
+    """Log to stderr for the time of the block, and give the settings by which that can be changed."""
     root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    settings = LogSettings(setting, root)
+    handler = _StderrHandler()
+    handler.addFilter(settings.passes)
+    handler.setFormatter(settings.formatter)
+    settings.apply()
     root.addHandler(handler)
     try:
-        yield
+        yield settings
     finally:
         root.removeHandler(handler)
-        root.setLevel(before)
+        settings.close()

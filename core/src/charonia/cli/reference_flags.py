@@ -44,7 +44,6 @@ _NOT_YET = {
     "grpc-restricted-protocol": "",
     "http-header-forward-pattern": "",
     "http-restricted-api": "",
-    "log-format": "",
     "log-file": "redirect stderr instead",
     "allow-metrics": "",
     "allow-gpu-metrics": "",

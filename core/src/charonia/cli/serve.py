@@ -14,6 +14,7 @@ from charonia.cli.log import logging_to_stderr
 from charonia.cli.options_file import OptionsFile, read_options_file
 from charonia.cli.reference_flags import foreign_flags
 from charonia.cli.settings import ServeSettings
+from charonia.log_settings import LOG_FORMATS, LogSetting
 from charonia.plugin_hints import explain_lack
 from charonia.plugins import Plugins
 
@@ -59,12 +60,15 @@ class ServeCommand(click.Command):
 
     def _parse(self, ctx: click.Context, args: list[str]) -> list[str]:
         early = self._early(ctx, args)
-        ctx.with_resource(
+        log = ctx.with_resource(
             logging_to_stderr(
-                verbose=early["log_verbose"] or 0,
-                info=early["log_info"] is not False,
-                warning=early["log_warning"] is not False,
-                error=early["log_error"] is not False,
+                LogSetting(
+                    info=early["log_info"] is not False,
+                    warning=early["log_warning"] is not False,
+                    error=early["log_error"] is not False,
+                    verbose_level=early["log_verbose"] or 0,
+                    format=early["log_format"] or LOG_FORMATS[0],
+                )
             )
         )
         file: OptionsFile = early["file"]
@@ -72,7 +76,7 @@ class ServeCommand(click.Command):
         ctx.meta[_FLAGS] = _flags(plugins)
         ctx.default_map = file.values(ctx.meta[_FLAGS])
         rest = super().parse_args(ctx, args)
-        ctx.obj = ServeSettings.of(ctx.params, plugins, file.choices) if not ctx.resilient_parsing else None
+        ctx.obj = ServeSettings.of(ctx.params, plugins, file.choices, log) if not ctx.resilient_parsing else None
         return rest
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
@@ -137,7 +141,9 @@ def serve(settings: ServeSettings, /, **_: object) -> None:
         raise CommandError(f"no frontend is installed that could be reached from outside: {lack}")
     screen = Screen(settings)
     screen.begin()
-    with closing(Server(settings.repositories, options=settings.options, plugins=settings.plugins)) as server:
+    with closing(
+        Server(settings.repositories, options=settings.options, plugins=settings.plugins, log_settings=settings.log)
+    ) as server:
         screen.load(server)
         serving = Serving(server, settings.frontends)
         serving.run(screen.tell_served)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charonia.cli.flags import parameter_name
+from charonia.log_settings import LogSettings
 from charonia.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -28,21 +29,26 @@ class ServeSettings:
         options: the server's options.
         plugins: the plugins, some of which may be switched off.
         frontends: the frontends' options, by name.
+        log: what is logged.
     """
 
     repositories: Sequence[str]
     options: ServerOptions
     plugins: Plugins
     frontends: Mapping[str, OptionValue]
+    log: LogSettings = field(default_factory=LogSettings)
 
     @staticmethod
-    def of(parameters: Mapping[str, Any], plugins: Plugins, choices: Mapping[str, str]) -> ServeSettings:
+    def of(
+        parameters: Mapping[str, Any], plugins: Plugins, choices: Mapping[str, str], log: LogSettings
+    ) -> ServeSettings:
         """Make them from what click has parsed.
 
         Args:
             parameters: values by parameter name, each converted.
             plugins: the plugins whose options were among them.
             choices: which package serves a name that several claim.
+            log: what is logged.
 
         Raises:
             click.UsageError: options that do not go together; the reference's texts.
@@ -68,7 +74,7 @@ class ServeSettings:
             for offer in plugins.frontends().values()
             for option in offer.options
         }
-        return ServeSettings(parameters["model_repository"], options, plugins, frontends)
+        return ServeSettings(parameters["model_repository"], options, plugins, frontends, log)
 
 
 def _check_load_model(mode: str, names: Sequence[str]) -> None:

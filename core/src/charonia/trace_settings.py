@@ -1,0 +1,146 @@
+"""The trace settings: those of the server, and those of a model where it has its own.
+
+They are kept, checked and told as in the reference. Nothing is traced by this module: a level other than OFF needs a trace file,
+which only the server's owner can give.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from charonia.errors import InvalidArgumentError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["TraceSetting", "TraceSettings"]
+
+_LEVELS = ("TIMESTAMPS", "TENSORS")
+_MAX_UINT32 = 2**32 - 1
+_MAX_INT32 = 2**31 - 1
+_FIELDS = {"trace_level": "level", "trace_rate": "rate", "trace_count": "count", "log_frequency": "log_frequency"}
+"""What can be changed over the network, by the protocol's names."""
+
+
+@dataclass(frozen=True)
+class TraceSetting:
+    """All settings that hold somewhere.
+
+    Attributes:
+        level: what is traced: "TIMESTAMPS", "TENSORS", both in this order, or nothing.
+        rate: one request of this many is traced.
+        count: how many more requests are traced; -1 is any number.
+        log_frequency: after how many traces a file is ended; 0 is never.
+        file: where traces are written; "" if nowhere.
+    """
+
+    level: tuple[str, ...] = ()
+    rate: int = 1000
+    count: int = -1
+    log_frequency: int = 0
+    file: str = ""
+
+    def describe(self) -> dict[str, list[str]]:
+        """Give them in the protocol's form: each name with its values, in the reference's order."""
+        return {
+            "trace_level": list(self.level) or ["OFF"],
+            "trace_rate": [str(self.rate)],
+            "trace_count": [str(self.count)],
+            "log_frequency": [str(self.log_frequency)],
+            "trace_file": [self.file],
+            "trace_mode": ["triton"],
+        }
+
+
+class TraceSettings:
+    """The trace settings of a server. Its methods may be called from any thread.
+
+    A model has the server's settings, save those that were set for it; those that were set nowhere are the defaults.
+
+    Args:
+        defaults: what holds if nobody changed it.
+    """
+
+    def __init__(self, defaults: TraceSetting | None = None) -> None:
+        self._defaults = TraceSetting() if defaults is None else defaults
+        self._lock = threading.Lock()  # guards `_changed`
+        self._changed: dict[str, dict[str, Any]] = {}
+
+    def get(self, model: str = "") -> TraceSetting:
+        """Give the settings of a model, or with "" those of the server."""
+        with self._lock:
+            return self._effective(self._changed, model)
+
+    def update(self, changes: Mapping[str, Sequence[str] | None], model: str = "") -> TraceSetting:
+        """Change settings of a model, or with "" those of the server: all that are told, or on an error none.
+
+        Args:
+            changes: the protocol's names with their values; None takes a change back. Other names are passed over.
+            model: the model's name; whether it exists is the caller's care.
+
+        Returns:
+            All settings of the model, or of the server, as they are now.
+
+        Raises:
+            UnsupportedError: the trace file cannot be changed so.
+            InvalidArgumentError: a value is wrong, or a level is on and there is no trace file; with the reference's texts.
+        """
+        if "trace_file" in changes:
+            raise UnsupportedError("trace file location can not be updated through network protocol")
+        parsed = {
+            _FIELDS[name]: None if values is None else _PARSERS[name](name, values)
+            for name, values in changes.items()
+            if name in _FIELDS
+        }
+        with self._lock:
+            own = {**self._changed.get(model, {}), **parsed}
+            changed = {**self._changed, model: {name: value for name, value in own.items() if value is not None}}
+            for affected in changed if not model else (model,):
+                setting = self._effective(changed, affected)
+                if setting.level and not setting.file:
+                    raise InvalidArgumentError("Attempting to set invalid trace setting :trace file name is not given")
+            self._changed = changed
+            return self._effective(changed, model)
+
+    def _effective(self, changed: Mapping[str, Mapping[str, Any]], model: str) -> TraceSetting:
+        values = {**changed.get("", {}), **changed.get(model, {})}
+        return replace(self._defaults, **values)
+
+
+def _level(_name: str, values: Sequence[str]) -> tuple[str, ...]:
+    """Read levels; as in the reference, unknown ones are passed over."""
+    if "OFF" in values and len(values) > 1:
+        raise InvalidArgumentError("Expect only one trace level 'OFF' is specified")
+    return tuple(level for level in _LEVELS if level in values)
+
+
+def _number(low: int, high: int) -> Callable[[str, Sequence[str]], int]:
+    def read(name: str, values: Sequence[str]) -> int:
+        if len(values) != 1:
+            raise InvalidArgumentError(f"expect only 1 value for '{name}'")
+        (text,) = values
+        match = re.fullmatch(r"\s*([+-]?)0*([0-9]+)", text, re.ASCII)
+        if match is None:
+            raise InvalidArgumentError(f"Unable to parse '{name}', got: {text}")
+        digits = match[2] if len(match[2]) <= len(str(_MAX_UINT32)) else str(2 * _MAX_UINT32)
+        number = int(match[1] + digits)
+        if low < 0 and -_MAX_INT32 <= number < low:
+            raise InvalidArgumentError(f"Unable to parse '{name}'. Expecting value >= {low}, got: {text}")
+        if not low <= number <= high:
+            raise InvalidArgumentError(
+                f"Unable to parse '{name}', value is out of range [ {low}, {high} ], got: {text}"
+            )
+        return number
+
+    return read
+
+
+_PARSERS: Mapping[str, Callable[[str, Sequence[str]], object]] = {
+    "trace_level": _level,
+    "trace_rate": _number(0, _MAX_UINT32),
+    "trace_count": _number(-1, _MAX_INT32),
+    "log_frequency": _number(0, _MAX_UINT32),
+}
