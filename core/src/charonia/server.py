@@ -7,21 +7,21 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from charonia.deadline import Deadline
 from charonia.errors import InvalidArgumentError, NotFoundError, RepositoryError, UnavailableError
 from charonia.handle import ModelHandle
-from charonia.lifecycle import Lifecycle, VersionState
+from charonia.lifecycle import Lifecycle
 from charonia.loader import Loader
-from charonia.log_settings import LogSettings
 from charonia.mailbox import Mailboxes
 from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
 from charonia.model import ModelRetiredError
+from charonia.model_states import VersionState
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
-from charonia.trace_settings import TraceSettings
 from charonia.shared_memory import SharedMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from charonia.config import ModelConfig
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from charonia.loader import LoadEvent
     from charonia.model import Model
     from charonia.request import InferenceRequest
-    from charonia.trace_settings import TraceSetting
 
 __all__ = ["Server"]
 
 _EXITING = "Server exiting: it finishes what it has accepted and takes no new requests"
+
+_END_SECONDS = 1.0
+"""What models that have nothing to do any more get to end in, however little of the exit timeout is left."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,13 +52,11 @@ class Server:
         model_repository: the location of one model repository, or of several.
         options: the settings.
         plugins: the plugins; those that are installed if not given.
-        log_settings: what is logged, where the caller writes the log; closed by the caller.
 
     Attributes:
         options: the settings.
         plugins: the plugins.
         mailboxes: the ways from instance threads into event loops.
-        log_settings: what is logged, which clients may change.
         shared_memory: the regions of memory that clients share with the server.
     """
 
@@ -66,21 +66,19 @@ class Server:
         *,
         options: ServerOptions | None = None,
         plugins: Plugins | None = None,
-        log_settings: LogSettings | None = None,
     ) -> None:
         self.options = ServerOptions() if options is None else options
         self.plugins = plugins or Plugins(disabled=self.options.disabled_plugins, choices=self.options.plugin_choices)
         places = [model_repository] if isinstance(model_repository, str | Path) else model_repository
         self._loader = Loader([str(place) for place in places], self.options, self.plugins)
         self._lifecycle = Lifecycle(self._loader, self.options.model_load_thread_count)
-        self._state_lock = threading.Lock()  # guards `_started`, `_closing` and `_closed`
         self._started = False
         self._closing = False
+        self._state_lock = threading.Lock()  # guards `_deadline`
+        self._deadline: Deadline | None = None
+        self._close_lock = threading.Lock()  # guards `_closed`; whoever closes holds it to the end, and others wait
         self._closed: bool | None = None
         self.mailboxes = Mailboxes()
-        self.log_settings = LogSettings() if log_settings is None else log_settings
-        self._own_log_settings = log_settings is None
-        self._trace_settings = TraceSettings()
         self.shared_memory = SharedMemory(allowed=self.options.allow_client_shm)
 
     # -- its life
@@ -107,14 +105,16 @@ class Server:
         Raises:
             RepositoryError: a repository cannot be read; or, with `exit_on_error`, a model failed to load. The healthy ones
                 serve nevertheless until `close`.
+            UnavailableError: the server was closed, before or meanwhile: make another one.
         """
+        if self._closing:
+            raise UnavailableError("the server was closed, and does not start again: make another one")
         names = self._loader.names()
         wanted = names
         if self.options.model_control_mode == "explicit":
             wanted = names if list(self.options.load_model) == ["*"] else list(self.options.load_model)
         failures = self._lifecycle.load_all(wanted, listener)
-        with self._state_lock:
-            self._started = True
+        self._started = True
         for name, error in failures.items() if listener is None else ():
             _log.error('model "%s" is not served: %s', name, error)
         if failures and self.options.exit_on_error:
@@ -122,29 +122,35 @@ class Server:
             raise RepositoryError(f"failed to load all models:\n{told}")
 
     def begin_shutdown(self) -> None:
-        """Be not ready, and refuse new requests, while those that were accepted go on. Idempotent."""
+        """Be not ready, and refuse new requests, while those that were accepted go on: for `exit_timeout_secs` from now.
+
+        Idempotent.
+        """
         with self._state_lock:
+            if self._deadline is None:
+                self._deadline = Deadline(self.options.exit_timeout_secs)
             self._closing = True
+        self._lifecycle.refuse_loads()
 
     def close(self) -> bool:
         """Finish what was accepted, unload everything, join every thread. Idempotent.
 
-        Gives False if requests were still in progress after `exit_timeout_secs`.
+        Gives False if requests, or loads, were still in progress `exit_timeout_secs` after the shutdown began.
         """
         self.begin_shutdown()
-        with self._state_lock:
-            if self._closed is not None:
-                return self._closed
-            self._closed = True
-        finished = self._lifecycle.close(self.options.exit_timeout_secs)
+        with self._close_lock:
+            if self._closed is None:
+                self._closed = self._close()
+            return self._closed
+
+    def _close(self) -> bool:
+        left = 0.0 if self._deadline is None else self._deadline.left
+        finished = self._lifecycle.close(max(left, _END_SECONDS))
         if not finished:
             _log.error("Exit timeout of %g s expired with requests in progress", self.options.exit_timeout_secs)
-        self._loader.close()
-        if self._own_log_settings:
-            self.log_settings.close()
+        else:  # what still runs keeps its backend and its files
+            self._loader.close()
         self.shared_memory.close()
-        with self._state_lock:
-            self._closed = finished
         return finished
 
     @property
@@ -257,8 +263,6 @@ class Server:
             InvalidArgumentError: a version failed to load. What served before goes on serving.
             UnavailableError: the server is stopping.
         """
-        if self._closing:
-            raise UnavailableError("Server exiting: it loads no more models")
         self._lifecycle.load(name)
 
     def unload(self, name: str) -> None:
@@ -308,17 +312,6 @@ class Server:
             for model in table[key].values()
             if version in (None, model.version)
         ]
-
-    def trace_setting(self, model: str = "", changes: Mapping[str, Sequence[str] | None] | None = None) -> TraceSetting:
-        """Tell the trace settings of a model, or with "" those of the server, and change them first if `changes` says so.
-
-        Raises:
-            InvalidArgumentError: the model does not serve, or a value is wrong; see `TraceSettings.update`.
-            UnsupportedError: what is to be changed cannot be.
-        """
-        if model and not self.can_serve(model):
-            raise InvalidArgumentError(f"Request for unknown model : {model}")
-        return self._trace_settings.update(changes or {}, model)
 
     def require_explicit_control(self) -> None:
         """Refuse a client's wish to load or unload, unless the control mode lets clients have it. Programs are not bound by it.
