@@ -12,6 +12,7 @@ from charonia.errors import InvalidArgumentError, NotFoundError, RepositoryError
 from charonia.handle import ModelHandle
 from charonia.lifecycle import Lifecycle
 from charonia.loader import Loader
+from charonia.log_settings import LogSettings
 from charonia.mailbox import Mailboxes
 from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
 from charonia.model import ModelRetiredError
@@ -19,9 +20,10 @@ from charonia.model_states import VersionState
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
 from charonia.shared_memory import SharedMemory
+from charonia.trace_settings import TraceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from charonia.config import ModelConfig
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from charonia.loader import LoadEvent
     from charonia.model import Model
     from charonia.request import InferenceRequest
+    from charonia.trace_settings import TraceSetting
 
 __all__ = ["Server"]
 
@@ -52,11 +55,13 @@ class Server:
         model_repository: the location of one model repository, or of several.
         options: the settings.
         plugins: the plugins; those that are installed if not given.
+        log_settings: what is logged, where the caller writes the log; closed by the caller.
 
     Attributes:
         options: the settings.
         plugins: the plugins.
         mailboxes: the ways from instance threads into event loops.
+        log_settings: what is logged, which clients may change.
         shared_memory: the regions of memory that clients share with the server.
     """
 
@@ -66,6 +71,7 @@ class Server:
         *,
         options: ServerOptions | None = None,
         plugins: Plugins | None = None,
+        log_settings: LogSettings | None = None,
     ) -> None:
         self.options = ServerOptions() if options is None else options
         self.plugins = plugins or Plugins(disabled=self.options.disabled_plugins, choices=self.options.plugin_choices)
@@ -79,6 +85,9 @@ class Server:
         self._close_lock = threading.Lock()  # guards `_closed`; whoever closes holds it to the end, and others wait
         self._closed: bool | None = None
         self.mailboxes = Mailboxes()
+        self.log_settings = LogSettings() if log_settings is None else log_settings
+        self._own_log_settings = log_settings is None
+        self._trace_settings = TraceSettings()
         self.shared_memory = SharedMemory(allowed=self.options.allow_client_shm)
 
     # -- its life
@@ -150,6 +159,8 @@ class Server:
             _log.error("Exit timeout of %g s expired with requests in progress", self.options.exit_timeout_secs)
         else:  # what still runs keeps its backend and its files
             self._loader.close()
+        if self._own_log_settings:
+            self.log_settings.close()
         self.shared_memory.close()
         return finished
 
@@ -312,6 +323,17 @@ class Server:
             for model in table[key].values()
             if version in (None, model.version)
         ]
+
+    def trace_setting(self, model: str = "", changes: Mapping[str, Sequence[str] | None] | None = None) -> TraceSetting:
+        """Tell the trace settings of a model, or with "" those of the server, and change them first if `changes` says so.
+
+        Raises:
+            InvalidArgumentError: the model does not serve, or a value is wrong; see `TraceSettings.update`.
+            UnsupportedError: what is to be changed cannot be.
+        """
+        if model and not self.can_serve(model):
+            raise InvalidArgumentError(f"Request for unknown model : {model}")
+        return self._trace_settings.update(changes or {}, model)
 
     def require_explicit_control(self) -> None:
         """Refuse a client's wish to load or unload, unless the control mode lets clients have it. Programs are not bound by it.
