@@ -1,0 +1,108 @@
+"""Triton's own load generator against this server: it finds all that it asks for, and every answer is the right one."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from charonia import Server
+from charonia.serving import serve_in_thread
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.models import INPUT, MODELS, OUTPUT, write_onnx_repository
+from benchmarks.tools.download import UnavailableError
+from benchmarks.tools.perf_analyzer import install_perf_analyzer
+
+PATIENCE = 60
+SHORT = ["--measurement-interval=100", "--max-trials=3", "--stability-percentage=999"]
+COMPLAINT = re.compile("error|fail|warn|unable|invalid|abort", re.IGNORECASE)
+ROWS = [[float(number) for number in range(16)], [-0.5] * 16]
+
+
+@pytest.fixture(scope="module")
+def command():
+    """Give the command that runs perf_analyzer, or tell what this machine lacks for it."""
+    try:
+        return install_perf_analyzer()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def urls(tmp_path_factory):
+    """Serve the benchmark's models over both protocols."""
+    repository = write_onnx_repository(tmp_path_factory.mktemp("models"))
+    with Server(repository) as server, serve_in_thread(server, {"http-port": 0, "grpc-port": 0}) as urls:
+        yield dict(url.split("://") for url in urls)
+
+
+@pytest.fixture
+def load(command, urls, tmp_path):
+    """Run perf_analyzer, expect that it has nothing to complain about, and give the requests that it has recorded."""
+
+    def run(protocol, *flags):
+        records = tmp_path / "records.json"
+        words = ["-m", "identity", "-i", protocol, "-u", urls[protocol], *flags, *SHORT]
+        done = subprocess.run(
+            [*command, *words, f"--profile-export-file={records}"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        assert not COMPLAINT.search(done.stdout), done.stdout
+        (counted,) = re.findall(r"Successful request count: (\d+)", done.stdout)  # the server's own figure
+        assert int(counted) > 0
+        (experiment,) = json.loads(records.read_bytes())["experiments"]
+        return experiment["requests"]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("protocol", "flags"),
+    [
+        pytest.param("http", ["--concurrency-range=4"], id="http"),
+        pytest.param("http", ["--concurrency-range=4", "--async"], id="http-asynchronous"),
+        pytest.param(
+            "http",
+            ["--concurrency-range=2", "--input-tensor-format=json", "--output-tensor-format=json"],
+            id="http-JSON",
+        ),
+        pytest.param("http", ["--request-rate-range=200"], id="http-at-a-rate"),
+        pytest.param("grpc", ["--concurrency-range=4"], id="grpc"),
+        pytest.param("grpc", ["--concurrency-range=4", "--async"], id="grpc-asynchronous"),
+        pytest.param("grpc", ["--concurrency-range=4", "--grpc-compression-algorithm=gzip"], id="grpc-gzip"),
+        pytest.param("grpc", ["--concurrency-range=4", "--streaming"], id="grpc-stream"),
+        pytest.param("grpc", ["--request-rate-range=200", "--streaming"], id="grpc-stream-at-a-rate"),
+    ],
+)
+def test_a_load_of_given_rows_is_answered_row_by_row(load, tmp_path, protocol, flags):
+    """With --input-data, each request has one of the rows, and its answer the same one, however requests are sent."""
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({"data": [{INPUT: row} for row in ROWS]}))
+    requests = load(protocol, *flags, f"--input-data={data}")
+    rows = [request["request_inputs"][INPUT] for request in requests]
+    assert [row for row in ROWS if row in rows] == ROWS
+    assert all(row in ROWS for row in rows)
+    assert [[answer[OUTPUT] for answer in request["response_outputs"]] for request in requests] == [
+        [row] for row in rows
+    ]
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_batches_are_answered_whole(load, protocol):
+    """Requests of several rows, random ones, are answered with as many."""
+    requests = load(protocol, "-b", "4")
+    assert requests
+    assert all(
+        len(answer[OUTPUT]) == 4 * MODELS["identity"].outputs
+        for request in requests
+        for answer in request["response_outputs"]
+    )
