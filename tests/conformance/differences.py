@@ -17,6 +17,15 @@ ON_PURPOSE = {
 }
 """Recordings that are not compared, by topic and id, with the reason why Charonia differs."""
 
+_BY_CODE = "the error of a first response has the status of its code, where the reference says 400 whatever it is"
+
+STATUS_ON_PURPOSE = {
+    ("http_generate", "stream_error_first"): (500, _BY_CODE),
+    ("http_generate", "backend_error"): (503, _BY_CODE),
+    ("http_generate", "backend_error_stream"): (503, _BY_CODE),
+}
+"""Recordings that are compared, but whose status is another one here, by topic and id, with that status and the reason."""
+
 WAITING = {
     ("http_infer_json", "ok_reshape"): "dynamic batching, for which its model asks",
     ("http_infer_json", "ok_state_2"): "sequences with implicit state",

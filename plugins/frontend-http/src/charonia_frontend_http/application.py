@@ -10,6 +10,7 @@ from charonia.config import config_to_json
 from charonia.errors import InferenceError, InternalError
 
 from charonia_frontend_http.documents import model_document, server_document, statistics_document
+from charonia_frontend_http.generation import GenerateEndpoints
 from charonia_frontend_http.inference import InferEndpoint
 from charonia_frontend_http.message import JSON, PLAIN, HttpResponse, error_body, error_response
 from charonia_frontend_http.outbox import Outbox
@@ -48,9 +49,13 @@ class HttpApplication:
     def __init__(self, server: Server, mailbox: Mailbox, max_input_size: int) -> None:
         self._server = server
         self._routes = Routes()
-        self._infer = InferEndpoint(server, mailbox, Outbox(server), max_input_size).answer
+        outbox = Outbox(server)
+        self._infer = InferEndpoint(server, mailbox, outbox, max_input_size).answer
+        generate = GenerateEndpoints(server, mailbox, outbox, max_input_size)
         repository = RepositoryEndpoints(server)
         self._slow: Mapping[str, Callable[[Route, HttpRequest], Awaitable[HttpResponse]]] = {
+            "generate": generate.whole,
+            "generate_stream": generate.stream,
             "index": repository.index,
             "load": repository.load,
             "unload": repository.unload,

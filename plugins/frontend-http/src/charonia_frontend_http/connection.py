@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.streams import StreamReader
 
+    from charonia_frontend_http.message import BodyStream
+
 __all__ = ["Connection", "Limits"]
 
 _log = logging.getLogger(__name__)
@@ -168,14 +170,17 @@ class Connection(web_protocol.RequestHandler):
         return body
 
     async def _write(self, message: RawRequestMessage, response: HttpResponse) -> bool:
-        """Write a whole response. False if it says that the connection closes."""
+        """Write a response. False if it says that the connection closes."""
+        if response.stream is not None:
+            return await self._write_stream(message, response, response.stream)
         closing = "Connection" in response.headers
         keep = not (closing or message.should_close or self._force_close or self._retiring())
         if message.version > _HTTP_1_0:
             version, connection = "HTTP/1.1", "" if keep or closing else "Connection: close\r\n"
         else:
             version, connection = "HTTP/1.0", "Connection: keep-alive\r\n" if keep else ""
-        head, body = _head(version, response, connection), response.body
+        body = response.body
+        head = _head(version, response, connection, f"Content-Length: {len(body)}\r\n")
         if message.method == "HEAD":
             self._send(head)
         elif len(body) < _DRAIN_ABOVE:
@@ -185,6 +190,23 @@ class Connection(web_protocol.RequestHandler):
             self._send(body)
             await self._drain_helper()
         return keep
+
+    async def _write_stream(self, message: RawRequestMessage, response: HttpResponse, stream: BodyStream) -> bool:
+        """Write a response while it is made, as fast as the client reads it; it stops being made when the client goes away."""
+        try:
+            chunked = message.version > _HTTP_1_0
+            keep = chunked and not (message.should_close or self._force_close or self._retiring())
+            connection = "" if keep else "Connection: close\r\n"
+            framing = "Transfer-Encoding: chunked\r\n" if chunked else ""  # else the connection's end is the body's
+            self._send(_head("HTTP/1.1" if chunked else "HTTP/1.0", response, connection, framing))
+            async for piece in stream:
+                self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                await self._drain_helper()
+            if chunked:
+                self._send(b"0\r\n\r\n")
+            return keep and not self._retiring()
+        finally:
+            stream.close()
 
     def _send(self, data: bytes) -> None:
         transport = self.transport
@@ -214,21 +236,21 @@ class Connection(web_protocol.RequestHandler):
         self._send_refusal(HttpResponse(status, error_body(text), PLAIN, _CLOSE))
 
     def _send_refusal(self, response: HttpResponse) -> None:
-        self._send(_head("HTTP/1.1", response, "") + response.body)
+        self._send(_head("HTTP/1.1", response, "", f"Content-Length: {len(response.body)}\r\n") + response.body)
 
 
 _heads: dict[tuple[int, str], str] = {}
 
 
-def _head(version: str, response: HttpResponse, connection: str) -> bytes:
-    """Write the head of a response."""
+def _head(version: str, response: HttpResponse, connection: str, framing: str) -> bytes:
+    """Write the head of a response; `connection` and `framing` are header fields, or nothing."""
     key = (response.status, response.content_type)
     common = _heads.get(key)
     if common is None:
         reason = REASON.get(response.status, "Error")
         common = _heads[key] = f" {response.status} {reason}\r\nContent-Type: {response.content_type}\r\n"
     own = "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
-    text = f"{version}{common}{own}{connection}Date: {_date()}\r\nContent-Length: {len(response.body)}\r\n\r\n"
+    text = f"{version}{common}{own}{connection}Date: {_date()}\r\n{framing}\r\n"
     return text.encode("latin-1")
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from charonia_frontend_http.infer_request import Decoded
 
-__all__ = ["ResponseEncoder"]
+__all__ = ["ResponseEncoder", "actual_datatype", "json_data", "json_value"]
 
 
 class ResponseEncoder:
@@ -50,9 +50,9 @@ class ResponseEncoder:
             InternalError: an output has a dtype that the protocol does not know.
         """
         identifier = decoded.request.id
-        start = b'{"id":%b,%b' % (_json(identifier), self._start) if identifier else b"{" + self._start
+        start = b'{"id":%b,%b' % (json_value(identifier), self._start) if identifier else b"{" + self._start
         if response.parameters:
-            start += b',"parameters":' + _json(dict(response.parameters))
+            start += b',"parameters":' + json_value(dict(response.parameters))
         binary, classes = decoded.binary, decoded.classes
         outputs: list[bytes] = []
         tail: list[bytes] = []
@@ -63,7 +63,8 @@ class ResponseEncoder:
             array = as_numpy(tensor)
             datatype, head = known
             if array.dtype != datatype.dtype:
-                array, datatype, head = _actual(name, array)
+                array, datatype = actual_datatype(name, array)
+                head = _head(name, datatype)
             if name in classes:
                 labels = self._labels.get(name, ())
                 array = classify(array, classes[name], batched=self._batched, labels=labels)
@@ -74,7 +75,7 @@ class ResponseEncoder:
                 tail.append(data)
                 outputs.append(b'%b%b],"parameters":{"binary_data_size":%d}}' % (head, shape, len(data)))
             else:
-                outputs.append(b'%b%b],"data":%b}' % (head, shape, _json_data(array, datatype)))
+                outputs.append(b'%b%b],"data":%b}' % (head, shape, json_data(array, datatype)))
         document = b'%b,"outputs":[%b]}' % (start, b",".join(outputs))
         if not any(tail):
             return HttpResponse(200, document, JSON)
@@ -82,7 +83,7 @@ class ResponseEncoder:
         return HttpResponse(200, b"".join((document, *tail)), BINARY, headers)
 
 
-def _json(value: object) -> bytes:
+def json_value(value: object) -> bytes:
     """Write a value; text that came as no UTF-8 goes back as the same bytes, and numbers that JSON has no word for bare."""
     try:
         written = orjson.dumps(value)
@@ -97,19 +98,27 @@ def _head(name: str, datatype: DataType) -> bytes:
     return b'{"name":%b,"datatype":"%b","shape":[' % (orjson.dumps(name), datatype.name.encode())
 
 
-def _actual(name: str, array: Array) -> tuple[Array, DataType, bytes]:
-    """As in the reference, a model may produce another datatype than it declares; the response tells the real one."""
+def actual_datatype(name: str, array: Array) -> tuple[Array, DataType]:
+    """Tell the datatype of an output that has not the declared one, as a model may do in the reference, too.
+
+    Raises:
+        InternalError: the protocol does not know such a dtype.
+    """
     try:
         datatype = DataType.of_dtype(array.dtype)
     except KeyError:
         raise InternalError(f"output '{name}' has dtype {array.dtype}, which the protocol does not know") from None
     if datatype is not DataType.BYTES and array.dtype != datatype.dtype:  # the bytes of each number in another order
         array = array.astype(datatype.dtype)
-    return array, datatype, _head(name, datatype)
+    return array, datatype
 
 
-def _json_data(array: Array, datatype: DataType) -> bytes:
-    """Write the elements as a flat JSON array; floats as the shortest text that gives the same double."""
+def json_data(array: Array, datatype: DataType) -> bytes:
+    """Write the elements as a flat JSON array; floats as the shortest text that gives the same double.
+
+    Raises:
+        InvalidArgumentError: the datatype has no form in JSON.
+    """
     if datatype in {DataType.FP16, DataType.BF16}:
         raise InvalidArgumentError(
             f"sending {datatype.name} data via JSON is not supported. Please use the binary data format for output"

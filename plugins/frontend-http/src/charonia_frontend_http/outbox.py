@@ -7,13 +7,23 @@ an instance's thread find all of it when it wakes, and lets the loop sleep while
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.request import InferenceRequest
     from charonia.server import Server
 
-__all__ = ["Outbox"]
+__all__ = ["Answer", "Outbox"]
+
+
+class Answer(Protocol):
+    """Where the answer to a request is awaited: a future, or a queue of several responses."""
+
+    def done(self) -> bool:
+        """Tell whether nobody waits any more."""
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Take the reason why the request was refused."""
 
 
 class Outbox:
@@ -25,9 +35,9 @@ class Outbox:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._waiting: list[tuple[InferenceRequest, asyncio.Future[InferenceResponse]]] = []
+        self._waiting: list[tuple[InferenceRequest, Answer]] = []
 
-    def put(self, request: InferenceRequest, answer: asyncio.Future[InferenceResponse]) -> None:
+    def put(self, request: InferenceRequest, answer: Answer) -> None:
         """Have a request submitted soon. If the server refuses it, `answer` gets the error."""
         self._waiting.append((request, answer))
         if len(self._waiting) == 1:

@@ -13,7 +13,7 @@ from charonia_frontend_http.json_access import MAX_INT64, MAX_UINT64, take_bool,
 if TYPE_CHECKING:
     from charonia.request import InferenceRequest, Parameter
 
-__all__ = ["ToldParameters", "read_parameters"]
+__all__ = ["ToldParameters", "custom_parameter", "read_parameters"]
 
 
 @dataclass(slots=True)
@@ -53,12 +53,16 @@ def read_parameters(parameters: object) -> ToldParameters:
                 "parameter keys starting with 'triton_' are reserved for Triton usage and should not be specified."
             )
         else:
-            told.custom[name] = _custom(name, value)
+            told.custom[name] = custom_parameter(name, value)
     return told
 
 
-def _custom(name: str, value: object) -> Parameter:
-    """Take a parameter for the model; as in the reference, an integer outside int64 becomes a double."""
+def custom_parameter(name: str, value: object) -> Parameter:
+    """Take a parameter for the model; as in the reference, an integer outside int64 becomes a double.
+
+    Raises:
+        InvalidArgumentError: the value is null, an array or an object.
+    """
     if type(value) is int:
         return value if -MAX_INT64 - 1 <= value <= MAX_INT64 else float(value)
     if isinstance(value, str | bool | float):

@@ -29,6 +29,8 @@ _TABLE = (
     ("POST", r"/v2/repository(?:/(?P<repository>[^/]+))?/models/(?P<model>[^/]+)/load", "load"),
     ("POST", r"/v2/repository(?:/(?P<repository>[^/]+))?/models/(?P<model>[^/]+)/unload", "unload"),
     ("POST", _MODEL + r"/infer", "infer"),
+    ("POST", _MODEL + r"/generate", "generate"),
+    ("POST", _MODEL + r"/generate_stream", "generate_stream"),
     ("POST", _MODEL + r"/predict", "predict"),
     ("GET", _MODEL + r"/ready", "model_ready"),
     ("GET", _MODEL + r"/config", "model_config"),

@@ -1,0 +1,152 @@
+"""The endpoints `generate` and `generate_stream`: a plain JSON object in, one out, or a stream of them."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import TYPE_CHECKING
+
+from charonia.errors import InferenceError, InternalError, InvalidArgumentError
+
+from charonia_frontend_http.generate_request import decode_generate
+from charonia_frontend_http.generate_response import GenerateEncoder, event
+from charonia_frontend_http.message import EVENTS, JSON, BodyStream, HttpResponse, error_body
+from charonia_frontend_http.response_queue import ResponseQueue
+from charonia_frontend_http.status import STATUS
+
+if TYPE_CHECKING:
+    from charonia.mailbox import Mailbox
+    from charonia.model import Model
+    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.server import Server
+
+    from charonia_frontend_http.message import HttpRequest
+    from charonia_frontend_http.outbox import Outbox
+    from charonia_frontend_http.routes import Route
+
+__all__ = ["GenerateEndpoints"]
+
+_log = logging.getLogger(__name__)
+
+_NOT_ONE = error_body(
+    "generate expects model to produce exactly 1 response, use generate stream for model that generates various number of "
+    "responses"
+)
+
+
+class GenerateEndpoints:
+    """Answers generate requests, of decoupled models and of others.
+
+    Args:
+        server: the server that has the models.
+        mailbox: the way from instance threads into the loop.
+        outbox: where requests wait for the end of the loop's turn.
+        max_input_size: the largest body, in bytes.
+    """
+
+    def __init__(self, server: Server, mailbox: Mailbox, outbox: Outbox, max_input_size: int) -> None:
+        self._server = server
+        self._mailbox = mailbox
+        self._outbox = outbox
+        self._max_input_size = max_input_size
+        self._encoders: weakref.WeakKeyDictionary[Model, GenerateEncoder] = weakref.WeakKeyDictionary()
+
+    async def whole(self, route: Route, request: HttpRequest) -> HttpResponse:
+        """Answer with the one response. As in the reference, none or several are an error with the status 200.
+
+        Raises:
+            InferenceError: the model cannot be asked, refuses the request, or failed.
+        """
+        generation = self._begin(route, request)
+        try:
+            first = response = await generation.next()
+            count = 0
+            while response is not None:
+                count += 1
+                response = await generation.next()
+        finally:
+            generation.close()
+        if first is not None and first.error is not None:
+            raise first.error
+        if first is None or count != 1:
+            return HttpResponse(200, _NOT_ONE, JSON)
+        return HttpResponse(200, generation.document(first), JSON)
+
+    async def stream(self, route: Route, request: HttpRequest) -> HttpResponse:
+        """Answer with an event for each response. The first one decides about the status; later errors are events like others.
+
+        Raises:
+            InferenceError: the model cannot be asked, or refuses the request.
+        """
+        generation = self._begin(route, request)
+        try:
+            first = await generation.next()
+        except BaseException:
+            generation.close()
+            raise
+        status = 200 if first is None or first.error is None else STATUS[first.error.code]
+        return HttpResponse(status, content_type=EVENTS, stream=_Events(generation, first))
+
+    def _begin(self, route: Route, request: HttpRequest) -> _Generation:
+        model = self._server.get(route.model, route.version)
+        if request.headers.get("Content-Encoding", "identity") not in {"", "identity"}:
+            raise InvalidArgumentError("Unsupported content-encoding, only 'identity' is supported.")
+        responses = ResponseQueue(self._mailbox, decoupled=model.decoupled)
+        decoded = decode_generate(model, route.version, request.body, self._max_input_size, responses.sink)
+        encoder = self._encoders.get(model)
+        if encoder is None:
+            encoder = self._encoders[model] = GenerateEncoder(model)
+        self._outbox.put(decoded, responses)
+        return _Generation(decoded, responses, encoder)
+
+
+class _Generation:
+    """A request in progress."""
+
+    def __init__(self, request: InferenceRequest, responses: ResponseQueue, encoder: GenerateEncoder) -> None:
+        self._request = request
+        self._responses = responses
+        self._encoder = encoder
+
+    async def next(self) -> InferenceResponse | None:
+        return await self._responses.next()
+
+    def document(self, response: InferenceResponse) -> bytes:
+        return self._encoder.encode(self._request.id, response)
+
+    def close(self) -> None:
+        """Take the request back, if it is still in progress, and drop what comes of it."""
+        self._request.cancel()
+        self._responses.close()
+
+
+class _Events(BodyStream):
+    """The responses of a request as server-sent events."""
+
+    def __init__(self, generation: _Generation, first: InferenceResponse | None) -> None:
+        self._generation = generation
+        self._next = first
+        self._begun = False
+
+    async def __anext__(self) -> bytes:
+        response = self._next if not self._begun else await self._generation.next()
+        self._begun = True
+        if response is None:
+            raise StopAsyncIteration
+        return event(self._document(response))
+
+    def _document(self, response: InferenceResponse) -> bytes:
+        error = response.error
+        if error is None:
+            try:
+                return self._generation.document(response)
+            except InferenceError as failure:
+                error = failure
+            except Exception as failure:  # noqa: BLE001 - the border of requests: a fault of ours is told and survived
+                _log.exception("failed to write a response")
+                error = InternalError(f"{type(failure).__name__}: {failure}")
+        return error_body(str(error))
+
+    def close(self) -> None:
+        """Take the request back."""
+        self._generation.close()
