@@ -28,7 +28,8 @@ class NamedModel:
 
 def decode(**fields):
     """Decode a message made from its JSON-like fields."""
-    return decode_infer(NamedModel(), None, pb.ModelInferRequest(**fields), lambda response: None)
+    message = pb.ModelInferRequest(**fields)
+    return decode_infer(NamedModel(), None, message, message.raw_input_contents, lambda response: None)
 
 
 def tensor(name="X", datatype="FP32", shape=(1,), **fields):

@@ -11,6 +11,7 @@ from charonia_protos import grpc_service_pb2 as pb
 from google.protobuf.message import DecodeError
 
 from charonia_frontend_grpc.documents import model_message, server_message, statistics_message
+from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import ResponseEncoders
 from charonia_frontend_grpc.infer_stream import InferStream
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from charonia.mailbox import Mailbox
     from charonia.request import InferenceResponse
     from charonia.server import Server
+    from google.protobuf.message import Message
 
 __all__ = ["SERVICE", "GrpcApplication"]
 
@@ -51,13 +53,12 @@ class GrpcApplication:
         self._outbox = Outbox(server)
         self._encoders = ResponseEncoders()
         repository = RepositoryCalls(server)
-        self._calls: Mapping[str, Callable[[Any], Awaitable[Any]]] = {
+        self._calls: Mapping[str, Callable[[Any], Awaitable[Message]]] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
             "ModelReady": self._model_ready,
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._model_metadata,
-            "ModelInfer": self._infer,
             "ModelConfig": self._model_config,
             "ModelStatistics": self._model_statistics,
             "RepositoryIndex": repository.index,
@@ -80,8 +81,11 @@ class GrpcApplication:
             InferenceError: whatever is wrong.
         """
         try:
-            answer = await self._calls[name](self.parse(name, body))
-            return answer if isinstance(answer, bytes) else answer.SerializeToString()
+            self._check_size(body)
+            if name == "ModelInfer":
+                return await self._infer(body)
+            answer: Message = await self._calls[name](_parsed(name, body))
+            return answer.SerializeToString()
         except InferenceError:
             raise
         except Exception as error:  # the border of requests: a fault of ours is told and survived
@@ -99,7 +103,7 @@ class GrpcApplication:
             self._mailbox,
             self._outbox,
             self._encoders,
-            lambda body: self.parse("ModelInfer", body),
+            self._check_size,
             strict=strict,
         )
 
@@ -108,23 +112,15 @@ class GrpcApplication:
         """Whether the server is ready, which is what the general health service asks."""
         return self._server.ready
 
-    def parse(self, name: str, body: bytes) -> Any:
-        """Make the message of a call from its bytes.
-
-        Raises:
-            InvalidArgumentError: it is too large, or no such message.
-        """
+    def _check_size(self, body: bytes) -> None:
         if len(body) > self._max_message_size:
             raise InvalidArgumentError(
                 f"request has a byte_size ({len(body)} bytes) that exceeds the maximum allowed value of "
                 f"{self._max_message_size} bytes. Use --grpc-max-message-size to increase the limit."
             )
-        try:
-            return _REQUESTS[name].FromString(body)
-        except DecodeError as error:
-            raise InvalidArgumentError("Unable to parse request") from error
 
-    async def _infer(self, message: pb.ModelInferRequest) -> bytes:
+    async def _infer(self, body: bytes) -> bytes:
+        message, raw = parse_infer(body)
         version = read_version(message.model_version)
         model = self._server.get(message.model_name, version)
         if model.decoupled:
@@ -140,7 +136,8 @@ class GrpcApplication:
             if not answer.done():
                 answer.set_exception(error)
 
-        request, _ = decode_infer(model, version, message, lambda response: post(deliver, response))
+        request, _ = decode_infer(model, version, message, raw, lambda response: post(deliver, response))
+        del message, raw, body  # a large request may wait for long: only its tensors are kept
         self._outbox.put(request, refuse)
         try:
             response = await answer
@@ -183,14 +180,24 @@ class GrpcApplication:
             raise NotFoundError(f"Unable to find cuda shared memory region: '{message.name}'")
         return pb.CudaSharedMemoryStatusResponse()
 
-    async def _refuse_shared_memory(self, message: object) -> bytes:
+    async def _refuse_shared_memory(self, message: object) -> Message:
         raise UnsupportedError(_NO_SHARED_MEMORY)
 
-    async def _refuse_trace(self, message: object) -> bytes:
+    async def _refuse_trace(self, message: object) -> Message:
         raise UnsupportedError("this server does not support the trace extension yet")
 
-    async def _refuse_log(self, message: object) -> bytes:
+    async def _refuse_log(self, message: object) -> Message:
         raise UnsupportedError("this server does not support the logging extension yet")
 
 
-_REQUESTS = {method.name: getattr(pb, method.input_type.name) for method in SERVICE.methods}
+_REQUESTS: Mapping[str, type[Message]] = {
+    method.name: getattr(pb, method.input_type.name) for method in SERVICE.methods
+}
+
+
+def _parsed(name: str, body: bytes) -> Message:
+    """Make the message of a call from its bytes."""
+    try:
+        return _REQUESTS[name].FromString(body)
+    except DecodeError as error:
+        raise InvalidArgumentError("Unable to parse request") from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from charonia.errors import InferenceError, InternalError
 from charonia_protos import grpc_service_pb2 as pb
 
+from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import parameter_fields
 from charonia_frontend_grpc.model_version import read_version
@@ -45,10 +46,10 @@ _FINAL = {final: parameter_fields({"triton_final_response": final}) for final in
 class _Call:
     """A request of the stream, and what is still to be sent of its answers."""
 
-    __slots__ = ("answers", "decoupled", "encoder", "finished", "message", "request", "wants_empty_final")
+    __slots__ = ("answers", "decoupled", "encoder", "finished", "named", "request", "wants_empty_final")
 
     def __init__(self) -> None:
-        self.message = pb.ModelInferRequest()
+        self.named = pb.ModelInferResponse()  # as the request named itself, the version included
         self.decoupled = False
         self.encoder: ResponseEncoder | None = None
         self.request: InferenceRequest | None = None
@@ -65,7 +66,7 @@ class InferStream:
         mailbox: the way from instance threads into the loop.
         outbox: where decoded requests go.
         encoders: write the responses.
-        parse: makes a request's message from its bytes.
+        check_size: refuses a request that is too large.
         strict: whether the first failing execution ends the stream with its status.
     """
 
@@ -75,7 +76,7 @@ class InferStream:
         mailbox: Mailbox,
         outbox: Outbox,
         encoders: ResponseEncoders,
-        parse: Callable[[bytes], pb.ModelInferRequest],
+        check_size: Callable[[bytes], None],
         *,
         strict: bool,
     ) -> None:
@@ -83,7 +84,7 @@ class InferStream:
         self._mailbox = mailbox
         self._outbox = outbox
         self._encoders = encoders
-        self._parse = parse
+        self._check_size = check_size
         self._strict = strict
         self._open: set[_Call] = set()
         self._in_order: deque[_Call] = deque()
@@ -162,14 +163,18 @@ class InferStream:
     # -- the server's side
 
     def _begin(self, call: _Call, body: bytes) -> None:
-        message = call.message = self._parse(body)
+        self._check_size(body)
+        message, raw = parse_infer(body)
+        call.named = pb.ModelInferResponse(
+            id=message.id, model_name=message.model_name, model_version=message.model_version
+        )
         version = read_version(message.model_version)
         model = self._server.get(message.model_name, version)
         call.decoupled = model.decoupled
         call.encoder = self._encoders.of(model)
         post = self._mailbox.post
         call.request, call.wants_empty_final = decode_infer(
-            model, version, message, lambda response: post(self._deliver, (call, response))
+            model, version, message, raw, lambda response: post(self._deliver, (call, response))
         )
 
     def _queue(self, call: _Call) -> None:
@@ -187,7 +192,7 @@ class InferStream:
             return
         call.finished = True
         told = pb.ModelStreamInferResponse(
-            error_message=error_text(_told(error)), infer_response=pb.ModelInferResponse(id=call.message.id)
+            error_message=error_text(_told(error)), infer_response=pb.ModelInferResponse(id=call.named.id)
         )
         self._send(call, told.SerializeToString())
 
@@ -217,20 +222,14 @@ class InferStream:
         """Tell that an execution failed."""
         if self._strict:
             return error
-        told = pb.ModelStreamInferResponse(error_message=error_text(error), infer_response=self._echo(call))
+        told = pb.ModelStreamInferResponse(error_message=error_text(error), infer_response=call.named)
         told.infer_response.parameters["triton_final_response"].bool_param = final or not call.decoupled
         return told.SerializeToString()
 
     def _empty_final(self, call: _Call) -> bytes:
-        told = pb.ModelStreamInferResponse(infer_response=self._echo(call))
+        told = pb.ModelStreamInferResponse(infer_response=call.named)
         told.infer_response.parameters["triton_final_response"].bool_param = True
         return told.SerializeToString()
-
-    @staticmethod
-    def _echo(call: _Call) -> pb.ModelInferResponse:
-        """Name a request as it named itself: the version, too, is the one that it asked for, as in the reference."""
-        asked = call.message
-        return pb.ModelInferResponse(id=asked.id, model_name=asked.model_name, model_version=asked.model_version)
 
     def _send(self, call: _Call, answer: bytes | InferenceError | None) -> None:
         if answer is not None:
