@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -27,10 +27,11 @@ from charonia.loader import LoadEvent, Phase
 from charonia.model_states import UNLOADED, ModelRecord, VersionRecord, VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from charonia.loader import Candidate, Loader
     from charonia.model import Model
+    from charonia.overrides import LoadParameters
 
 __all__ = ["IndexEntry", "Lifecycle"]
 
@@ -91,8 +92,19 @@ class Lifecycle:
         if self._closing:
             raise UnavailableError("Server exiting: it loads no more models")
 
-    def load(self, name: str, listener: Callable[[LoadEvent], None] | None = None) -> None:
+    def load(
+        self,
+        name: str,
+        listener: Callable[[LoadEvent], None] | None = None,
+        parameters: LoadParameters | None = None,
+    ) -> None:
         """Load the versions of a model that its configuration selects, and switch to them.
+
+        Args:
+            name: the model's name.
+            listener: told each step.
+            parameters: what stands in for the stored configuration or files, from now on until the model is unloaded, its
+                files in the repository change, or other parameters come. Without any, those that are in force stay so.
 
         Raises:
             InternalError: there is no such model, or its configuration is wrong. The cause is chained.
@@ -104,16 +116,29 @@ class Lifecycle:
         tell = _Teller(name, listener)
         with record.loading:
             self._check_open()
-            try:
-                candidate = self._loader.read(name, tell)
-            except (Exception, SystemExit) as error:  # the border of loading: a model's failure is its own
+            with self._polling(name, record, tell, stored=not parameters):
+                override = (
+                    self._loader.override(name, parameters)
+                    if parameters
+                    else self._loader.in_force(name, record.overrides.current)
+                )
+            with record.overrides.trying(override):
+                with self._polling(name, record, tell, stored=not parameters):
+                    candidate = self._loader.read(name, tell, override)
+                self._load_versions(record, candidate, tell)
+
+    @contextmanager
+    def _polling(self, name: str, record: ModelRecord, tell: _Teller, *, stored: bool) -> Iterator[None]:
+        """Tell what goes wrong in the block; where it is about what is stored, the model keeps it as its problem."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:  # the border of loading: a model's failure is its own
+            reason = describe_cause(error)
+            if stored:
                 with self._lock:
-                    record.problem = describe_cause(error)
-                tell(Phase.FAILED, reason=record.problem, errors=(error,))
-                raise InternalError(
-                    f"failed to load '{name}', failed to poll from model repository: {error}"
-                ) from error
-            self._load_versions(record, candidate, tell)
+                    record.problem = reason
+            tell(Phase.FAILED, reason=reason, errors=(error,))
+            raise InternalError(f"failed to load '{name}', failed to poll from model repository: {error}") from error
 
     def _load_versions(self, record: ModelRecord, candidate: Candidate, tell: _Teller) -> None:
         with self._lock:
@@ -157,8 +182,9 @@ class Lifecycle:
                     known.reason = f"serving; the last load failed: {reason}"
         if not candidate.versions:
             text = f"at least one version must be available under the version policy of model '{candidate.name}'"
-            record.problem = f"Invalid argument: {text}"
-            tell(Phase.FAILED, reason=record.problem)
+            reason = f"Invalid argument: {text}"
+            record.problem = "" if candidate.overridden else reason
+            tell(Phase.FAILED, reason=reason)
             raise InvalidArgumentError(f"load failed for model '{candidate.name}': {text}")
         self._check_open()
         told = "".join(
@@ -223,7 +249,11 @@ class Lifecycle:
         if record is None:
             return
         with record.loading:
-            self._switch(record, name, {})
+            self._let_go(record, name)
+
+    def _let_go(self, record: ModelRecord, name: str) -> None:
+        self._switch(record, name, {})
+        record.overrides.clear()
 
     def knows(self, name: str) -> bool:
         """Tell whether any version of the model was ever asked to load."""
@@ -278,7 +308,7 @@ class Lifecycle:
         loads_ended = True
         for name, record in records:
             if record.loading.acquire(timeout=deadline.left):
-                self._switch(record, name, {})
+                self._let_go(record, name)
                 record.loading.release()
             else:
                 loads_ended = False

@@ -29,6 +29,7 @@ from charonia.errors import ConfigError, RepositoryError
 from charonia.instance import ModelInstance, instance_places
 from charonia.labels import read_labels
 from charonia.model import Model
+from charonia.overrides import Override
 from charonia.repository import CONFIG_FILES, RepositoryStorage, model_versions
 from charonia.scheduler import scheduler_name
 from charonia.statistics import ModelStatistics
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from charonia.backend import Backend, LoadedModel
     from charonia.config import ModelConfig
     from charonia.options import ServerOptions
+    from charonia.overrides import LoadParameters
     from charonia.plugins import Plugins
     from charonia.scheduler import Scheduler
 
@@ -99,12 +101,14 @@ class Candidate:
         storage: where it lies.
         parsed: its configuration as written, with backend and platform filled in.
         versions: those that the version policy selects, ascending.
+        overridden: whether something else than what is stored was read.
     """
 
     name: str
     storage: RepositoryStorage
     parsed: ParsedConfig
     versions: Sequence[int]
+    overridden: bool
 
 
 class Loader:
@@ -136,23 +140,40 @@ class Loader:
         """
         return sorted({name for storage in self.storages for name in storage.model_names()})
 
-    def read(self, name: str, tell: Teller) -> Candidate:
-        """Read a model's configuration and find its versions.
+    def override(self, name: str, parameters: LoadParameters) -> Override:
+        """Read what comes with the load of a model. The caller closes it.
+
+        Raises:
+            RepositoryError: files came without a configuration, or a repository cannot be read.
+            ConfigError: the configuration is wrong.
+        """
+        return Override(name, parameters, self._fingerprint(name))
+
+    def in_force(self, name: str, override: Override | None) -> Override | None:
+        """Give an override back, or None if the model's files in the repositories have changed since it came."""
+        return override if override is not None and override.stored == self._fingerprint(name) else None
+
+    def _fingerprint(self, name: str) -> str:
+        return "".join(storage.fingerprint(name) for storage in self.storages)
+
+    def read(self, name: str, tell: Teller, override: Override | None = None) -> Candidate:
+        """Read a model's configuration and find its versions, in the repositories or in what stands in for them.
 
         Raises:
             RepositoryError: no repository has the model, or several do, or it cannot be read.
             ConfigError: the configuration is wrong.
         """
         tell(Phase.READING)
-        storage = self._home_of(name)
+        storage = (override.storage if override else None) or self._home_of(name)
         entries = storage.entries(name)
         files = {entry.name for entry in entries if not entry.is_directory}
-        parsed = self._parse(storage, name, files)
+        parsed = override.parsed if override else self._parse(storage, name, files)
         available = model_versions(entries, name)
         first = min(map(str, available), default=None)
         inside = [entry.name for entry in storage.entries(name, first)] if first is not None else []
         parsed = _complete(parsed, inside, name)
-        return Candidate(name, storage, parsed, selected_versions(parsed.config.version_policy, available, model=name))
+        versions = selected_versions(parsed.config.version_policy, available, model=name)
+        return Candidate(name, storage, parsed, versions, overridden=override is not None)
 
     def _home_of(self, name: str) -> RepositoryStorage:
         homes = [storage for storage in self.storages if name in storage.model_names()]

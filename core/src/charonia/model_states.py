@@ -10,6 +10,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from charonia.overrides import OverrideSlot
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -58,8 +60,12 @@ class VersionRecord:
 
 @dataclass
 class ModelRecord:
-    """What is known of a model. `loading` serialises its loads and unloads; the rest is guarded by the lifecycle's lock."""
+    """What is known of a model.
+
+    `loading` serialises its loads and unloads, and guards `overrides`; the rest is guarded by the lifecycle's lock.
+    """
 
     loading: threading.Lock = field(default_factory=threading.Lock)
     versions: dict[int, VersionRecord] = field(default_factory=dict)
     problem: str = ""
+    overrides: OverrideSlot = field(default_factory=OverrideSlot)

@@ -18,6 +18,7 @@ from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, Ver
 from charonia.model import ModelRetiredError
 from charonia.model_states import VersionState
 from charonia.options import ServerOptions
+from charonia.overrides import LoadParameters, check_model_name
 from charonia.plugins import Plugins
 from charonia.shared_memory import SharedMemory
 from charonia.trace_settings import TraceSettings
@@ -266,18 +267,34 @@ class Server:
             raise self._why_not(name, version)
         return self.can_serve(name, version)
 
-    def load(self, name: str) -> None:
+    def load(self, name: str, *, config: str | None = None, files: Mapping[str, bytes] | None = None) -> None:
         """Load a model, or load it anew beside the one that serves, and switch when it is ready.
+
+        `config` and `files` stay in force for later loads without them, until the model is unloaded or its files in the
+        repository change.
+
+        Args:
+            name: the model's name.
+            config: the configuration in JSON, which replaces the stored one entirely.
+            files: content by path in the model's directory, such as `1/model.onnx`: they replace the stored directory
+                entirely, and need a `config`. With them, the model need not be in a repository.
 
         Raises:
             InternalError: there is no such model, or its configuration is wrong.
-            InvalidArgumentError: a version failed to load. What served before goes on serving.
+            InvalidArgumentError: the name or a path leads elsewhere; or a version failed to load. What served before goes on
+                serving.
             UnavailableError: the server is stopping.
         """
-        self._lifecycle.load(name)
+        check_model_name(name)
+        self._lifecycle.load(name, parameters=LoadParameters(config, files or {}))
 
-    def unload(self, name: str) -> None:
-        """Take a model out of service. Requests that it accepted still finish. No error if it is not loaded."""
+    def unload(self, name: str, *, unload_dependents: bool = False) -> None:
+        """Take a model out of service. Requests that it accepted still finish. No error if it is not loaded.
+
+        Args:
+            name: the model's name.
+            unload_dependents: whether the models that it uses go, too. No model uses another one yet.
+        """
         self._lifecycle.unload(name)
 
     # -- what it tells
