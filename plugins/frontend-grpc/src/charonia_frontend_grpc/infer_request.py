@@ -15,8 +15,6 @@ from charonia_frontend_grpc.parameters import read_parameters
 from charonia_frontend_grpc.tensor_parameters import check_input_parameters, check_output_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from charonia.model import Model
     from charonia.request import ResponseSink
     from charonia.tensor import Array
@@ -28,11 +26,7 @@ _DATATYPES = DataType.__members__
 
 
 def decode_infer(
-    model: Model,
-    version: int | None,
-    message: ModelInferRequest,
-    raw: Collection[bytes | memoryview],
-    sink: ResponseSink,
+    model: Model, version: int | None, message: ModelInferRequest, sink: ResponseSink
 ) -> tuple[InferenceRequest, bool]:
     """Decode an infer request. Gives it, and whether an empty final response is wanted.
 
@@ -40,7 +34,6 @@ def decode_infer(
         model: the model that is asked, as found for its name.
         version: the version that the message names.
         message: the message.
-        raw: the entries of its `raw_input_contents`, which stand for those in the message.
         sink: where the responses go.
 
     Raises:
@@ -49,7 +42,7 @@ def decode_infer(
     told = read_parameters(message.parameters) if message.parameters else None
     _check_names(message, "input")
     _check_names(message, "output")
-    tensors = _read_inputs(message, raw, model.name)
+    tensors = _read_inputs(message, model.name)
     for output in message.outputs:
         if output.parameters:
             check_output_parameters(output.parameters, output.name)
@@ -77,13 +70,11 @@ def _check_names(message: ModelInferRequest, kind: str) -> None:
         names.add(tensor.name)
 
 
-def _read_inputs(
-    message: ModelInferRequest, raw: Collection[bytes | memoryview], model: str
-) -> dict[str, Array | MalformedTensor]:
+def _read_inputs(message: ModelInferRequest, model: str) -> dict[str, Array | MalformedTensor]:
     """Read the inputs in their order; each without `contents` takes the next of the raw ones, and surplus ones are ignored."""
     who = (message.id, model)
-    some_raw = bool(raw)
-    rest = iter(raw)
+    raw = iter(message.raw_input_contents)
+    some_raw = bool(message.raw_input_contents)
     tensors: dict[str, Array | MalformedTensor] = {}
     for item in message.inputs:
         name = item.name
@@ -98,7 +89,7 @@ def _read_inputs(
                 f"contents field must not be specified when using raw_input_contents for '{name}' for model '{model}'"
             )
         if not has_contents:
-            body = next(rest, None)
+            body = next(raw, None)
             if body is None:
                 raise InvalidArgumentError(
                     f"unable to find data for input tensor '{name}' for model '{model}' in request."
