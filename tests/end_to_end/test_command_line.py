@@ -52,6 +52,9 @@ class GatedModel(LoadedModel):
 
 class GatedBackend(Backend):
     def load(self, context):
+        if (context.directory / "loading").exists():
+            with open(context.directory / "loading", "rb", buffering=0) as loading:
+                loading.read(1)
         return GatedModel(context)
 '''
 CONFIG = """
@@ -251,6 +254,32 @@ def test_a_signal_under_load_loses_no_accepted_request(serve, models):
         got.append(answered.get())
     assert sorted(map(int, (folder / "executed").read_text().split())) == sorted(got)
     assert all(status == 503 and "Server exiting" in text for status, text in refusals)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_models_load_ends_the_start(serve, models, number):
+    """A start that is stopped says so, lets the load that is under way finish, closes everything, and gives the exit code 1."""
+    folder = write(models, "slow")
+    os.mkfifo(folder / "loading")
+    server = serve(f"--model-repository={models}")
+    server.wait_for("slow version 1: loading")
+    server.signal(number)
+    server.wait_for("stopping: models that are loading have to finish that first")
+    (folder / "loading").write_bytes(b".")
+    assert server.end() == 1
+    assert server.err[-1] == "charonia: stopped before all models were loaded"
+
+
+def test_a_second_signal_while_models_load_ends_at_once(serve, models):
+    """Who cannot wait for a load that hangs sends the signal again."""
+    folder = write(models, "slow")
+    os.mkfifo(folder / "loading")
+    server = serve(f"--model-repository={models}")
+    server.wait_for("slow version 1: loading")
+    server.signal(signal.SIGTERM)
+    server.wait_for("another signal ends the server at once")
+    server.signal(signal.SIGTERM)
+    assert server.end() == -signal.SIGTERM
 
 
 def test_what_takes_too_long_is_reported(serve, models):

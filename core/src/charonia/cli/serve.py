@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from charonia.cli.log import logging_to_stderr
 from charonia.cli.options_file import OptionsFile, read_options_file
 from charonia.cli.reference_flags import foreign_flags
 from charonia.cli.settings import ServeSettings
+from charonia.cli.stopping import end_at_once, stoppable_start
 from charonia.log_settings import LOG_FORMATS, LogSetting
 from charonia.plugin_hints import explain_lack
 from charonia.plugins import Plugins
@@ -144,9 +144,10 @@ def serve(settings: ServeSettings, /, **_: object) -> None:
     with closing(
         Server(settings.repositories, options=settings.options, plugins=settings.plugins, log_settings=settings.log)
     ) as server:
-        screen.load(server)
-        serving = Serving(server, settings.frontends)
-        serving.run(screen.tell_served)
+        with stoppable_start():
+            screen.load(server)
+        Serving(server, settings.frontends).run(screen.tell_served)
         finished = server.close()
     screen.end(finished=finished)
-    sys.exit(ExitCode.OK if finished else ExitCode.FAILED)
+    if not finished:
+        end_at_once(ExitCode.FAILED)
