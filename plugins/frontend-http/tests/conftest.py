@@ -42,6 +42,16 @@ class Connection:
         body = self._stream.read(int(headers["content-length"])) if has_body else b""
         return start, headers, body
 
+    def chunk(self):
+        """Read one chunk of a chunked body; b"" is its end."""
+        content = self._stream.read(int(self.line(), 16))
+        assert self.line() == ""
+        return content
+
+    def rest(self):
+        """Read up to the end of the connection."""
+        return self._stream.read()
+
     def ended(self):
         """Wait for the server to close the connection, and tell whether nothing else came."""
         try:
