@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from charonia.binary_tensor import tensor_from_bytes
 from charonia.datatypes import DataType
@@ -15,6 +15,8 @@ from charonia_frontend_grpc.parameters import read_parameters
 from charonia_frontend_grpc.tensor_parameters import check_input_parameters, check_output_parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from charonia.model import Model
     from charonia.request import ResponseSink
     from charonia.tensor import Array
@@ -25,8 +27,18 @@ __all__ = ["decode_infer"]
 _DATATYPES = DataType.__members__
 
 
+class _Named(Protocol):
+    """An input or an output."""
+
+    name: str
+
+
 def decode_infer(
-    model: Model, version: int | None, message: ModelInferRequest, sink: ResponseSink
+    model: Model,
+    version: int | None,
+    message: ModelInferRequest,
+    raw: Collection[bytes | memoryview],
+    sink: ResponseSink,
 ) -> tuple[InferenceRequest, bool]:
     """Decode an infer request. Gives it, and whether an empty final response is wanted.
 
@@ -34,15 +46,16 @@ def decode_infer(
         model: the model that is asked, as found for its name.
         version: the version that the message names.
         message: the message.
+        raw: the entries of its `raw_input_contents`, which stand for those in the message.
         sink: where the responses go.
 
     Raises:
         InferenceError: the request is malformed; the first thing that is wrong in the reference's order.
     """
     told = read_parameters(message.parameters) if message.parameters else None
-    _check_names(message, "input")
-    _check_names(message, "output")
-    tensors = _read_inputs(message, model.name)
+    _check_names(message, "input", message.inputs)
+    _check_names(message, "output", message.outputs)
+    tensors = _read_inputs(message, raw, model.name)
     for output in message.outputs:
         if output.parameters:
             check_output_parameters(output.parameters, output.name)
@@ -60,9 +73,12 @@ def decode_infer(
     return request, told.empty_final_response
 
 
-def _check_names(message: ModelInferRequest, kind: str) -> None:
+def _check_names(message: ModelInferRequest, kind: str, tensors: Collection[_Named]) -> None:
+    """Refuse two tensors of one name."""
+    if len(tensors) < 2:  # noqa: PLR2004 - it takes two
+        return
     names: set[str] = set()
-    for tensor in message.inputs if kind == "input" else message.outputs:
+    for tensor in tensors:
         if tensor.name in names:
             raise InvalidArgumentError(
                 f"[request id: {message.id or '<id_unknown>'}] {kind} '{tensor.name}' already exists in request"
@@ -70,11 +86,13 @@ def _check_names(message: ModelInferRequest, kind: str) -> None:
         names.add(tensor.name)
 
 
-def _read_inputs(message: ModelInferRequest, model: str) -> dict[str, Array | MalformedTensor]:
+def _read_inputs(
+    message: ModelInferRequest, raw: Collection[bytes | memoryview], model: str
+) -> dict[str, Array | MalformedTensor]:
     """Read the inputs in their order; each without `contents` takes the next of the raw ones, and surplus ones are ignored."""
     who = (message.id, model)
-    raw = iter(message.raw_input_contents)
-    some_raw = bool(message.raw_input_contents)
+    some_raw = bool(raw)
+    rest = iter(raw)
     tensors: dict[str, Array | MalformedTensor] = {}
     for item in message.inputs:
         name = item.name
@@ -89,7 +107,7 @@ def _read_inputs(message: ModelInferRequest, model: str) -> dict[str, Array | Ma
                 f"contents field must not be specified when using raw_input_contents for '{name}' for model '{model}'"
             )
         if not has_contents:
-            body = next(raw, None)
+            body = next(rest, None)
             if body is None:
                 raise InvalidArgumentError(
                     f"unable to find data for input tensor '{name}' for model '{model}' in request."
