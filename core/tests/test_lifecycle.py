@@ -7,6 +7,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 from charonia import Server, ServerOptions
@@ -32,52 +33,62 @@ class Record:
         self.gate = None
 
 
+class Echo(ArrayExecution):
+    def run(self, inputs):
+        return {"OUTPUT0": inputs["INPUT0"]}
+
+
+class Loaded(LoadedModel):
+    record: ClassVar[Record]
+
+    def instantiate(self, context):
+        return Echo(context)
+
+    def close(self):
+        self.record.closed.append((self.context.name, self.context.version))
+
+
+class Recorded(Backend):
+    default_model_filename = "model.txt"
+    record: ClassVar[Record]
+
+    def load(self, context):
+        text = context.model_path.read_text() if context.model_path.exists() else ""
+        if text == "exit":
+            raise SystemExit(3)
+        if text == "broken":
+            raise ValueError("broken")
+        if self.record.gate is not None:
+            self.record.entered.put(context.name)
+            assert self.record.gate.wait(30)
+        self.record.loaded.append((context.name, context.version))
+        return Loaded(context)
+
+
+class Odd(LocalStorage):
+    record: ClassVar[Record]
+
+    def __init__(self, url):
+        super().__init__(url.removeprefix("odd://"))
+
+    def entries(self, model, folder=""):
+        if model == "odd":
+            raise ValueError("the connection is odd")
+        return super().entries(model, folder)
+
+    def localize(self, model, versions):
+        self.record.localized.append(model)
+        return super().localize(model, versions)
+
+    def release(self, directory):
+        self.record.released.append(directory.name)
+
+
 @pytest.fixture
 def record(monkeypatch):
     record = Record()
-
-    class Echo(ArrayExecution):
-        def run(self, inputs):
-            return {"OUTPUT0": inputs["INPUT0"]}
-
-    class Loaded(LoadedModel):
-        def instantiate(self, context):
-            return Echo(context)
-
-        def close(self):
-            record.closed.append((self.context.name, self.context.version))
-
-    class Recorded(Backend):
-        default_model_filename = "model.txt"
-
-        def load(self, context):
-            text = context.model_path.read_text() if context.model_path.exists() else ""
-            if text == "exit":
-                raise SystemExit(3)
-            if text == "broken":
-                raise ValueError("broken")
-            if record.gate is not None:
-                record.entered.put(context.name)
-                assert record.gate.wait(30)
-            record.loaded.append((context.name, context.version))
-            return Loaded(context)
-
-    class Odd(LocalStorage):
-        def __init__(self, url):
-            super().__init__(url.removeprefix("odd://"))
-
-        def entries(self, model, folder=""):
-            if model == "odd":
-                raise ValueError("the connection is odd")
-            return super().entries(model, folder)
-
-        def localize(self, model, versions):
-            record.localized.append(model)
-            return super().localize(model, versions)
-
-        def release(self, directory):
-            record.released.append(directory.name)
-
+    for kind in (Loaded, Recorded, Odd):
+        monkeypatch.setattr(kind, "record", record, raising=False)
     module = ModuleType(MODULE)
     module.Recorded, module.Odd = Recorded, Odd
     monkeypatch.setitem(sys.modules, MODULE, module)

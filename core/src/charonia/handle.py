@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from charonia.errors import InvalidArgumentError, UnsupportedError
 from charonia.request import SEQUENCE_END, SEQUENCE_START, InferenceRequest, InferenceResponse, Parameter
+from charonia.response_stream import AsyncResponseStream, ResponseStream
 from charonia.tensor import SupportsDLPack, Tensor, as_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
@@ -66,7 +67,7 @@ class ModelHandle:
     def infer(self, inputs: Mapping[str, object], **options: Unpack[RequestOptions]) -> InferenceResponse:
         """Send one request and wait for its response.
 
-        Where an instance is free, the model runs in the calling thread.
+        Where an instance is free, the model runs in the calling thread. Ctrl-C while it waits takes the request back.
 
         Raises:
             UnsupportedError: the model is decoupled: use `stream`.
@@ -74,10 +75,14 @@ class ModelHandle:
         """
         model = self._unary_model()
         answer = _Answer()
-        request = self._request(model, inputs, answer, options)
+        request = self._request(model, inputs, _TheOne(answer.receive), options)
         if not self._server.submit_direct(request):
             self._server.submit(request)
-        return answer.wait()
+        try:
+            return answer.wait()
+        except KeyboardInterrupt:
+            request.cancel()
+            raise
 
     async def infer_async(self, inputs: Mapping[str, object], **options: Unpack[RequestOptions]) -> InferenceResponse:
         """Send one request and await its response. Cancelling the coroutine cancels the request. Raises what `infer` raises."""
@@ -89,7 +94,7 @@ class ModelHandle:
             if not future.done():
                 future.set_result(response)
 
-        request = self._request(model, inputs, lambda response: mailbox.post(deliver, response), options)
+        request = self._request(model, inputs, _TheOne(lambda response: mailbox.post(deliver, response)), options)
         self._server.submit(request)
         try:
             return _good(await future)
@@ -97,34 +102,24 @@ class ModelHandle:
             request.cancel()
             raise
 
-    def stream(self, inputs: Mapping[str, object], **options: Unpack[RequestOptions]) -> Iterator[InferenceResponse]:
+    def stream(self, inputs: Mapping[str, object], **options: Unpack[RequestOptions]) -> ResponseStream:
         """Send one request and give its responses as they come; for decoupled models, and for others too.
 
-        The request is sent at the call. Closing the iterator early cancels it. An error response is raised.
+        The request is sent at the call. Closing the iterator early, or dropping it, cancels it. An error response is raised.
         """
         responses: queue.SimpleQueue[InferenceResponse] = queue.SimpleQueue()
         request = self._request(self._server.get(self.name, self.version), inputs, responses.put, options)
         self._server.submit(request)
-        return _iterate(request, responses)
+        return ResponseStream(request, responses)
 
-    async def stream_async(
-        self, inputs: Mapping[str, object], **options: Unpack[RequestOptions]
-    ) -> AsyncIterator[InferenceResponse]:
-        """Send one request and give its responses as they come, to a coroutine. Otherwise as `stream`."""
+    def stream_async(self, inputs: Mapping[str, object], **options: Unpack[RequestOptions]) -> AsyncResponseStream:
+        """Send one request and give its responses as they come, to the coroutine that calls. Otherwise as `stream`."""
         responses: asyncio.Queue[InferenceResponse] = asyncio.Queue()
         mailbox = self._server.mailboxes.of(asyncio.get_running_loop())
         model = self._server.get(self.name, self.version)
         request = self._request(model, inputs, lambda response: mailbox.post(responses.put_nowait, response), options)
         self._server.submit(request)
-        try:
-            while True:
-                response = _good(await responses.get())
-                if response.outputs or not response.final:
-                    yield response
-                if response.final:
-                    return
-        finally:
-            request.cancel()
+        return AsyncResponseStream(request, responses)
 
     @property
     def ready(self) -> bool:
@@ -174,6 +169,27 @@ class ModelHandle:
         )
 
 
+class _TheOne:
+    """A sink for a request that gets one response: passes it on when it is sure that none follows.
+
+    Where a model sends the outputs first and then only that this was all, the outputs are the response.
+    """
+
+    __slots__ = ("_latest", "_receiver")
+
+    def __init__(self, receiver: ResponseSink) -> None:
+        self._receiver = receiver
+        self._latest: InferenceResponse | None = None
+
+    def __call__(self, response: InferenceResponse) -> None:
+        if not response.final:
+            self._latest = response
+        elif response.outputs or response.error is not None or self._latest is None:
+            self._receiver(response)
+        else:
+            self._receiver(self._latest)
+
+
 class _Answer:
     """Where a thread waits for the one response to its request."""
 
@@ -184,18 +200,14 @@ class _Answer:
         self._ready.acquire()
         self._response: InferenceResponse | None = None
 
-    def __call__(self, response: InferenceResponse) -> None:
-        if response.final:
-            if response.outputs or response.error is not None or self._response is None:
-                self._response = response
-            self._ready.release()
-        else:
-            self._response = response
+    def receive(self, response: InferenceResponse) -> None:
+        self._response = response
+        self._ready.release()
 
     def wait(self) -> InferenceResponse:
         self._ready.acquire()
         response = self._response
-        assert response is not None  # noqa: S101 - the lock is released by the final response only
+        assert response is not None  # noqa: S101 - the lock is released by the response only
         return _good(response)
 
 
@@ -203,18 +215,6 @@ def _good(response: InferenceResponse) -> InferenceResponse:
     if response.error is not None:
         raise response.error
     return response
-
-
-def _iterate(request: InferenceRequest, responses: queue.SimpleQueue[InferenceResponse]) -> Iterator[InferenceResponse]:
-    try:
-        while True:
-            response = _good(responses.get())
-            if response.outputs or not response.final:
-                yield response
-            if response.final:
-                return
-    finally:
-        request.cancel()
 
 
 def _tensors(signature: Signature, inputs: Mapping[str, object]) -> Mapping[str, Tensor]:
