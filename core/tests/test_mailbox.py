@@ -93,6 +93,22 @@ async def test_message_posted_by_a_receiver_arrives():
     assert received == [3, 2, 1, 0]
 
 
+async def test_stream_of_messages_lets_the_loop_do_other_things():
+    """Messages that come as fast as they are read keep the loop from nothing else."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    counts = []
+
+    def again(count):
+        counts.append(count)
+        if count < 1_000:
+            mailbox.post(again, count + 1)
+
+    mailbox.post(again, 0)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(counts) <= 3
+
+
 async def test_receiver_that_raises_holds_nobody_up():
     """The loop reports what a receiver raised, and the messages behind it still arrive."""
     loop = asyncio.get_running_loop()

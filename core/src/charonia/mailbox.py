@@ -52,13 +52,15 @@ class Mailbox:
         with self._lock:
             self._woken = False
         messages = self._messages
+        left = len(messages)  # what comes meanwhile wakes the loop anew, so that it gets round to everything else
         try:
-            while messages:
+            while left:
+                left -= 1
                 receiver, message = messages.popleft()
                 receiver(message)
         finally:
             if (
-                messages
+                left
             ):  # a receiver raised, which its loop reports; the others' messages are not to wait for the next post
                 asyncio.get_running_loop().call_soon(self._deliver)
 
