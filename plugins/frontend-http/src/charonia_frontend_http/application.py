@@ -9,6 +9,7 @@ import orjson
 from charonia.config import config_to_json
 from charonia.errors import InferenceError, InternalError
 
+from charonia_frontend_http.docs_endpoints import DocsEndpoints
 from charonia_frontend_http.documents import model_document, server_document, statistics_document
 from charonia_frontend_http.generation import GenerateEndpoints
 from charonia_frontend_http.inference import InferEndpoint
@@ -53,12 +54,17 @@ class HttpApplication:
         self._infer = InferEndpoint(server, mailbox, outbox, max_input_size).answer
         generate = GenerateEndpoints(server, mailbox, outbox, max_input_size)
         repository = RepositoryEndpoints(server)
+        docs = DocsEndpoints(server)
         self._slow: Mapping[str, Callable[[Route, HttpRequest], Awaitable[HttpResponse]]] = {
             "generate": generate.whole,
             "generate_stream": generate.stream,
             "index": repository.index,
             "load": repository.load,
             "unload": repository.unload,
+            "openapi": docs.openapi,
+            "docs_page": docs.page,
+            "docs_style": docs.page,
+            "docs_script": docs.page,
             "predict": PredictEndpoint(server, max_input_size).answer,
         }
         self._quick: Mapping[str, Callable[[Route, HttpRequest], HttpResponse]] = {

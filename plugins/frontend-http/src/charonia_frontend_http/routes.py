@@ -23,6 +23,10 @@ _TABLE = (
     ("GET", r"/v2/health/live", "live"),
     ("GET", r"/v2/health/ready", "ready"),
     ("GET", r"/v2", "server_metadata"),
+    ("GET", r"/v2/openapi\.json", "openapi"),
+    ("GET", r"/docs", "docs_page"),
+    ("GET", r"/docs/page\.css", "docs_style"),
+    ("GET", r"/docs/page\.js", "docs_script"),
     ("POST", r"/v2/repository(?:/[^/]+)?/index", "index"),
     ("GET", r"/v2/models/stats", "statistics"),  # wins over a model of that name, as in the reference
     ("GET", _MODEL + r"/stats", "statistics"),
