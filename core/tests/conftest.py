@@ -18,6 +18,7 @@ OPTIONS = [
     FrontendOption("toy-port", 7000, "The port."),
     FrontendOption("toy-ratio", 0.5, "A number."),
     FrontendOption("allow-toy", True, "Serve toys."),
+    FrontendOption("toy-friend", "", "Who may play. May come several times.", repeatable=True),
 ]
 
 @hookimpl

@@ -35,6 +35,24 @@ def test_defaults_are_the_servers(told):
     assert settings.options == expected
     assert settings.frontends["toy-port"] == 7000
     assert settings.frontends["allow-toy"] is True
+    assert settings.frontends["toy-friend"] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "file", "expected"),
+    [
+        (["--toy-friend=ann, bob", "--toy-friend", "eve"], {}, "", "ann, bob\neve"),
+        ([], {"CHARONIA_SERVE_TOY_FRIEND": "ann eve"}, "", "ann\neve"),
+        ([], {}, "toy-friend: [ann, eve]", "ann\neve"),
+        ([], {}, "toy-friend: ann", "ann"),
+    ],
+)
+def test_a_frontend_gets_all_of_what_comes_several_times(told, tmp_path, words, env, file, expected):
+    """An option that may come several times reaches its frontend with a line for each, wherever it was set."""
+    path = tmp_path / "server.yaml"
+    path.write_text(file)
+    settings = told("--model-repository=models", f"--config={path}", *words, env=env)
+    assert settings.frontends["toy-friend"] == expected
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,14 @@ class FrontendOption:
         name: as on the command line, without the dashes: `http-port`. Use the reference's name where it has one.
         default: its value where it is not given; its type is the option's type.
         help: a sentence for a newcomer.
+        repeatable: whether it may come several times. It is text then, without a default, and the frontend gets all that was
+            given as one text, with a line for each.
     """
 
     name: str
     default: OptionValue
     help: str
+    repeatable: bool = False
 
 
 @dataclass(frozen=True)

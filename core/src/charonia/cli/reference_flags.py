@@ -42,8 +42,6 @@ _NOT_YET = {
     "model-namespacing": "",
     "grpc-header-forward-pattern": "",
     "grpc-restricted-protocol": "",
-    "http-header-forward-pattern": "",
-    "http-restricted-api": "",
     "log-file": "redirect stderr instead",
     "allow-metrics": "",
     "allow-gpu-metrics": "",
@@ -83,7 +81,10 @@ _GRPC = (
     *("grpc-http2-max-pings-without-data", "grpc-http2-min-recv-ping-interval-without-data"),
     *("grpc-http2-max-ping-strikes", "grpc-max-connection-age", "grpc-max-connection-age-grace"),
 )
-_HTTP = ("allow-http", "http-address", "http-port", "reuse-http-port", "http-max-input-size")
+_HTTP = (
+    *("allow-http", "http-address", "http-port", "reuse-http-port", "http-max-input-size"),
+    *("http-header-forward-pattern", "http-restricted-api"),
+)
 
 _HARMLESS = {
     **dict.fromkeys(

@@ -70,11 +70,16 @@ class ServeSettings:
             allow_client_shm=parameters["allow_client_shm"],
         )
         frontends = {
-            option.name: parameters[parameter_name(option.name)]
+            option.name: _as_one(parameters[parameter_name(option.name)])
             for offer in plugins.frontends().values()
             for option in offer.options
         }
         return ServeSettings(parameters["model_repository"], options, plugins, frontends, log)
+
+
+def _as_one(value: OptionValue | tuple[str, ...]) -> OptionValue:
+    """Give all that was said for an option that may come several times as one text, with a line for each."""
+    return "\n".join(value) if isinstance(value, tuple) else value
 
 
 def _check_load_model(mode: str, names: Sequence[str]) -> None:
