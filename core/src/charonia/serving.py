@@ -95,13 +95,19 @@ class Serving:
             await self.stop()
 
     async def start(self) -> None:
-        """Have every frontend listen. If one cannot, those that do are stopped."""
+        """Have every frontend listen. If one cannot, those that do are stopped.
+
+        Raises:
+            CharoniaError: an address cannot be bound.
+        """
         try:
             for frontend in self._frontends:
                 self.urls += await frontend.start()
-        except OSError as error:
+        except BaseException as error:
             await self.stop()
-            raise CharoniaError(f"cannot listen: {error}; choose another address or port") from error
+            if isinstance(error, OSError):
+                raise CharoniaError(f"cannot listen: {error}; choose another address or port") from error
+            raise
 
     def describe(self) -> dict[str, Any]:
         """Tell what the frontends add to the start-up screen, as label → value."""
