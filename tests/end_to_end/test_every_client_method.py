@@ -24,9 +24,6 @@ from client_methods import Methods
 MODULES = (tritonclient.http, tritonclient.http.aio, tritonclient.grpc, tritonclient.grpc.aio)
 
 REFUSED = (
-    ("http", ".*(trace|log)_settings", "Not Found"),
-    ("grpc", ".*trace_settings", "does not support the trace extension"),
-    ("grpc", ".*log_settings", "does not support the logging extension"),
     ("http", ".*_shared_memory.*", "Not Found"),
     ("grpc", "(un)?register_.*_shared_memory", "Client shared memory is disabled"),
 )

@@ -8,7 +8,7 @@ import logging
 import numpy as np
 import pytest
 from charonia import Server, ServerOptions
-from charonia.errors import InferenceError, InternalError, InvalidArgumentError, UnsupportedError
+from charonia.errors import InferenceError, InternalError, InvalidArgumentError
 from charonia.plugins import Plugins
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
@@ -119,8 +119,6 @@ async def test_statistics_count(ask, infer_request, application):
         ),
         ("SystemSharedMemoryStatus", {"name": "r"}, "NOT_FOUND", "Unable to find system shared memory region: 'r'"),
         ("CudaSharedMemoryStatus", {"name": "r"}, "NOT_FOUND", "Unable to find cuda shared memory region: 'r'"),
-        ("TraceSetting", {}, "UNSUPPORTED", "this server does not support the trace extension yet"),
-        ("LogSettings", {}, "UNSUPPORTED", "this server does not support the logging extension yet"),
     ],
 )
 async def test_refusals_have_the_references_codes_and_texts(ask, name, fields, code, text):
@@ -145,9 +143,6 @@ async def test_load_and_unload(tmp_path):
         message = pb.RepositoryModelLoadRequest(model_name="m")
         await app.call("RepositoryModelLoad", message.SerializeToString())
         assert server.can_serve("m")
-        message.parameters["config"].string_param = "{}"
-        with pytest.raises(UnsupportedError, match="the load parameter 'config' is not supported yet"):
-            await app.call("RepositoryModelLoad", message.SerializeToString())
         for name in ("m", "ghost"):
             unload = pb.RepositoryModelUnloadRequest(
                 model_name=name, parameters={"unload_dependents": {"bool_param": True}}

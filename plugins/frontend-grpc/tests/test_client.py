@@ -64,10 +64,6 @@ def test_control_is_refused(client):
     assert refused(lambda: client.load_model("m"))[0] == "StatusCode.UNAVAILABLE"
     assert refused(lambda: client.unload_model("m"))[0] == "StatusCode.UNAVAILABLE"
     for call in (
-        client.get_trace_settings,
-        client.get_log_settings,
-        lambda: client.update_trace_settings(settings={"trace_rate": "1"}),
-        lambda: client.update_log_settings({"log_info": True}),
         lambda: client.register_system_shared_memory("r", "/r", 8),
         client.unregister_system_shared_memory,
         lambda: client.register_cuda_shared_memory("r", b"", 0, 8),
@@ -76,6 +72,17 @@ def test_control_is_refused(client):
         assert refused(call)[0] == "StatusCode.UNIMPLEMENTED"
     assert not client.get_system_shared_memory_status().regions
     assert not client.get_cuda_shared_memory_status().regions
+
+
+def test_settings(client):
+    """Trace and log settings are changed by the client's own messages."""
+    assert client.update_trace_settings(settings={"trace_rate": "7"}, as_json=True)["settings"]["trace_rate"] == {
+        "value": ["7"]
+    }
+    client.update_trace_settings(settings={"trace_rate": None})
+    assert client.get_trace_settings().settings["trace_rate"].value == ["1000"]
+    assert client.update_log_settings({"log_info": False}).settings["log_info"].bool_param is False
+    assert not client.get_log_settings().settings["log_info"].bool_param
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "deflate"])

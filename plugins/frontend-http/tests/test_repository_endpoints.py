@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 
 import charonia_frontend_http
@@ -80,12 +81,48 @@ async def test_wrong_load_parameters_are_refused(ask, document, answer):
     assert (await ask("GET", "/v2/models/m/ready"))[0] == 404
 
 
-@pytest.mark.parametrize("name", ["config", "file:1/model.py"])
-async def test_overrides_are_not_supported_yet(ask, name):
-    """A load with another configuration or other files than the repository's says that it cannot be had yet."""
-    status, _, told = await ask("POST", LOAD, {"parameters": {name: "e30="}})
-    assert status == 501
-    assert told["error"].startswith(f"the load parameter '{name}' is not supported yet")
+async def test_load_can_bring_a_configuration_and_files(ask):
+    """The configuration is JSON, files are base64, in lines or not; an unload ends what they brought."""
+    config = json.dumps(
+        {
+            "backend": "arithmetic",
+            "input": [{"name": "X", "data_type": "TYPE_FP32", "dims": [2, 1]}],
+            "output": [{"name": "Z", "data_type": "TYPE_FP32", "dims": [2, 1]}],
+        }
+    )
+    content = base64.encodebytes(json.dumps({"addend": 100, "more": "x" * 100}).encode()).decode()
+    target = "/v2/repository/models/fresh"
+    assert await ask("POST", f"{target}/load", {"parameters": {"config": config, "file:3/model.json": content}}) == DONE
+    _, _, told = await ask("POST", "/v2/models/fresh/infer", BODY)
+    assert (told["model_version"], told["outputs"][0]["name"], told["outputs"][0]["data"]) == ("3", "Z", [107, 108])
+    assert await ask("POST", f"{target}/unload", {"parameters": {"unload_dependents": True}}) == DONE
+    assert (await ask("POST", f"{target}/load"))[0] == 500
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "text"),
+    [
+        ({"config": "{"}, 500, "failed to load 'm', failed to poll from model repository"),
+        ({"config": '{"bogus": 1}'}, 500, "failed to load 'm', failed to poll from model repository"),
+        ({"file:1/model.json": "e30="}, 500, "failed to load 'm', failed to poll from model repository"),
+        ({"config": "{}", "file:../x": "e30="}, 400, "Invalid file parameter 'file:../x': "),
+        ({"config": "{}", "file:": "e30="}, 400, "Invalid file parameter 'file:': "),
+        ({"config": "{}", "file:1/model.json": "?"}, 400, "the load parameter 'file:1/model.json' is no base64"),
+    ],
+)
+async def test_wrong_configurations_and_files_are_refused(ask, parameters, status, text):
+    """The answer begins with the reference's words, where it has some; what served goes on serving."""
+    assert await ask("POST", LOAD) == DONE
+    refused_with, _, told = await ask("POST", LOAD, {"parameters": parameters})
+    assert refused_with == status
+    assert told["error"].startswith(text)
+    assert (await ask("POST", "/v2/models/m/infer", BODY))[0] == 200
+
+
+async def test_model_names_lead_nowhere(ask):
+    """A name with a path in it, which escapes can spell, is refused in the words of the reference's later releases."""
+    text = "invalid model name '../m', model name must not contain path traversal characters"
+    assert await ask("POST", "/v2/repository/models/..%2Fm/load") == refused(text)
 
 
 @pytest.mark.parametrize("verb", ["load", "unload"])

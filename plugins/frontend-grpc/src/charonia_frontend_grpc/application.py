@@ -18,6 +18,7 @@ from charonia_frontend_grpc.infer_stream import InferStream
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.outbox import Outbox
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
+from charonia_frontend_grpc.settings_calls import SettingsCalls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -53,6 +54,7 @@ class GrpcApplication:
         self._outbox = Outbox(server)
         self._encoders = ResponseEncoders()
         repository = RepositoryCalls(server)
+        settings = SettingsCalls(server)
         self._calls: Mapping[str, Callable[[Any], Awaitable[Message]]] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
@@ -70,8 +72,8 @@ class GrpcApplication:
             "CudaSharedMemoryStatus": self._cuda_status,
             "CudaSharedMemoryRegister": self._refuse_shared_memory,
             "CudaSharedMemoryUnregister": self._refuse_shared_memory,
-            "TraceSetting": self._refuse_trace,
-            "LogSettings": self._refuse_log,
+            "TraceSetting": settings.trace,
+            "LogSettings": settings.log,
         }
 
     async def call(self, name: str, body: bytes) -> bytes:
@@ -182,12 +184,6 @@ class GrpcApplication:
 
     async def _refuse_shared_memory(self, message: object) -> Message:
         raise UnsupportedError(_NO_SHARED_MEMORY)
-
-    async def _refuse_trace(self, message: object) -> Message:
-        raise UnsupportedError("this server does not support the trace extension yet")
-
-    async def _refuse_log(self, message: object) -> Message:
-        raise UnsupportedError("this server does not support the logging extension yet")
 
 
 _REQUESTS: Mapping[str, type[Message]] = {

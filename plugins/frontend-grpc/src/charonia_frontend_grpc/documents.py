@@ -22,6 +22,8 @@ EXTENSIONS = (
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "trace",
+    "logging",
 )
 """The protocol's extensions that are there over gRPC, by the reference's names and in its order."""
 

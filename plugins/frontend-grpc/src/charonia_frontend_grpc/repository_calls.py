@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from charonia.errors import InvalidArgumentError, UnsupportedError
+from charonia.overrides import FILE_PREFIX
 from charonia_protos import grpc_service_pb2 as pb
 
 from charonia_frontend_grpc.documents import index_message
@@ -36,19 +37,22 @@ class RepositoryCalls:
     async def load(self, message: pb.RepositoryModelLoadRequest) -> pb.RepositoryModelLoadResponse:
         """Load a model, and answer when it serves or has failed to."""
         _refuse_name(message.repository_name)
-        _check_load_parameters(message.parameters)
+        config, files = _load_parameters(message.parameters)
         self._server.require_explicit_control()
-        await asyncio.to_thread(self._server.load, message.model_name)
+        await asyncio.to_thread(self._server.load, message.model_name, config=config, files=files)
         return pb.RepositoryModelLoadResponse()
 
     async def unload(self, message: pb.RepositoryModelUnloadRequest) -> pb.RepositoryModelUnloadResponse:
         """Take a model out of service; what it has accepted is finished after the answer."""
         _refuse_name(message.repository_name)
+        dependents = False
         for name, parameter in message.parameters.items():
-            if name == "unload_dependents" and parameter.WhichOneof("parameter_choice") != "bool_param":
-                raise InvalidArgumentError(f"invalid value type for '{name}' parameter, expected bool_param.")
+            if name == "unload_dependents":
+                if parameter.WhichOneof("parameter_choice") != "bool_param":
+                    raise InvalidArgumentError(f"invalid value type for '{name}' parameter, expected bool_param.")
+                dependents = parameter.bool_param
         self._server.require_explicit_control()
-        await asyncio.to_thread(self._server.unload, message.model_name)
+        await asyncio.to_thread(self._server.unload, message.model_name, unload_dependents=dependents)
         return pb.RepositoryModelUnloadResponse()
 
 
@@ -57,12 +61,20 @@ def _refuse_name(repository: str) -> None:
         raise UnsupportedError("'repository_name' specification is not supported")
 
 
-def _check_load_parameters(parameters: Mapping[str, pb.ModelRepositoryParameter]) -> None:
+def _load_parameters(
+    parameters: Mapping[str, pb.ModelRepositoryParameter],
+) -> tuple[str | None, dict[str, bytes]]:
+    """Read what is to be loaded instead of what lies in the repository: a configuration, and files by their paths."""
+    config: str | None = None
+    files: dict[str, bytes] = {}
     for name, parameter in parameters.items():
-        kind = "bytes_param" if name.startswith("file:") else "string_param" if name == "config" else ""
+        kind = "bytes_param" if name.startswith(FILE_PREFIX) else "string_param" if name == "config" else ""
         if not kind:
             raise InvalidArgumentError(f"unrecognized load parameter '{name}'.")
         if parameter.WhichOneof("parameter_choice") != kind:
             raise InvalidArgumentError(f"invalid value type for load parameter '{name}', expected {kind}.")
-    for name in parameters:
-        raise UnsupportedError(f"the load parameter '{name}' is not supported yet: change the files of the repository")
+        if name == "config":
+            config = parameter.string_param
+        else:
+            files[name.removeprefix(FILE_PREFIX)] = parameter.bytes_param
+    return config, files

@@ -18,6 +18,7 @@ from charonia_frontend_http.outbox import Outbox
 from charonia_frontend_http.predict import PredictEndpoint
 from charonia_frontend_http.repository_endpoints import RepositoryEndpoints
 from charonia_frontend_http.routes import Routes
+from charonia_frontend_http.settings_endpoints import SettingsEndpoints
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -75,6 +76,7 @@ class HttpApplication:
             "model_metadata": self._model_metadata,
             "model_config": self._model_config,
             "statistics": self._statistics,
+            **SettingsEndpoints(server).by_name,
         }
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
@@ -83,7 +85,7 @@ class HttpApplication:
         if not route.endpoint:
             return _NOT_FOUND
         content_type = PLAIN if route.endpoint in _PLAIN_ENDPOINTS else JSON
-        if request.method != route.method:
+        if not route.takes(request.method):
             return HttpResponse(405, _NOT_ALLOWED, content_type)
         if route.error is not None:
             return error_response(route.error, content_type)

@@ -21,6 +21,8 @@ EXTENSIONS = (
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "trace",
+    "logging",
 )
 """The protocol's extensions that are there over HTTP, by the reference's names and in its order."""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from charonia.errors import InvalidArgumentError, UnsupportedError
+from charonia.overrides import FILE_PREFIX
 
 from charonia_frontend_http.documents import index_document
 from charonia_frontend_http.json_access import load_json, take_bool, take_object, wrong_type
@@ -47,25 +49,20 @@ class RepositoryEndpoints:
     async def load(self, route: Route, request: HttpRequest) -> HttpResponse:
         """Load a model, and answer when it serves or has failed to."""
         _refuse_repository(route)
-        overrides = _load_parameters(request.body)
+        config, files = _load_parameters(request.body)
         self._server.require_explicit_control()
-        for name in overrides:
-            raise UnsupportedError(
-                f"the load parameter '{name}' is not supported yet: change the files of model '{route.model}' in its repository"
-            )
-        await asyncio.to_thread(self._server.load, route.model)
+        await asyncio.to_thread(self._server.load, route.model, config=config, files=files)
         return HttpResponse(200, b"", JSON)
 
     async def unload(self, route: Route, request: HttpRequest) -> HttpResponse:
         """Take a model out of service; what it has accepted is finished after the answer.
 
-        No model depends on another one yet, so that `unload_dependents` makes no difference, whatever its value: as in the
-        reference, a wrong one is no error.
+        As in the reference, a value of `unload_dependents` that is neither true nor false is no error, and counts as false.
         """
         _refuse_repository(route)
-        _parameters(request.body)
+        dependents = _parameters(request.body).get("unload_dependents") is True
         self._server.require_explicit_control()
-        await asyncio.to_thread(self._server.unload, route.model)
+        await asyncio.to_thread(self._server.unload, route.model, unload_dependents=dependents)
         return HttpResponse(200, b"", JSON)
 
 
@@ -83,12 +80,27 @@ def _parameters(body: bytes) -> dict[str, Any]:
     return parameters
 
 
-def _load_parameters(body: bytes) -> dict[str, str]:
-    """Read what is to be loaded instead of what lies in the repository."""
-    parameters = _parameters(body)
-    for name, value in parameters.items():
-        if name != "config" and not name.startswith("file:"):
+def _load_parameters(body: bytes) -> tuple[str | None, dict[str, bytes]]:
+    """Read what is to be loaded instead of what lies in the repository: a configuration, and files by their paths."""
+    config: str | None = None
+    files: dict[str, bytes] = {}
+    for name, value in _parameters(body).items():
+        if name != "config" and not name.startswith(FILE_PREFIX):
             raise InvalidArgumentError("unexpected error on creating Triton parameter")
         if type(value) is not str:
             raise wrong_type("string")
-    return parameters
+        if name == "config":
+            config = value
+        else:
+            files[name.removeprefix(FILE_PREFIX)] = _content(name, value)
+    return config, files
+
+
+def _content(name: str, text: str) -> bytes:
+    """Decode a file's content, which some clients break into lines."""
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise InvalidArgumentError(
+            f"the load parameter {name!r} is no base64 ({error}): give the file's content encoded in it"
+        ) from error

@@ -39,6 +39,9 @@ _TABLE = (
     ("GET", _MODEL + r"/ready", "model_ready"),
     ("GET", _MODEL + r"/config", "model_config"),
     ("GET", _MODEL, "model_metadata"),
+    ("GET, POST", r"/v2/trace/setting", "trace_setting"),
+    ("GET, POST", r"/v2/models/(?P<model>[^/]+)/trace/setting", "trace_setting"),
+    ("GET, POST", r"/v2/logging", "log_setting"),
 )
 _ROUTES = tuple((method, re.compile(pattern), endpoint) for method, pattern, endpoint in _TABLE)
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
@@ -53,7 +56,7 @@ class Route:
 
     Attributes:
         endpoint: the endpoint's name; "" where no path matches.
-        method: the one method that it takes.
+        method: the method that it takes, or "GET, POST".
         model: the model's name in the path, or "".
         version: the version in the path, or None.
         repository: the repository's name in the path, or "".
@@ -66,6 +69,10 @@ class Route:
     version: int | None = None
     repository: str = ""
     error: InferenceError | None = None
+
+    def takes(self, method: str) -> bool:
+        """Tell whether the endpoint takes requests of a method."""
+        return method == self.method or method in self.method.split(", ")
 
 
 class Routes:
