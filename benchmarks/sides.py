@@ -75,7 +75,7 @@ def _start_charonia(folder: Path) -> Side:
     ports = _free_ports()
     repository = write_onnx_repository(folder / CHARONIA)
     program = Path(sys.executable).with_name("charonia")
-    command = [str(program), "serve", f"--model-repository={repository}", *_listening(ports)]
+    command = [str(program), "serve", f"--model-repository={repository}", *_listening(ports), "--allow-client-shm=true"]
     return Side(CHARONIA, ports, ServerProcess(CHARONIA, command, ports[HTTP], "Ready."))
 
 
