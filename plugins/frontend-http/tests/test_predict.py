@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 
@@ -245,6 +246,18 @@ async def test_other_kinds_of_bodies_are_refused(predict):
         415,
         "'predict' does not read 'text/xml', expected application/json, application/x-npy, multipart/form-data",
     )
+
+
+async def test_bodies_may_be_compressed(predict):
+    """A body in a coding of the protocol's is read, and the answer is in one where that is accepted."""
+    body = gzip.compress(b'{"X": [[1]]}')
+    response = await predict("m", body, Content_Encoding="gzip", Accept_Encoding="gzip")
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(response.body) == b'{"Y":[[1.0]]}'
+    assert (await predict("m", {"X": [[1]]}, Content_Encoding="identity")).status == 200
+    assert (await predict("m", b"no gzip", Content_Encoding="gzip")).status == 400
+    response = await predict("m", body, Content_Encoding="br")
+    assert (response.status, told(response)) == (415, "'predict' does not read the coding 'br', expected gzip, deflate")
 
 
 @pytest.mark.parametrize(

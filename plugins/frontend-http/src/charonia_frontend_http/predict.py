@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 
 from charonia.errors import InvalidArgumentError, UnsupportedError
 
+from charonia_frontend_http.compression import CODINGS, accepted_coding, compress, decompress
 from charonia_frontend_http.media_type import NPY, accepted, media_type
 from charonia_frontend_http.message import JSON, error_response
 from charonia_frontend_http.predict_request import READABLE, PredictReader
@@ -27,11 +28,12 @@ class PredictEndpoint:
 
     Args:
         server: the server that has the models.
-        max_input_size: the largest JSON text, in bytes.
+        max_input_size: the largest JSON text, and the largest body after its compression is undone, in bytes.
     """
 
     def __init__(self, server: Server, max_input_size: int) -> None:
         self._server = server
+        self._max_input_size = max_input_size
         self._reader = PredictReader(max_input_size)
 
     async def answer(self, route: Route, request: HttpRequest) -> HttpResponse:
@@ -46,16 +48,22 @@ class PredictEndpoint:
                 f"model '{model.name}' is decoupled, so that a request may have any number of responses, but 'predict' "
                 "gives one: ask it over a stream"
             )
+        body = request.body
         coding = request.headers.get("Content-Encoding")
         if coding and coding != "identity":
-            raise UnsupportedError("Unsupported compression type")
+            if coding not in CODINGS:
+                told = InvalidArgumentError(
+                    f"'predict' does not read the coding '{coding}', expected {', '.join(CODINGS)}"
+                )
+                return error_response(told, JSON, 415)
+            body = await decompress(body, self._max_input_size)
         content_type = request.headers.get("Content-Type", "")
         if not self._reader.reads(content_type):
             told = InvalidArgumentError(f"'predict' does not read '{content_type}', expected {', '.join(READABLE)}")
             return error_response(told, JSON, 415)
         outputs = _outputs(request.target)
         npy = _wants_npy(model.signature, outputs, content_type, request.headers.get("Accept", ""))
-        inputs = self._reader.read(model.signature, content_type, request.body)
+        inputs = self._reader.read(model.signature, content_type, body)
         handle = self._server.model(route.model, route.version)
         response = await handle.infer_async(inputs, outputs=outputs)
         shown = {
@@ -64,7 +72,10 @@ class PredictEndpoint:
             if name
             in (outputs or model.signature.outputs)  # as with infer, nothing that the configuration does not name
         }
-        return write_prediction(shown, npy=npy)
+        written = write_prediction(shown, npy=npy)
+        accept = request.headers.get("Accept-Encoding")
+        coding = accepted_coding(accept) if accept else ""
+        return await compress(written, coding) if coding else written
 
 
 def _outputs(target: str) -> tuple[str, ...]:
