@@ -207,3 +207,12 @@ def test_a_group_on_gpus_names_gpus_that_are_there(written, told):
 def test_what_the_reference_loads_can_be_loaded(text):
     """No rule is stricter than the reference's."""
     assert check(text) == []
+
+
+def test_somebody_must_answer():
+    """A model of passive instances alone would let its requests wait for ever; beside others they are welcome."""
+    (problem,) = check(f"{IO} {group('kind: KIND_CPU count: 1 passive: true')}")
+    assert str(problem) == (
+        "all instances of model m are passive, so that nobody would answer its requests (add a group that is not passive)"
+    )
+    assert not check(f"{IO} {group('kind: KIND_CPU count: 1 passive: true')} {group('kind: KIND_CPU count: 1')}")

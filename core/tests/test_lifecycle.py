@@ -289,3 +289,15 @@ def test_unknown_control_mode_is_refused():
     """A mode that this server does not have is told, with those that it has."""
     with pytest.raises(InvalidArgumentError, match="'poll'; expected one of 'none', 'explicit'"):
         ServerOptions(model_control_mode="poll")
+
+
+@pytest.mark.parametrize(("strict", "ready"), [(True, False), (False, True)])
+def test_failed_model_and_the_readiness_of_the_server(make, tmp_path, strict, ready):
+    """A failed model keeps the server from being ready, unless readiness is not strict."""
+    write(write(tmp_path, "bad", {1: "broken"}), "good", {1: ""})
+    server = make(tmp_path, exit_on_error=False, strict_readiness=strict)
+    assert not server.ready
+    server.start()
+    assert server.ready is ready
+    server.unload("bad")
+    assert server.ready

@@ -98,6 +98,9 @@ def _check_states(config: ModelConfig, problems: Problems) -> None:
 
 
 def _check_instance_groups(config: ModelConfig, gpus: Sequence[int], problems: Problems) -> None:
+    if config.instance_group and all(group.passive for group in config.instance_group):
+        text = f"all instances of model {config.name} are passive, so that nobody would answer its requests"
+        problems.add_whole(text, "instance_group", hint="add a group that is not passive")
     for index, group in enumerate(config.instance_group):
         where = f"instance_group[{index}]"
         who = f"instance group {group.name} of model {config.name}"
