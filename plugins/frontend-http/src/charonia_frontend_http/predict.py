@@ -48,34 +48,36 @@ class PredictEndpoint:
                 f"model '{model.name}' is decoupled, so that a request may have any number of responses, but 'predict' "
                 "gives one: ask it over a stream"
             )
-        body = request.body
-        coding = request.headers.get("Content-Encoding")
-        if coding and coding != "identity":
-            if coding not in CODINGS:
-                told = InvalidArgumentError(
-                    f"'predict' does not read the coding '{coding}', expected {', '.join(CODINGS)}"
-                )
-                return error_response(told, JSON, 415)
-            body = await decompress(body, self._max_input_size)
         content_type = request.headers.get("Content-Type", "")
-        if not self._reader.reads(content_type):
-            told = InvalidArgumentError(f"'predict' does not read '{content_type}', expected {', '.join(READABLE)}")
-            return error_response(told, JSON, 415)
+        refusal = self._refusal(content_type, request.headers.get("Content-Encoding", ""))
+        if refusal is not None:
+            return refusal
         outputs = _outputs(request.target)
         npy = _wants_npy(model.signature, outputs, content_type, request.headers.get("Accept", ""))
-        inputs = self._reader.read(model.signature, content_type, body)
-        handle = self._server.model(route.model, route.version)
-        response = await handle.infer_async(inputs, outputs=outputs)
-        shown = {
-            name: tensor
-            for name, tensor in response.outputs.items()
-            if name
-            in (outputs or model.signature.outputs)  # as with infer, nothing that the configuration does not name
-        }
+        inputs = self._reader.read(model.signature, content_type, await self._body(request))
+        response = await self._server.model(route.model, route.version).infer_async(inputs, outputs=outputs)
+        # as with infer, an output that the configuration does not name is not told
+        named = outputs or model.signature.outputs
+        shown = {name: tensor for name, tensor in response.outputs.items() if name in named}
         written = write_prediction(shown, npy=npy)
         accept = request.headers.get("Accept-Encoding")
         coding = accepted_coding(accept) if accept else ""
         return await compress(written, coding) if coding else written
+
+    def _refusal(self, content_type: str, coding: str) -> HttpResponse | None:
+        """Refuse a body of a kind or in a coding that nobody here reads."""
+        if coding not in {"", "identity", *CODINGS}:
+            text = f"'predict' does not read the coding '{coding}', expected {', '.join(CODINGS)}"
+        elif not self._reader.reads(content_type):
+            text = f"'predict' does not read '{content_type}', expected {', '.join(READABLE)}"
+        else:
+            return None
+        return error_response(InvalidArgumentError(text), JSON, 415)
+
+    async def _body(self, request: HttpRequest) -> bytes:
+        if request.headers.get("Content-Encoding") in CODINGS:
+            return await decompress(request.body, self._max_input_size)
+        return request.body
 
 
 def _outputs(target: str) -> tuple[str, ...]:
