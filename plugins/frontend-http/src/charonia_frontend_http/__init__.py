@@ -20,6 +20,18 @@ OPTIONS = (
         "",
         "The origins whose pages may read answers, with commas between them; * is every one.",
     ),
+    FrontendOption(
+        "http-restricted-api",
+        "",
+        "Keep parts of the protocol for requests with a header, as <category>[,<category>...]:<header>=<value>. "
+        "May come several times.",
+        repeatable=True,
+    ),
+    FrontendOption(
+        "http-header-forward-pattern",
+        "",
+        "Pass headers whose names this regular expression matches on to the model, as parameters of the request.",
+    ),
     FrontendOption("http-use-ssl", default=False, help="Speak TLS."),
     FrontendOption("http-server-cert", "", "The file with the server's certificate chain, in PEM."),
     FrontendOption("http-server-key", "", "The file with the server's private key, in PEM."),

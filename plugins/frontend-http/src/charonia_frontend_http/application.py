@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from charonia.mailbox import Mailbox
+    from charonia.header_forwarding import HeaderForwarding
     from charonia.server import Server
 
     from charonia_frontend_http.message import HttpRequest
@@ -47,12 +48,15 @@ class HttpApplication:
         mailbox: the way from instance threads into this application's loop.
         max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
     """
+        forwarding: which header fields of infer requests become parameters, or None for none.
 
-    def __init__(self, server: Server, mailbox: Mailbox, max_input_size: int) -> None:
+    def __init__(
+        self, server: Server, mailbox: Mailbox, max_input_size: int, forwarding: HeaderForwarding | None = None
+    ) -> None:
         self._server = server
         self._routes = Routes()
         outbox = Outbox(server)
-        self._infer = InferEndpoint(server, mailbox, outbox, max_input_size).answer
+        self._infer = InferEndpoint(server, mailbox, outbox, max_input_size, forwarding).answer
         generate = GenerateEndpoints(server, mailbox, outbox, max_input_size)
         repository = RepositoryEndpoints(server)
         docs = DocsEndpoints(server)

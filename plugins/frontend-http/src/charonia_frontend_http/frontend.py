@@ -6,10 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from charonia.frontend import Frontend
+from charonia.header_forwarding import HeaderForwarding
+from charonia.restricted_access import read_restrictions
 
 from charonia_frontend_http.aiohttp_transport import AiohttpTransport, Limits
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.cross_origin import CrossOrigin, read_origins
+from charonia_frontend_http.restricted_api import RestrictedApi
 from charonia_frontend_http.tls import server_context
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ class HttpFrontend(Frontend):
         super().__init__(server, options)
         self._tls = server_context(options) if self.enabled else None
         self._origins = read_origins(str(options["http-cors-allow-origin"]))
+        told = str(options["http-restricted-api"])
+        self._restrictions = read_restrictions(told.split("\n") if told else (), "--http-restricted-api")
+        pattern = str(options["http-header-forward-pattern"])
+        self._forwarding = HeaderForwarding(pattern, "--http-header-forward-pattern") if pattern else None
 
     @classmethod
     def event_loop(cls) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -53,9 +60,12 @@ class HttpFrontend(Frontend):
         """Listen at `--http-address` and `--http-port`."""
         options = self.options
         mailbox = self.server.mailboxes.of(asyncio.get_running_loop())
-        application = HttpApplication(self.server, mailbox, int(options["http-max-input-size"]))
+        handle = HttpApplication(self.server, mailbox, int(options["http-max-input-size"]), self._forwarding).handle
+        if self._restrictions:
+            handle = RestrictedApi(handle, self._restrictions).handle
+        if self._origins:  # outermost, since a browser asks for permission without any key
+            handle = CrossOrigin(handle, self._origins).handle
         limits = Limits(int(options["http-max-header-size"]), int(options["http-max-body-size"]))
-        handle = CrossOrigin(application.handle, self._origins).handle if self._origins else application.handle
         self._transport = AiohttpTransport(handle, limits)
         port = await self._transport.listen(
             str(options["http-address"]),

@@ -14,6 +14,7 @@ from charonia_frontend_http.infer_response import ResponseEncoder
 from charonia_frontend_http.message import JSON, PLAIN, error_response
 
 if TYPE_CHECKING:
+    from charonia.header_forwarding import HeaderForwarding
     from charonia.mailbox import Mailbox
     from charonia.model import Model
     from charonia.request import InferenceResponse
@@ -35,13 +36,22 @@ class InferEndpoint:
         mailbox: the way from instance threads into the loop.
         outbox: where requests wait for the end of the loop's turn.
         max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
+        forwarding: which header fields become parameters, or None for none.
     """
 
-    def __init__(self, server: Server, mailbox: Mailbox, outbox: Outbox, max_input_size: int) -> None:
+    def __init__(
+        self,
+        server: Server,
+        mailbox: Mailbox,
+        outbox: Outbox,
+        max_input_size: int,
+        forwarding: HeaderForwarding | None = None,
+    ) -> None:
         self._server = server
         self._mailbox = mailbox
         self._outbox = outbox
         self._max_input_size = max_input_size
+        self._forwarding = forwarding
         self._encoders: weakref.WeakKeyDictionary[Model, ResponseEncoder] = weakref.WeakKeyDictionary()
 
     async def answer(self, route: Route, request: HttpRequest) -> HttpResponse:
@@ -89,7 +99,7 @@ class InferEndpoint:
             if response.final and not answer.done():
                 answer.set_result(response)
 
-        return decode_infer(
+        decoded = decode_infer(
             model,
             route.version,
             body,
@@ -98,6 +108,10 @@ class InferEndpoint:
             lambda response: post(deliver, response),
         )
 
+        if self._forwarding is not None:  # headers win: a proxy in front may vouch for them, and nobody for the body
+            forwarded = self._forwarding.parameters(request.headers.items())
+            decoded.request.parameters = {**decoded.request.parameters, **forwarded}
+        return decoded
     def _encoder(self, model: Model) -> ResponseEncoder:
         encoder = self._encoders.get(model)
         if encoder is None:

@@ -21,6 +21,7 @@ STATUS = {
 REASON = {
     200: "OK",
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     405: "Not Allowed",
     413: "Content Too Large",
