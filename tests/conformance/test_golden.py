@@ -68,7 +68,7 @@ def settings_of(flags):
         load_model=told.pop("load-model", []),
         exit_on_error=told.pop("exit-on-error", ["true"]) == ["true"],
     )
-    frontend = {name: values if name == "http-restricted-api" else values[0] for name, values in told.items()}
+    frontend = {name: "\n".join(values) for name, values in told.items()}  # as options that come several times are told
     unknown = {name for name in told if not name.startswith("grpc-")} - FRONTEND_FLAGS - LATER_FLAGS
     assert not unknown
     return options, {name: value for name, value in frontend.items() if name in FRONTEND_FLAGS}
