@@ -108,6 +108,14 @@ def test_the_empty_name_is_a_name(client, memory):
     assert memory.system_regions() == []
 
 
+def test_name_that_is_no_text(client, memory):
+    """A name that no frontend could tell is refused."""
+    with refused(
+        InvalidArgumentError, "cannot register shared memory region '\\udcff': the name is no Unicode text"
+    ):
+        memory.register_system("\udcff", client.make("a", bytes(8)), 0, 8)
+
+
 @pytest.mark.parametrize("slashes", ["", "/", "//"])
 def test_reserved_key(memory, slashes):
     """Keys of the reference's own objects are refused before anything is opened."""

@@ -11,6 +11,8 @@ ON_PURPOSE = {
         "the model answers its inputs in the order in which it gets them: the request's here, that of a hash table there"
     ),
     ("grpc_health_metadata", "model_ready_unknown"): "NOT_FOUND, as in the reference's later releases",
+    ("http_shared_memory", "cuda_register_no_gpu"): "the text is that of a reference that is built without GPUs",
+    ("grpc_shared_memory", "cuda_register_no_gpu"): "the text is that of a reference that is built without GPUs",
     ("http_repository", "index_ready_int"): "the text is that of the reference's later releases",
     ("http_repository", "load_bad_backend"): "the text says which backends there are",
     ("http_trace_logging", "trace_count_low"): "there is a space after the colon, as over gRPC",

@@ -21,9 +21,10 @@ HERE = Path(__file__).parent
 MODELS = HERE / "model_repository"
 sys.path.insert(0, str(HERE))
 
+import recorded_memory  # noqa: E402 - the folder is no package
 from differences import LONGER_TEXTS, ON_PURPOSE, STATUS_ON_PURPOSE, WAITING  # noqa: E402 - the folder is no package
 
-FILES = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "golden").glob("http_*.json"))}
+FILES = {path.stem: recorded_memory.load(path) for path in sorted((HERE / "golden").glob("http_*.json"))}
 RECORDINGS = [(topic, exchange) for topic, file in FILES.items() for exchange in file["exchanges"]]
 FRONTEND_FLAGS = {"http-restricted-api", "http-header-forward-pattern"}
 LATER_FLAGS = {"cache-config"}
@@ -40,7 +41,7 @@ def address_of():
     """Serve the recordings' models, and tell where by topic; topics that were recorded with the same flags share a server."""
     addresses = {}
     before = set(threading.enumerate())
-    with ExitStack() as opened:
+    with recorded_memory.objects(FILES.values()), ExitStack() as opened:
 
         def address(topic):
             flags = tuple(FILES[topic]["server_args"])
@@ -67,6 +68,7 @@ def settings_of(flags):
         model_control_mode=told.pop("model-control-mode")[0],
         load_model=told.pop("load-model", []),
         exit_on_error=told.pop("exit-on-error", ["true"]) == ["true"],
+        allow_client_shm=True,  # as it was without being asked when the recordings were made
     )
     frontend = {name: "\n".join(values) for name, values in told.items()}  # as options that come several times are told
     unknown = {name for name in told if not name.startswith("grpc-")} - FRONTEND_FLAGS - LATER_FLAGS
@@ -143,6 +145,7 @@ def test_recorded_exchange(address_of, topic, exchange):
     wanted, _ = STATUS_ON_PURPOSE.get(key, (expected_status(recorded), ""))
     assert response.status == wanted, body
     assert response.headers.get("content-type") == recorded["headers"].get("content-type")
+    recorded_memory.check(exchange)
     if exchange["match"] == "status":
         return
     for name in ("content-encoding", "accept-encoding"):

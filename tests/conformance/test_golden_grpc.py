@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -17,15 +16,13 @@ HERE = Path(__file__).parent
 MODELS = HERE / "model_repository"
 sys.path.insert(0, str(HERE))
 
+import recorded_memory  # noqa: E402 - the folder is no package
 from differences import LONGER_TEXTS, ON_PURPOSE, WAITING  # noqa: E402 - the folder is no package
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 HEALTH = {b"\x08\x01": {"status": "SERVING"}, b"\x08\x02": {"status": "NOT_SERVING"}}
-RECORDINGS = [
-    (path.stem, exchange)
-    for path in sorted((HERE / "golden").glob("grpc_*.json"))
-    for exchange in json.loads(path.read_text())["exchanges"]
-]
+FILES = {path.stem: recorded_memory.load(path) for path in sorted((HERE / "golden").glob("grpc_*.json"))}
+RECORDINGS = [(topic, exchange) for topic, file in FILES.items() for exchange in file["exchanges"]]
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +33,14 @@ def _no_surviving_threads():
 @pytest.fixture(scope="module")
 def channel():
     """Serve the recordings' models, with their flags, on a free port, and connect to it."""
-    options = ServerOptions(model_control_mode="explicit", load_model=["*"], exit_on_error=False)
+    options = ServerOptions(
+        model_control_mode="explicit",
+        load_model=["*"],
+        exit_on_error=False,
+        allow_client_shm=True,  # as it was without being asked when the recordings were made
+    )
     with (
+        recorded_memory.objects(FILES.values()),
         Server(MODELS, options=options) as server,
         serve_in_thread(server, {"grpc-port": 0, "allow-http": False}) as (url,),
         grpc.insecure_channel(url.removeprefix("grpc://")) as opened,
@@ -83,6 +86,7 @@ def test_recorded_exchange(channel, topic, exchange):
         assert details.startswith(recorded["details"] + ": ")
         details = recorded["details"]
     assert (code, details) == (recorded["code"], recorded["details"])
+    recorded_memory.check(exchange)
     if exchange["request"]["rpc"] == "Health.Check":
         assert HEALTH[bodies[0]] == recorded["response"]
         return

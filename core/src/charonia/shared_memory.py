@@ -172,10 +172,15 @@ class SharedMemory:
         Raises:
             UnsupportedError: clients may not do that.
             AlreadyExistsError: the name is in use.
-            InvalidArgumentError: the region reaches beyond the object, is empty, or the key is reserved.
+            InvalidArgumentError: the region reaches beyond the object, is empty, or the key is reserved; or the name is no text.
             InternalError: there is no such object, or it cannot be opened; as in the reference, whose text it has.
         """
         self.require_allowed()
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:  # it could not be told
+            problem = f"cannot register shared memory region {ascii(name)}: the name is no Unicode text"
+            raise InvalidArgumentError(problem) from error
         if key.lstrip("/").startswith(_RESERVED_PREFIX):
             raise InvalidArgumentError(
                 f"cannot register shared memory region '{name}' with key '{key}' as the key contains the reserved prefix "
@@ -284,7 +289,7 @@ def _open(key: str) -> int:
     if not name or "/" in name or "\0" in name or name in {".", ".."}:
         raise InternalError(problem)
     try:
-        descriptor = os.open(f"{_DIRECTORY}/{name}", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(f"{_DIRECTORY}/{name}".encode(), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, UnicodeError) as error:
         raise InternalError(problem) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

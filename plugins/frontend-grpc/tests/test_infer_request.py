@@ -7,6 +7,7 @@ import pytest
 from charonia.config import ModelConfig
 from charonia.datatypes import DataType
 from charonia.errors import InferenceError, InvalidArgumentError, NotFoundError, UnsupportedError
+from charonia.shared_memory import SharedMemory
 from charonia.tensor import MalformedTensor
 from charonia_frontend_grpc.explicit_contents import tensor_from_contents
 from charonia_frontend_grpc.infer_request import decode_infer
@@ -29,7 +30,9 @@ class NamedModel:
 def decode(**fields):
     """Decode a message made from its JSON-like fields."""
     message = pb.ModelInferRequest(**fields)
-    return decode_infer(NamedModel(), None, message, message.raw_input_contents, lambda response: None)
+    return decode_infer(
+        NamedModel(), None, message, message.raw_input_contents, SharedMemory(allowed=False), lambda response: None
+    )
 
 
 def tensor(name="X", datatype="FP32", shape=(1,), **fields):

@@ -9,6 +9,7 @@ import pytest
 from charonia import DataType
 from charonia.errors import ErrorCode, InferenceError, InvalidArgumentError
 from charonia.request import InferenceRequest, InferenceResponse
+from charonia.shared_memory import SharedMemory
 from charonia.signature import Signature
 from charonia.tensor import MalformedTensor, encode_bytes
 from charonia_frontend_http.infer_request import decode_infer
@@ -33,7 +34,9 @@ class FakeModel:
 
 
 def decode(model, body, header_length=None, **options):
-    return decode_infer(model, None, body, header_length, options.get("limit", LIMIT), lambda _: None)
+    return decode_infer(
+        model, None, body, header_length, options.get("limit", LIMIT), SharedMemory(allowed=False), lambda _: None
+    )
 
 
 def binary_body(arrays_by_name, *, outputs=None, **more):

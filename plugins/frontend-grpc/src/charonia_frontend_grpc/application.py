@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from charonia.errors import InferenceError, InternalError, InvalidArgumentError, NotFoundError, UnsupportedError
+from charonia.errors import InferenceError, InternalError, InvalidArgumentError, UnsupportedError
 from charonia_protos import grpc_service_pb2 as pb
 from google.protobuf.message import DecodeError
 
@@ -18,6 +18,7 @@ from charonia_frontend_grpc.infer_stream import InferStream
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.outbox import Outbox
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
+from charonia_frontend_grpc.shared_memory_calls import SharedMemoryCalls
 from charonia_frontend_grpc.settings_calls import SettingsCalls
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 """The protocol's service: its calls, and the messages of each."""
 
 _log = logging.getLogger(__name__)
-
-_NO_SHARED_MEMORY = "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."
 
 
 class GrpcApplication:
@@ -54,6 +53,7 @@ class GrpcApplication:
         self._outbox = Outbox(server)
         self._encoders = ResponseEncoders()
         repository = RepositoryCalls(server)
+        memory = SharedMemoryCalls(server.shared_memory)
         settings = SettingsCalls(server)
         self._calls: Mapping[str, Callable[[Any], Awaitable[Message]]] = {
             "ServerLive": self._live,
@@ -66,12 +66,12 @@ class GrpcApplication:
             "RepositoryIndex": repository.index,
             "RepositoryModelLoad": repository.load,
             "RepositoryModelUnload": repository.unload,
-            "SystemSharedMemoryStatus": self._system_status,
-            "SystemSharedMemoryRegister": self._refuse_shared_memory,
-            "SystemSharedMemoryUnregister": self._refuse_shared_memory,
-            "CudaSharedMemoryStatus": self._cuda_status,
-            "CudaSharedMemoryRegister": self._refuse_shared_memory,
-            "CudaSharedMemoryUnregister": self._refuse_shared_memory,
+            "SystemSharedMemoryStatus": memory.system_status,
+            "SystemSharedMemoryRegister": memory.system_register,
+            "SystemSharedMemoryUnregister": memory.system_unregister,
+            "CudaSharedMemoryStatus": memory.cuda_status,
+            "CudaSharedMemoryRegister": memory.cuda_register,
+            "CudaSharedMemoryUnregister": memory.cuda_unregister,
             "TraceSetting": settings.trace,
             "LogSettings": settings.log,
         }
@@ -138,7 +138,8 @@ class GrpcApplication:
             if not answer.done():
                 answer.set_exception(error)
 
-        request, _ = decode_infer(model, version, message, raw, lambda response: post(deliver, response))
+        memory = self._server.shared_memory
+        request, _ = decode_infer(model, version, message, raw, memory, lambda response: post(deliver, response))
         del message, raw, body  # a large request may wait for long: only its tensors are kept
         self._outbox.put(request, refuse)
         try:
@@ -171,19 +172,6 @@ class GrpcApplication:
 
     async def _model_statistics(self, message: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
         return statistics_message(self._server.statistics(message.name, read_version(message.version)))
-
-    async def _system_status(self, message: pb.SystemSharedMemoryStatusRequest) -> pb.SystemSharedMemoryStatusResponse:
-        if message.name:
-            raise NotFoundError(f"Unable to find system shared memory region: '{message.name}'")
-        return pb.SystemSharedMemoryStatusResponse()
-
-    async def _cuda_status(self, message: pb.CudaSharedMemoryStatusRequest) -> pb.CudaSharedMemoryStatusResponse:
-        if message.name:
-            raise NotFoundError(f"Unable to find cuda shared memory region: '{message.name}'")
-        return pb.CudaSharedMemoryStatusResponse()
-
-    async def _refuse_shared_memory(self, message: object) -> Message:
-        raise UnsupportedError(_NO_SHARED_MEMORY)
 
 
 _REQUESTS: Mapping[str, type[Message]] = {

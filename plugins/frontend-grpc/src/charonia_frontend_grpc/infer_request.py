@@ -12,13 +12,14 @@ from charonia.tensor import MalformedTensor
 
 from charonia_frontend_grpc.explicit_contents import tensor_from_contents
 from charonia_frontend_grpc.parameters import read_parameters
-from charonia_frontend_grpc.tensor_parameters import check_input_parameters, check_output_parameters
+from charonia_frontend_grpc.tensor_parameters import check_output_parameters, input_region, output_region
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from charonia.model import Model
     from charonia.request import ResponseSink
+    from charonia.shared_memory import RegionSlice, SharedMemory
     from charonia.tensor import Array
     from charonia_protos.grpc_service_pb2 import ModelInferRequest
 
@@ -38,6 +39,7 @@ def decode_infer(
     version: int | None,
     message: ModelInferRequest,
     raw: Collection[bytes | memoryview],
+    shared_memory: SharedMemory,
     sink: ResponseSink,
 ) -> tuple[InferenceRequest, bool]:
     """Decode an infer request. Gives it, and whether an empty final response is wanted.
@@ -47,6 +49,7 @@ def decode_infer(
         version: the version that the message names.
         message: the message.
         raw: the entries of its `raw_input_contents`, which stand for those in the message.
+        shared_memory: the regions that inputs and outputs may name.
         sink: where the responses go.
 
     Raises:
@@ -55,10 +58,14 @@ def decode_infer(
     told = read_parameters(message.parameters) if message.parameters else None
     _check_names(message, "input", message.inputs)
     _check_names(message, "output", message.outputs)
-    tensors = _read_inputs(message, raw, model.name)
+    tensors = _read_inputs(message, raw, model.name, shared_memory)
+    regions: dict[str, RegionSlice] = {}
     for output in message.outputs:
         if output.parameters:
-            check_output_parameters(output.parameters, output.name)
+            check_output_parameters(output.parameters)
+            region = output_region(output.parameters, output.name, shared_memory)
+            if region is not None:
+                regions[output.name] = region
     request = InferenceRequest(
         model.name,
         tensors,
@@ -66,6 +73,7 @@ def decode_infer(
         model_version=version,
         id=message.id,
         requested_outputs=tuple(output.name for output in message.outputs),
+        output_regions=regions,
     )
     if told is None:
         return request, False
@@ -87,9 +95,12 @@ def _check_names(message: ModelInferRequest, kind: str, tensors: Collection[_Nam
 
 
 def _read_inputs(
-    message: ModelInferRequest, raw: Collection[bytes | memoryview], model: str
+    message: ModelInferRequest, raw: Collection[bytes | memoryview], model: str, shared_memory: SharedMemory
 ) -> dict[str, Array | MalformedTensor]:
-    """Read the inputs in their order; each without `contents` takes the next of the raw ones, and surplus ones are ignored."""
+    """Read the inputs in their order.
+
+    Each that is neither in shared memory nor has `contents` takes the next of the raw ones; surplus ones are ignored.
+    """
     who = (message.id, model)
     some_raw = bool(raw)
     rest = iter(raw)
@@ -99,14 +110,14 @@ def _read_inputs(
         datatype = _DATATYPES.get(item.datatype)
         shape = tuple(item.shape)
         has_contents = item.HasField("contents")
+        body: bytes | memoryview | None = None
         if item.parameters:
-            check_input_parameters(item.parameters, name, model, has_contents=has_contents)
-        body = None
+            body = input_region(item.parameters, name, model, shared_memory, has_contents=has_contents)
         if has_contents and some_raw:
             raise InvalidArgumentError(
                 f"contents field must not be specified when using raw_input_contents for '{name}' for model '{model}'"
             )
-        if not has_contents:
+        if body is None and not has_contents:
             body = next(rest, None)
             if body is None:
                 raise InvalidArgumentError(

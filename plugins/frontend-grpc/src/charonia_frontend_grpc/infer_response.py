@@ -91,7 +91,7 @@ class ResponseEncoder:
             if array.dtype != datatype.dtype:
                 array, datatype, head = _actual(name, array)
             head += packed(_SHAPE, array.shape)
-            data = _data(array, datatype)
+            data = b"" if name in request.output_regions else _data(array, datatype)  # in its region it is by now
             size += len(data)
             parts += (length_delimited(_OUTPUTS, len(head)), head)
             raw += (length_delimited(_RAW, len(data)), data)

@@ -174,7 +174,12 @@ class InferStream:
         call.encoder = self._encoders.of(model)
         post = self._mailbox.post
         call.request, call.wants_empty_final = decode_infer(
-            model, version, message, raw, lambda response: post(self._deliver, (call, response))
+            model,
+            version,
+            message,
+            raw,
+            self._server.shared_memory,
+            lambda response: post(self._deliver, (call, response)),
         )
 
     def _queue(self, call: _Call) -> None:

@@ -4,75 +4,92 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charonia.errors import InvalidArgumentError, NotFoundError, UnsupportedError
+from charonia.errors import InvalidArgumentError, UnsupportedError
 
 from charonia_frontend_grpc.parameters import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from charonia.shared_memory import RegionSlice, SharedMemory
     from charonia_protos.grpc_service_pb2 import InferParameter
 
-__all__ = ["check_input_parameters", "check_output_parameters"]
+__all__ = ["check_output_parameters", "input_region", "output_region"]
+
+_REGION = "shared_memory_region"
+_OFFSET = "shared_memory_offset"
+_BYTE_SIZE = "shared_memory_byte_size"
 
 
-def check_input_parameters(
-    parameters: Mapping[str, InferParameter], name: str, model: str, *, has_contents: bool
-) -> None:
-    """Check the parameters of an input.
+def input_region(
+    parameters: Mapping[str, InferParameter], name: str, model: str, shared_memory: SharedMemory, *, has_contents: bool
+) -> memoryview | None:
+    """Give the bytes of an input that is in shared memory; None if it is not.
 
     Raises:
-        InvalidArgumentError: they contradict themselves or the data; with the reference's texts.
-        NotFoundError: they name a region of shared memory, of which there is none.
+        InvalidArgumentError: the parameters contradict themselves or the data; with the reference's texts.
+        NotFoundError: there is no such region.
     """
-    region = _region(parameters, name)
-    if region is None:
-        return
+    place = _place(parameters, name)
+    if place is None:
+        return None
     if has_contents:
         raise InvalidArgumentError(
             f"unexpected 'content' provided when using shared memory for input tensor '{name}' for model '{model}'"
         )
-    raise NotFoundError(f"Unable to find shared memory region: '{region}'")
+    return shared_memory.slice(*place).view()
 
 
-def check_output_parameters(parameters: Mapping[str, InferParameter], name: str) -> None:
-    """Check the parameters of an output.
+def output_region(
+    parameters: Mapping[str, InferParameter], name: str, shared_memory: SharedMemory
+) -> RegionSlice | None:
+    """Give the place in shared memory where an output is wanted; None if it is not wanted there.
 
     Raises:
-        InvalidArgumentError: they contradict themselves; with the reference's texts.
-        NotFoundError: they name a region of shared memory, of which there is none.
-        UnsupportedError: they ask for classification.
+        InvalidArgumentError: the parameters contradict themselves; with the reference's texts.
+        NotFoundError: there is no such region.
     """
-    region = _region(parameters, name)
+    place = _place(parameters, name)
+    return None if place is None else shared_memory.slice(*place)
+
+
+def check_output_parameters(parameters: Mapping[str, InferParameter]) -> None:
+    """Check whether an output is to be classified.
+
+    Raises:
+        InvalidArgumentError: the parameter is wrong, or contradicts another; with the reference's texts.
+        UnsupportedError: the output is to be classified.
+    """
     if "classification" in parameters:
-        if region is not None:
-            raise InvalidArgumentError("output can't set both 'shared_memory_region' and 'classification'")
         count = value_of(parameters["classification"], "int64_param")
         if count is None:
             raise InvalidArgumentError("invalid value type for 'classification' parameter, expected int64_param")
         if int(count) <= 0:
             raise InvalidArgumentError("invalid value for 'classification' parameter, expected >= 0")
+        if _REGION in parameters:
+            raise InvalidArgumentError("output can't set both 'shared_memory_region' and 'classification'")
         raise UnsupportedError("this server does not support the classification extension")
-    if region is not None:
-        raise NotFoundError(f"Unable to find shared memory region: '{region}'")
 
 
-def _region(parameters: Mapping[str, InferParameter], name: str) -> str | None:
-    """Give the name of the region of shared memory that a tensor is in, or None."""
-    if "shared_memory_region" not in parameters:
+def _place(parameters: Mapping[str, InferParameter], name: str) -> tuple[str, int, int] | None:
+    """Read the region, offset and size of a tensor that is in shared memory; None if it is not."""
+    if _REGION not in parameters:
+        for other in (_OFFSET, _BYTE_SIZE):
+            if other in parameters:
+                raise InvalidArgumentError(
+                    f"'{other}' can not be specified without '{_REGION}' parameter for tensor '{name}'"
+                )
         return None
-    region = _typed(parameters, "shared_memory_region", "string_param", name)
-    if "shared_memory_byte_size" not in parameters:
+    region = str(_typed(parameters, _REGION, "string_param", name))
+    offset = int(_typed(parameters, _OFFSET, "int64_param", name)) if _OFFSET in parameters else 0
+    if _BYTE_SIZE not in parameters:
         raise InvalidArgumentError(
-            f"'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for tensor '{name}'"
+            f"'{_BYTE_SIZE}' must be specified along with '{_REGION}' parameter for tensor '{name}'"
         )
-    _typed(parameters, "shared_memory_byte_size", "int64_param", name)
-    if "shared_memory_offset" in parameters:
-        _typed(parameters, "shared_memory_offset", "int64_param", name)
-    return str(region)
+    return region, offset, int(_typed(parameters, _BYTE_SIZE, "int64_param", name))
 
 
-def _typed(parameters: Mapping[str, InferParameter], key: str, kind: str, name: str) -> object:
+def _typed(parameters: Mapping[str, InferParameter], key: str, kind: str, name: str) -> str | float:
     value = value_of(parameters[key], kind)
     if value is None:
         raise InvalidArgumentError(f"invalid value type for '{key}' parameter for tensor '{name}', expected {kind}.")

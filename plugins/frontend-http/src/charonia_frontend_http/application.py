@@ -18,6 +18,7 @@ from charonia_frontend_http.outbox import Outbox
 from charonia_frontend_http.predict import PredictEndpoint
 from charonia_frontend_http.repository_endpoints import RepositoryEndpoints
 from charonia_frontend_http.routes import Routes
+from charonia_frontend_http.shared_memory_endpoints import SharedMemoryEndpoints
 from charonia_frontend_http.settings_endpoints import SettingsEndpoints
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class HttpApplication:
             "model_metadata": self._model_metadata,
             "model_config": self._model_config,
             "statistics": self._statistics,
+            **SharedMemoryEndpoints(server.shared_memory).by_name,
             **SettingsEndpoints(server).by_name,
         }
 

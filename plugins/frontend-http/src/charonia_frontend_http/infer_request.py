@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from charonia.binary_tensor import element_count, tensor_from_bytes
 from charonia.datatypes import DataType
-from charonia.errors import InvalidArgumentError, NotFoundError
+from charonia.errors import InvalidArgumentError
 from charonia.request import InferenceRequest
 
 from charonia_frontend_http.json_access import (
@@ -20,6 +20,7 @@ from charonia_frontend_http.json_access import (
 )
 from charonia_frontend_http.parameters import read_parameters
 from charonia_frontend_http.raw_request import read_raw
+from charonia_frontend_http.region_parameters import REGION, find_region
 from charonia_frontend_http.tensor_input import tensor_from_json
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from charonia.model import Model
     from charonia.request import ResponseSink
+    from charonia.shared_memory import RegionSlice, SharedMemory
     from charonia.tensor import Array, MalformedTensor
 
 __all__ = ["Decoded", "decode_infer"]
@@ -54,7 +56,13 @@ class Decoded:
 
 
 def decode_infer(
-    model: Model, version: int | None, body: bytes, header_length: str | None, max_input_size: int, sink: ResponseSink
+    model: Model,
+    version: int | None,
+    body: bytes,
+    header_length: str | None,
+    max_input_size: int,
+    shared_memory: SharedMemory,
+    sink: ResponseSink,
 ) -> Decoded:
     """Decode the body of an infer request.
 
@@ -64,6 +72,7 @@ def decode_infer(
         body: the whole body, content coding undone.
         header_length: the header field Inference-Header-Content-Length, or None where there is none.
         max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
+        shared_memory: the regions that inputs and outputs may name.
         sink: where the responses go.
 
     Raises:
@@ -85,16 +94,24 @@ def decode_infer(
         document = {}
     identifier = take_string(document, "id") if "id" in document else ""
     told = read_parameters(document["parameters"]) if "parameters" in document else None
-    inputs = _Inputs(model.name, identifier, view[size:], max_input_size)
+    inputs = _Inputs(model.name, identifier, view[size:], max_input_size, shared_memory)
     tensors = inputs.read(take_list(document, "inputs"))
-    binary, classes = _outputs(take_list(document, "outputs"), identifier) if "outputs" in document else ({}, {})
+    outputs = _Outputs(identifier, shared_memory)
+    if "outputs" in document:
+        outputs.read(take_list(document, "outputs"))
     request = InferenceRequest(
-        model.name, tensors, sink, model_version=version, id=identifier, requested_outputs=tuple(binary)
+        model.name,
+        tensors,
+        sink,
+        model_version=version,
+        id=identifier,
+        requested_outputs=tuple(outputs.binary),
+        output_regions=outputs.regions,
     )
     if told is None:
-        return Decoded(request, binary, binary_default=False, classes=classes)
+        return Decoded(request, outputs.binary, binary_default=False, classes=outputs.classes)
     told.apply(request)
-    return Decoded(request, binary, told.binary_output, classes)
+    return Decoded(request, outputs.binary, told.binary_output, outputs.classes)
 
 
 def _json_size(body: bytes, header_length: str | None) -> int:
@@ -111,13 +128,16 @@ def _json_size(body: bytes, header_length: str | None) -> int:
 
 
 class _Inputs:
-    """Reads the inputs in their order; binary ones take their bytes from what follows the JSON."""
+    """Reads the inputs in their order; binary ones take their bytes from what follows the JSON, shared ones stay where they are."""
 
-    def __init__(self, model: str, identifier: str, rest: memoryview, max_input_size: int) -> None:
+    def __init__(
+        self, model: str, identifier: str, rest: memoryview, max_input_size: int, shared_memory: SharedMemory
+    ) -> None:
         self._who = (identifier, model)
         self._rest = rest
         self._at = 0
         self._max_input_size = max_input_size
+        self._shared_memory = shared_memory
 
     def read(self, items: list[Any]) -> dict[str, Array | MalformedTensor]:
         tensors: dict[str, Array | MalformedTensor] = {}
@@ -125,10 +145,9 @@ class _Inputs:
             item = element if type(element) is dict else _NONE  # as in the reference, it has no member then
             parameters = _parameters(item)
             binary = "binary_data_size" in parameters
-            if "shared_memory_region" in parameters:
-                self._refuse_region(item, parameters)
-            if ("data" in item) is binary:
-                self._refuse_sources(item, binary=binary)
+            region = REGION in parameters
+            if ("data" in item) + binary + region != 1:
+                _refuse_sources(item, binary=binary, region=region)
             name = take_string(item, "name")
             written = take_string(item, "datatype")
             shape = _shape(take_list(item, "shape"))
@@ -139,6 +158,9 @@ class _Inputs:
             datatype = _DATATYPES.get(written)
             if binary:
                 view = self._next_bytes(name, parameters["binary_data_size"])
+                tensors[name] = tensor_from_bytes(name, datatype, shape, view, self._who)
+            elif region:
+                view = find_region(parameters, self._shared_memory).view()
                 tensors[name] = tensor_from_bytes(name, datatype, shape, view, self._who)
             else:
                 tensors[name] = self._from_json(name, datatype, shape, take_list(item, "data"))
@@ -169,24 +191,53 @@ class _Inputs:
         self._at = end
         return self._rest[start:end]
 
-    def _refuse_region(self, item: dict[str, Any], parameters: dict[str, Any]) -> None:
-        if "data" in item or "binary_data_size" in parameters:
-            self._refuse_sources(item, binary="binary_data_size" in parameters, region=True)
-        region = parameters["shared_memory_region"]
-        raise NotFoundError(f"Unable to find shared memory region: '{region}'")
 
-    def _refuse_sources(self, item: dict[str, Any], *, binary: bool, region: bool = False) -> None:
-        found = [
-            f"'{name}'"
-            for name, there in (
-                ("data", "data" in item),
-                ("binary_data_size", binary),
-                ("shared_memory_region", region),
-            )
-            if there
-        ]
-        told = f"But set {' '.join(found)}" if found else "But no field is set"
-        raise InvalidArgumentError(f"Input must set only one of the following fields: {_SOURCES}. {told}")
+class _Outputs:
+    """Reads which outputs are wanted, and in which form.
+
+    Attributes:
+        binary: whether each is wanted in binary form.
+        classes: how many classes are wanted of those that are to be classified.
+        regions: where those go that are wanted in shared memory.
+    """
+
+    def __init__(self, identifier: str, shared_memory: SharedMemory) -> None:
+        self._identifier = identifier
+        self._shared_memory = shared_memory
+        self.binary: dict[str, bool] = {}
+        self.classes: dict[str, int] = {}
+        self.regions: dict[str, RegionSlice] = {}
+
+    def read(self, items: list[Any]) -> None:
+        for item in items:
+            output = item if type(item) is dict else _NONE  # as in the reference, it has no member then
+            name = take_string(output, "name")
+            parameters = _parameters(output)
+            flag = take_bool(parameters.get("binary_data", False), "Unable to parse 'binary_data': ")
+            if "classification" in parameters:
+                count = take_unsigned(parameters["classification"], "Unable to set 'classification': ")
+                if count:
+                    self.classes[name] = count
+            if REGION in parameters:
+                for wish, wished in (("classification", "classification" in parameters), ("binary_data", flag)):
+                    if wished:
+                        raise InvalidArgumentError(f"Output can't set both '{REGION}' and '{wish}'")
+                self.regions[name] = find_region(parameters, self._shared_memory)
+            if name in self.binary:
+                raise InvalidArgumentError(
+                    f"[request id: {self._identifier or '<id_unknown>'}] output '{name}' already exists in request"
+                )
+            self.binary[name] = flag
+
+
+def _refuse_sources(item: dict[str, Any], *, binary: bool, region: bool) -> None:
+    found = [
+        f"'{name}'"
+        for name, there in (("data", "data" in item), ("binary_data_size", binary), (REGION, region))
+        if there
+    ]
+    told = f"But set {' '.join(found)}" if found else "But no field is set"
+    raise InvalidArgumentError(f"Input must set only one of the following fields: {_SOURCES}. {told}")
 
 
 def _parameters(item: dict[str, Any]) -> dict[str, Any]:
@@ -200,29 +251,3 @@ def _shape(sizes: list[Any]) -> tuple[int, ...]:
         if type(size) is not int or size < 0:
             raise wrong_type("unsigned", "Unable to parse 'shape': ")
     return tuple(sizes)
-
-
-def _outputs(items: list[Any], identifier: str) -> tuple[dict[str, bool], dict[str, int]]:
-    """Read which outputs are wanted, which of them in binary form, and how many classes of which."""
-    binary: dict[str, bool] = {}
-    classes: dict[str, int] = {}
-    for item in items:
-        output = item if type(item) is dict else _NONE  # as in the reference, it has no member then
-        name = take_string(output, "name")
-        parameters = _parameters(output)
-        flag = take_bool(parameters.get("binary_data", False), "Unable to parse 'binary_data': ")
-        if "classification" in parameters:
-            count = take_unsigned(parameters["classification"], "Unable to set 'classification': ")
-            if count:
-                classes[name] = count
-        if "shared_memory_region" in parameters:
-            for wish, wished in (("classification", name in classes), ("binary_data", flag)):
-                if wished:
-                    raise InvalidArgumentError(f"Output can't set both 'shared_memory_region' and '{wish}'")
-            raise NotFoundError(f"Unable to find shared memory region: '{parameters['shared_memory_region']}'")
-        if name in binary:
-            raise InvalidArgumentError(
-                f"[request id: {identifier or '<id_unknown>'}] output '{name}' already exists in request"
-            )
-        binary[name] = flag
-    return binary, classes

@@ -53,7 +53,7 @@ class ResponseEncoder:
         start = b'{"id":%b,%b' % (json_value(identifier), self._start) if identifier else b"{" + self._start
         if response.parameters:
             start += b',"parameters":' + json_value(dict(response.parameters))
-        binary, classes = decoded.binary, decoded.classes
+        binary, classes, regions = decoded.binary, decoded.classes, decoded.request.output_regions
         outputs: list[bytes] = []
         tail: list[bytes] = []
         for name, tensor in response.outputs.items():
@@ -70,7 +70,9 @@ class ResponseEncoder:
                 array = classify(array, classes[name], batched=self._batched, labels=labels)
                 datatype, head = DataType.BYTES, _head(name, DataType.BYTES)
             shape = ",".join(map(str, array.shape)).encode()
-            if binary[name] if binary else decoded.binary_default:
+            if name in regions:  # where it is by now
+                outputs.append(b"%b%b]}" % (head, shape))
+            elif binary[name] if binary else decoded.binary_default:
                 data = encode_bytes(array) if datatype is DataType.BYTES else array.tobytes()
                 tail.append(data)
                 outputs.append(b'%b%b],"parameters":{"binary_data_size":%d}}' % (head, shape, len(data)))

@@ -105,6 +105,7 @@ class InferEndpoint:
             body,
             request.headers.get("Inference-Header-Content-Length"),
             self._max_input_size,
+            self._server.shared_memory,
             lambda response: post(deliver, response),
         )
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Route", "Routes"]
 
 _MODEL = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[0-9]+))?"
+_SYSTEM = r"/v2/systemsharedmemory(?:/region/(?P<region>[^/]+))?"
+_CUDA = r"/v2/cudasharedmemory(?:/region/(?P<region>[^/]+))?"
 _TABLE = (
     ("GET", r"/v2/health/live", "live"),
     ("GET", r"/v2/health/ready", "ready"),
@@ -39,6 +41,12 @@ _TABLE = (
     ("GET", _MODEL + r"/ready", "model_ready"),
     ("GET", _MODEL + r"/config", "model_config"),
     ("GET", _MODEL, "model_metadata"),
+    ("GET", _SYSTEM + r"/status", "system_status"),
+    ("POST", _SYSTEM + r"/register", "system_register"),
+    ("POST", _SYSTEM + r"/unregister", "system_unregister"),
+    ("GET", _CUDA + r"/status", "cuda_status"),
+    ("POST", _CUDA + r"/register", "cuda_register"),
+    ("POST", _CUDA + r"/unregister", "cuda_unregister"),
     ("GET, POST", r"/v2/trace/setting", "trace_setting"),
     ("GET, POST", r"/v2/models/(?P<model>[^/]+)/trace/setting", "trace_setting"),
     ("GET, POST", r"/v2/logging", "log_setting"),
@@ -60,6 +68,7 @@ class Route:
         model: the model's name in the path, or "".
         version: the version in the path, or None.
         repository: the repository's name in the path, or "".
+        region: the shared memory region's name in the path, or "".
         error: what is wrong with the path, told when the endpoint is entered.
     """
 
@@ -68,6 +77,7 @@ class Route:
     model: str = ""
     version: int | None = None
     repository: str = ""
+    region: str = ""
     error: InferenceError | None = None
 
     def takes(self, method: str) -> bool:
@@ -103,8 +113,8 @@ def _find(target: str) -> Route:
         found = match.groupdict()
         digits = found.get("version")
         version, error = _version(digits) if digits else (None, None)
-        repository = unquote(found.get("repository") or "")
-        return Route(endpoint, method, unquote(found.get("model") or ""), version, repository, error)
+        model, repository, region = (unquote(found.get(name) or "") for name in ("model", "repository", "region"))
+        return Route(endpoint, method, model, version, repository, region, error)
     return Route("")
 
 
