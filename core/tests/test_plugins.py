@@ -193,6 +193,21 @@ def test_unknown_name_gets_the_nearest_one():
     )
 
 
+@pytest.mark.parametrize("name", ["pytorch", "tensorrt"])
+def test_name_that_the_reference_knows_is_no_misspelling(name):
+    """A backend that exists elsewhere is not taken for another one, however alike their names are."""
+
+    class Alike:
+        @hookimpl
+        def charonia_backends(self):
+            return {"python": "m:C", "tensorrat": "m:C"}
+
+    assert refusal(Plugins(entry_points=(), extra=[Alike()]), name) == (
+        f'{ASKER} needs the backend "{name}", which no installed plugin provides: it is a backend of Triton, for which a plugin '
+        "is needed here (installed: python, tensorrat)"
+    )
+
+
 def test_unknown_name_without_a_near_one():
     """Where nothing is similar, nothing is suggested."""
     assert refusal(Plugins(entry_points=()), "gs", "storage") == (

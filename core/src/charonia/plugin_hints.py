@@ -25,6 +25,11 @@ HINTS: dict[tuple[str, str], str] = {
 }
 """(kind, name) → the requirement that provides it, as pip takes it."""
 
+_BACKENDS_ELSEWHERE = frozenset(
+    {"pytorch", "tensorflow", "tensorrt", "tensorrtllm", "openvino", "dali", "fil", "vllm", "armnn_tflite", "paddle"}
+)
+"""Names of backends that the reference has: nobody who writes one has misspelt another."""
+
 KIND_WORDS = {
     "backend": "backend",
     "scheduler": "scheduler",
@@ -60,11 +65,14 @@ def explain_lack(asker: str, kind: str, name: str, records: Sequence[PluginRecor
     command = install_command(kind, name)
     if command:
         return f"{wish}: {command} (installed {KIND_WORDS[kind]}s: {_listed(usable)})"
-    near = difflib.get_close_matches(name, [*usable, *(known for of, known in HINTS if of == kind)], n=1)
-    suggestion = f' Did you mean "{near[0]}"?' if near else ""
+    if kind == "backend" and name in _BACKENDS_ELSEWHERE:
+        suggestion = ": it is a backend of Triton, for which a plugin is needed here"
+    else:
+        near = difflib.get_close_matches(name, [*usable, *(known for of, known in HINTS if of == kind)], n=1)
+        suggestion = f'. Did you mean "{near[0]}"?' if near else "."
     silent = [f"{_source(record)}, {record.reason}" for record in records if not record.kind]
     unasked = f"; plugins that could not be asked: {'; '.join(silent)}" if silent else ""
-    return f"{wish}, which no installed plugin provides.{suggestion} (installed: {_listed(usable)}){unasked}"
+    return f"{wish}, which no installed plugin provides{suggestion} (installed: {_listed(usable)}){unasked}"
 
 
 def _what_is_wrong(record: PluginRecord) -> str:
