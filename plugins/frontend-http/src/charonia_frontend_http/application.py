@@ -18,14 +18,14 @@ from charonia_frontend_http.outbox import Outbox
 from charonia_frontend_http.predict import PredictEndpoint
 from charonia_frontend_http.repository_endpoints import RepositoryEndpoints
 from charonia_frontend_http.routes import Routes
-from charonia_frontend_http.shared_memory_endpoints import SharedMemoryEndpoints
 from charonia_frontend_http.settings_endpoints import SettingsEndpoints
+from charonia_frontend_http.shared_memory_endpoints import SharedMemoryEndpoints
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from charonia.mailbox import Mailbox
     from charonia.header_forwarding import HeaderForwarding
+    from charonia.mailbox import Mailbox
     from charonia.server import Server
 
     from charonia_frontend_http.message import HttpRequest
@@ -48,8 +48,8 @@ class HttpApplication:
         server: the server that answers.
         mailbox: the way from instance threads into this application's loop.
         max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
-    """
         forwarding: which header fields of infer requests become parameters, or None for none.
+    """
 
     def __init__(
         self, server: Server, mailbox: Mailbox, max_input_size: int, forwarding: HeaderForwarding | None = None
@@ -81,8 +81,8 @@ class HttpApplication:
             "model_metadata": self._model_metadata,
             "model_config": self._model_config,
             "statistics": self._statistics,
-            **SharedMemoryEndpoints(server.shared_memory).by_name,
             **SettingsEndpoints(server).by_name,
+            **SharedMemoryEndpoints(server.shared_memory).by_name,
         }
 
     async def handle(self, request: HttpRequest) -> HttpResponse:

@@ -108,11 +108,11 @@ class InferEndpoint:
             self._server.shared_memory,
             lambda response: post(deliver, response),
         )
-
         if self._forwarding is not None:  # headers win: a proxy in front may vouch for them, and nobody for the body
             forwarded = self._forwarding.parameters(request.headers.items())
             decoded.request.parameters = {**decoded.request.parameters, **forwarded}
         return decoded
+
     def _encoder(self, model: Model) -> ResponseEncoder:
         encoder = self._encoders.get(model)
         if encoder is None:

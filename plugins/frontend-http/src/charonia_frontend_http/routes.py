@@ -41,15 +41,15 @@ _TABLE = (
     ("GET", _MODEL + r"/ready", "model_ready"),
     ("GET", _MODEL + r"/config", "model_config"),
     ("GET", _MODEL, "model_metadata"),
+    ("GET, POST", r"/v2/trace/setting", "trace_setting"),
+    ("GET, POST", r"/v2/models/(?P<model>[^/]+)/trace/setting", "trace_setting"),
+    ("GET, POST", r"/v2/logging", "log_setting"),
     ("GET", _SYSTEM + r"/status", "system_status"),
     ("POST", _SYSTEM + r"/register", "system_register"),
     ("POST", _SYSTEM + r"/unregister", "system_unregister"),
     ("GET", _CUDA + r"/status", "cuda_status"),
     ("POST", _CUDA + r"/register", "cuda_register"),
     ("POST", _CUDA + r"/unregister", "cuda_unregister"),
-    ("GET, POST", r"/v2/trace/setting", "trace_setting"),
-    ("GET, POST", r"/v2/models/(?P<model>[^/]+)/trace/setting", "trace_setting"),
-    ("GET, POST", r"/v2/logging", "log_setting"),
 )
 _ROUTES = tuple((method, re.compile(pattern), endpoint) for method, pattern, endpoint in _TABLE)
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
