@@ -351,6 +351,23 @@ def test_failing_warm_up_tells_the_sample(tmp_path):
     assert model.close(30)
 
 
+def test_warm_up_waits_for_late_answers(tmp_path):
+    """A model is not ready before its warm-up is answered, also where the answer comes from another thread, and fails there."""
+
+    class Late(Double):
+        answers_late = True
+
+        def execute(self, batch):
+            threading.Thread(target=batch.requests[0].fail, args=(ValueError("too late"),)).start()
+
+    config, data = warm_config(batch_size=1)
+    data.zero_data = True
+    model = make_model(config, Late)
+    with pytest.raises(InvalidArgumentError, match="failed to run warmup sample 'w': ValueError: too late"):
+        model.warm_up(warmup_samples(config, tmp_path))
+    assert model.close(30)
+
+
 def test_too_large_warm_up_batch_is_refused(tmp_path):
     """A sample cannot ask for more than the model's max_batch_size."""
     config, data = warm_config(batch_size=9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import time
 from typing import TYPE_CHECKING, cast
 
@@ -101,16 +102,19 @@ class Model:
             raise InvalidArgumentError("".join(dict.fromkeys(failures)))
 
     def _run_sample(self, instance: ModelInstance, sample: WarmupSample) -> list[str]:
-        responses: list[InferenceResponse] = []
-        requests = [InferenceRequest(self.name, sample.inputs, responses.append) for _ in range(sample.batch_size)]
+        responses: queue.SimpleQueue[InferenceResponse] = queue.SimpleQueue()
+        requests = [InferenceRequest(self.name, sample.inputs, responses.put) for _ in range(sample.batch_size)]
         for request in requests:
             self._admit(request)
         instance.execute(requests)
-        return [
-            f"failed to run warmup sample '{sample.name}': {response.error}; "
-            for response in responses
-            if response.error is not None
-        ]
+        failures = []
+        left = len(requests)
+        while left:  # an execution may answer late
+            response = responses.get()
+            left -= response.final
+            if response.error is not None:
+                failures.append(f"failed to run warmup sample '{sample.name}': {response.error}; ")
+        return failures
 
     def submit(self, request: InferenceRequest) -> None:
         """Check a request and put it into the queue. Does not block.
