@@ -6,10 +6,11 @@ import json
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
-from charonia import Server
+from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -37,7 +38,11 @@ def command():
 def urls(tmp_path_factory):
     """Serve the benchmark's models over both protocols."""
     repository = write_onnx_repository(tmp_path_factory.mktemp("models"))
-    with Server(repository) as server, serve_in_thread(server, {"http-port": 0, "grpc-port": 0}) as urls:
+    options = ServerOptions(allow_client_shm=True)
+    with (
+        Server(repository, options=options) as server,
+        serve_in_thread(server, {"http-port": 0, "grpc-port": 0}) as urls,
+    ):
         yield dict(url.split("://") for url in urls)
 
 
@@ -106,3 +111,18 @@ def test_batches_are_answered_whole(load, protocol):
         for request in requests
         for answer in request["response_outputs"]
     )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "flags"),
+    [
+        pytest.param("http", [], id="http"),
+        pytest.param("grpc", [], id="grpc"),
+        pytest.param("grpc", ["--streaming"], id="grpc-stream"),
+    ],
+)
+def test_tensors_in_shared_memory(load, urls, protocol, flags):
+    """With regions for inputs and outputs, requests are answered as well, and no region stays registered."""
+    assert load(protocol, "--concurrency-range=4", "--shared-memory=system", *flags)
+    with urllib.request.urlopen(f"http://{urls['http']}/v2/systemsharedmemory/status") as response:
+        assert json.load(response) == []
