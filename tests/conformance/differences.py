@@ -16,7 +16,7 @@ ON_PURPOSE = {
     ("http_repository", "index_ready_int"): "the text is that of the reference's later releases",
     ("http_repository", "load_bad_backend"): "the text says which backends there are",
     ("http_trace_logging", "trace_count_low"): "there is a space after the colon, as over gRPC",
-    ("http_trace_logging", "log_format_bad"): "a wrong value is the client's mistake, and the text is the same as over gRPC",
+    ("http_trace_logging", "log_format_bad"): "a client's mistake is no 503, and the text is that over gRPC",
 }
 """Recordings that are not compared, by topic and id, with the reason why Charonia differs."""
 
