@@ -20,14 +20,15 @@ class Batch:
     Attributes:
         requests: at least one, in the order of the queue.
         size: the sum of the requests' batch sizes.
+        counted: whether the execution is in the statistics already.
     """
 
     __slots__ = (
         "_computed_ns",
-        "_counted",
         "_gathered_ns",
         "_started_ns",
         "_statistics",
+        "counted",
         "requests",
         "size",
     )
@@ -37,7 +38,7 @@ class Batch:
         self.size = requests[0].batch_size if len(requests) == 1 else sum(request.batch_size for request in requests)
         self._statistics = statistics
         self._started_ns = self._gathered_ns = self._computed_ns = time.monotonic_ns()
-        self._counted = False
+        self.counted = False
         for request in requests:
             request.started_ns = self._started_ns
 
@@ -74,9 +75,9 @@ class Batch:
 
     def count(self, successes: int) -> None:
         """Add this execution to the model's statistics; only the first call does."""
-        if self._counted:
+        if self.counted:
             return
-        self._counted = True
+        self.counted = True
         computed = self._computed_ns if self._computed_ns > self._gathered_ns else time.monotonic_ns()
         self._statistics.count_execution(
             batch_size=self.size,

@@ -78,8 +78,10 @@ class ModelInstance:
         Requests that were cancelled in the queue are dropped first. Afterwards each request has its final response, unless
         the execution answers late. Does not raise, save for Ctrl-C in the main thread.
         """
-        if any(request.cancelled for request in requests):
-            requests = self._drop_cancelled(requests)
+        for request in requests:
+            if request.cancelled:
+                requests = self._drop_cancelled(requests)
+                break
         if not requests:
             return
         batch = Batch(requests, self._statistics)
@@ -101,7 +103,8 @@ class ModelInstance:
                     "each of them, or say that it `answers_late`"
                 )
             )
-        batch.count(successes=sum(not request.failed for request in requests))
+        if not batch.counted:
+            batch.count(successes=sum(not request.failed for request in requests))
 
     def _drop_cancelled(self, requests: list[InferenceRequest]) -> list[InferenceRequest]:
         for request in requests:
