@@ -110,9 +110,7 @@ def test_the_empty_name_is_a_name(client, memory):
 
 def test_name_that_is_no_text(client, memory):
     """A name that no frontend could tell is refused."""
-    with refused(
-        InvalidArgumentError, "cannot register shared memory region '\\udcff': the name is no Unicode text"
-    ):
+    with refused(InvalidArgumentError, "cannot register shared memory region '\\udcff': the name is no Unicode text"):
         memory.register_system("\udcff", client.make("a", bytes(8)), 0, 8)
 
 

@@ -179,7 +179,7 @@ class SharedMemory:
         try:
             name.encode()
         except UnicodeEncodeError as error:  # it could not be told
-            problem = f"cannot register shared memory region {ascii(name)}: the name is no Unicode text"
+            problem = f"cannot register shared memory region {name!a}: the name is no Unicode text"
             raise InvalidArgumentError(problem) from error
         if key.lstrip("/").startswith(_RESERVED_PREFIX):
             raise InvalidArgumentError(

@@ -18,8 +18,8 @@ from charonia_frontend_grpc.infer_stream import InferStream
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.outbox import Outbox
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
-from charonia_frontend_grpc.shared_memory_calls import SharedMemoryCalls
 from charonia_frontend_grpc.settings_calls import SettingsCalls
+from charonia_frontend_grpc.shared_memory_calls import SharedMemoryCalls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -53,8 +53,8 @@ class GrpcApplication:
         self._outbox = Outbox(server)
         self._encoders = ResponseEncoders()
         repository = RepositoryCalls(server)
-        memory = SharedMemoryCalls(server.shared_memory)
         settings = SettingsCalls(server)
+        memory = SharedMemoryCalls(server.shared_memory)
         self._calls: Mapping[str, Callable[[Any], Awaitable[Message]]] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,

@@ -128,7 +128,7 @@ def _json_size(body: bytes, header_length: str | None) -> int:
 
 
 class _Inputs:
-    """Reads the inputs in their order; binary ones take their bytes from what follows the JSON, shared ones stay where they are."""
+    """Reads the inputs in their order; binary ones take their bytes from what follows the JSON, shared ones stay in memory."""
 
     def __init__(
         self, model: str, identifier: str, rest: memoryview, max_input_size: int, shared_memory: SharedMemory
