@@ -148,6 +148,8 @@ async def test_decoupled_models_are_asked_over_a_stream(document):
     """An endpoint that would refuse the model is not described for it."""
     paths = {path for path in document["paths"] if path.startswith("/v2/models/countdown/")}
     assert "/v2/models/countdown/generate_stream" in paths
+    answers = document["paths"]["/v2/models/countdown/infer"]["post"]["responses"]["200"]["content"]
+    assert list(answers) == ["text/event-stream"]
     assert not paths & {"/v2/models/countdown/predict", "/v2/models/countdown/generate"}
 
 

@@ -1,4 +1,4 @@
-"""From an inference response to the plain JSON object that answers a generate request, and to a server-sent event."""
+"""From an inference response to the plain JSON object that answers a generate request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from charonia.model import Model
     from charonia.request import InferenceResponse
 
-__all__ = ["GenerateEncoder", "event"]
+__all__ = ["GenerateEncoder"]
 
 
 class GenerateEncoder:
@@ -53,8 +53,3 @@ class GenerateEncoder:
             data = json_data(array, datatype)
             members[name] = data[1:-1] if array.size == 1 else data
         return b"{%b}" % b",".join(b"%b:%b" % (json_value(name), members[name]) for name in sorted(members))
-
-
-def event(document: bytes) -> bytes:
-    """Make a server-sent event of a JSON document, which has no line breaks."""
-    return b"data: %b\n\n" % document

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from typing import TYPE_CHECKING
 
-from charonia.errors import InferenceError, InternalError, InvalidArgumentError
+from charonia.errors import InvalidArgumentError
 
+from charonia_frontend_http.event_stream import ResponseStream, event_response
 from charonia_frontend_http.generate_request import decode_generate
-from charonia_frontend_http.generate_response import GenerateEncoder, event
-from charonia_frontend_http.message import EVENTS, JSON, BodyStream, HttpResponse, error_body
+from charonia_frontend_http.generate_response import GenerateEncoder
+from charonia_frontend_http.message import JSON, HttpResponse, error_body
 from charonia_frontend_http.response_queue import ResponseQueue
-from charonia_frontend_http.status import STATUS
 
 if TYPE_CHECKING:
     from charonia.mailbox import Mailbox
     from charonia.model import Model
-    from charonia.request import InferenceRequest, InferenceResponse
     from charonia.server import Server
 
     from charonia_frontend_http.message import HttpRequest
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from charonia_frontend_http.routes import Route
 
 __all__ = ["GenerateEndpoints"]
-
-_log = logging.getLogger(__name__)
 
 _NOT_ONE = error_body(
     "generate expects model to produce exactly 1 response, use generate stream for model that generates various number of "
@@ -78,16 +74,9 @@ class GenerateEndpoints:
         Raises:
             InferenceError: the model cannot be asked, or refuses the request.
         """
-        generation = self._begin(route, request)
-        try:
-            first = await generation.next()
-        except BaseException:
-            generation.close()
-            raise
-        status = 200 if first is None or first.error is None else STATUS[first.error.code]
-        return HttpResponse(status, content_type=EVENTS, stream=_Events(generation, first))
+        return await event_response(self._begin(route, request))
 
-    def _begin(self, route: Route, request: HttpRequest) -> _Generation:
+    def _begin(self, route: Route, request: HttpRequest) -> ResponseStream:
         model = self._server.get(route.model, route.version)
         if request.headers.get("Content-Encoding", "identity") not in {"", "identity"}:
             raise InvalidArgumentError("Unsupported content-encoding, only 'identity' is supported.")
@@ -97,56 +86,4 @@ class GenerateEndpoints:
         if encoder is None:
             encoder = self._encoders[model] = GenerateEncoder(model)
         self._outbox.put(decoded, responses)
-        return _Generation(decoded, responses, encoder)
-
-
-class _Generation:
-    """A request in progress."""
-
-    def __init__(self, request: InferenceRequest, responses: ResponseQueue, encoder: GenerateEncoder) -> None:
-        self._request = request
-        self._responses = responses
-        self._encoder = encoder
-
-    async def next(self) -> InferenceResponse | None:
-        return await self._responses.next()
-
-    def document(self, response: InferenceResponse) -> bytes:
-        return self._encoder.encode(self._request.id, response)
-
-    def close(self) -> None:
-        """Take the request back, if it is still in progress, and drop what comes of it."""
-        self._request.cancel()
-        self._responses.close()
-
-
-class _Events(BodyStream):
-    """The responses of a request as server-sent events."""
-
-    def __init__(self, generation: _Generation, first: InferenceResponse | None) -> None:
-        self._generation = generation
-        self._next = first
-        self._begun = False
-
-    async def __anext__(self) -> bytes:
-        response = self._next if not self._begun else await self._generation.next()
-        self._begun = True
-        if response is None:
-            raise StopAsyncIteration
-        return event(self._document(response))
-
-    def _document(self, response: InferenceResponse) -> bytes:
-        error = response.error
-        if error is None:
-            try:
-                return self._generation.document(response)
-            except InferenceError as failure:
-                error = failure
-            except Exception as failure:  # noqa: BLE001 - the border of requests: a fault of ours is told and survived
-                _log.exception("failed to write a response")
-                error = InternalError(f"{type(failure).__name__}: {failure}")
-        return error_body(str(error))
-
-    def close(self) -> None:
-        """Take the request back."""
-        self._generation.close()
+        return ResponseStream(decoded, responses, lambda response: encoder.encode(decoded.id, response))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from charonia.errors import InferenceError, UnsupportedError
 
 from charonia_frontend_http.compression import CODINGS, accepted_coding, compress, decompress
+from charonia_frontend_http.event_stream import EVENT_STREAM, ResponseStream, event_response
 from charonia_frontend_http.infer_request import decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
+from charonia_frontend_http.media_type import accepted
 from charonia_frontend_http.message import JSON, PLAIN, error_response
+from charonia_frontend_http.response_queue import ResponseQueue
 
 if TYPE_CHECKING:
     from charonia.header_forwarding import HeaderForwarding
     from charonia.mailbox import Mailbox
     from charonia.model import Model
-    from charonia.request import InferenceResponse
+    from charonia.request import InferenceResponse, ResponseSink
     from charonia.server import Server
 
     from charonia_frontend_http.infer_request import Decoded
@@ -62,7 +66,7 @@ class InferEndpoint:
         """
         model = self._server.get(route.model, route.version)
         if model.decoupled:
-            raise UnsupportedError("HTTP end point doesn't support models with decoupled transaction policy")
+            return await self._stream(model, route, request)
         headers = request.headers
         body = request.body
         coding = headers.get("Content-Encoding")
@@ -71,8 +75,14 @@ class InferEndpoint:
                 return _refused_coding()
             body = await decompress(body, self._max_input_size)
         answer: asyncio.Future[InferenceResponse] = asyncio.get_running_loop().create_future()
+        post = self._mailbox.post
+
+        def deliver(response: InferenceResponse) -> None:
+            if response.final and not answer.done():
+                answer.set_result(response)
+
         try:
-            decoded = self._decode(model, route, request, body, answer)
+            decoded = self._decode(model, route, request, body, lambda response: post(deliver, response))
         except InferenceError as error:
             return error_response(error, JSON)
         self._outbox.put(decoded.request, answer)
@@ -90,15 +100,7 @@ class InferEndpoint:
         coding = accepted_coding(accept) if accept else ""
         return await compress(encoded, coding) if coding else encoded
 
-    def _decode(
-        self, model: Model, route: Route, request: HttpRequest, body: bytes, answer: asyncio.Future[InferenceResponse]
-    ) -> Decoded:
-        post = self._mailbox.post
-
-        def deliver(response: InferenceResponse) -> None:
-            if response.final and not answer.done():
-                answer.set_result(response)
-
+    def _decode(self, model: Model, route: Route, request: HttpRequest, body: bytes, sink: ResponseSink) -> Decoded:
         decoded = decode_infer(
             model,
             route.version,
@@ -106,12 +108,33 @@ class InferEndpoint:
             request.headers.get("Inference-Header-Content-Length"),
             self._max_input_size,
             self._server.shared_memory,
-            lambda response: post(deliver, response),
+            sink,
         )
         if self._forwarding is not None:  # headers win: a proxy in front may vouch for them, and nobody for the body
             forwarded = self._forwarding.parameters(request.headers.items())
             decoded.request.parameters = {**decoded.request.parameters, **forwarded}
         return decoded
+
+    async def _stream(self, model: Model, route: Route, request: HttpRequest) -> HttpResponse:
+        """Answer with an event for each response of a decoupled model, where the client accepts that; the reference cannot."""
+        if EVENT_STREAM not in accepted(request.headers.get("Accept", "")):
+            raise UnsupportedError("HTTP end point doesn't support models with decoupled transaction policy")
+        body = request.body
+        coding = request.headers.get("Content-Encoding", "identity") or "identity"
+        if coding != "identity":
+            if coding not in CODINGS:
+                return _refused_coding()
+            body = await decompress(body, self._max_input_size)
+        responses = ResponseQueue(self._mailbox, decoupled=True)
+        try:
+            decoded = self._decode(model, route, request, body, responses.sink)
+            in_json = replace(decoded, binary=dict.fromkeys(decoded.binary, False), binary_default=False)
+            encoder = self._encoder(model)
+            stream = ResponseStream(decoded.request, responses, lambda response: encoder.encode(in_json, response).body)
+            self._outbox.put(decoded.request, responses)
+            return await event_response(stream)
+        except InferenceError as error:
+            return error_response(error, JSON)
 
     def _encoder(self, model: Model) -> ResponseEncoder:
         encoder = self._encoders.get(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from charonia_frontend_http.event_stream import EVENT_STREAM
 from charonia_frontend_http.media_type import FORM, NPY
 from charonia_frontend_http.message import BINARY, JSON
 from charonia_frontend_http.tensor_schema import (
@@ -65,11 +66,11 @@ def model_paths(model: Model, *, version: bool) -> dict[str, Any]:
     paths[f"{base}/ready"]["get"]["responses"] = answered("It is ready.")
     paths[f"{base}/config"]["get"]["responses"] = answered("The configuration, complete.", {"type": "object"})
     paths[f"{base}/stats"]["get"]["responses"] = answered("The counters.", {"$ref": "#/components/schemas/Statistics"})
-    asked: dict[str, Any] = {}
-    if not model.decoupled:  # a request with any number of responses has no place in these three
+    asked: dict[str, Any] = {f"{base}/infer": {"post": {**told, "operationId": f"infer-{key}", **_infer(model)}}}
+    if not model.decoupled:  # a request with any number of responses has no place in these two
         asked = {
             f"{base}/predict": {"post": {**told, "operationId": f"predict-{key}", **_predict(model)}},
-            f"{base}/infer": {"post": {**told, "operationId": f"infer-{key}", **_infer(model)}},
+            **asked,
             f"{base}/generate": {"post": {**told, "operationId": f"generate-{key}", **_generate(model, stream=False)}},
         }
     stream = {**told, "operationId": f"generate-stream-{key}", **_generate(model, stream=True)}
@@ -123,7 +124,10 @@ def _infer(model: Model) -> dict[str, Any]:
     if inputs is not None:
         shown["example"] = {"inputs": inputs}
     responses = answered("The outputs.", _infer_response(model))
-    responses["200"]["content"][BINARY] = {"schema": {"contentMediaType": BINARY}}
+    if model.decoupled:
+        responses["200"] = _events("An event for each response, as a client gets them that accepts text/event-stream.")
+    else:
+        responses["200"]["content"][BINARY] = {"schema": {"contentMediaType": BINARY}}
     return {
         "summary": "Ask the model in the KServe v2 protocol",
         "description": "A body may be JSON followed by the binary data of tensors: `Inference-Header-Content-Length` says how "
@@ -159,16 +163,17 @@ def _generate(model: Model, *, stream: bool) -> dict[str, Any]:
     schema = {"type": "object", "properties": {spec.name: generate_value(spec) for spec in outputs}}
     responses = answered("The outputs by name, with the model's name and version.", schema)
     if stream:
-        responses["200"] = {
-            "description": "An event for each response.",
-            "content": {"text/event-stream": {"schema": _TEXT}},
-        }
+        responses["200"] = _events("An event for each response.")
     return {
         "summary": "Get each response as a server-sent event" if stream else "Ask the model with a plain object",
         "description": "Members that are no inputs are parameters for the model.",
         "requestBody": {"required": True, "content": {JSON: shown}},
         "responses": responses,
     }
+
+
+def _events(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {EVENT_STREAM: {"schema": _TEXT}}}
 
 
 def _infer_request(signature: Signature) -> dict[str, Any]:

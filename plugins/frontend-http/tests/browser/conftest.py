@@ -55,7 +55,8 @@ class Tab:
         if method == "Network.requestWillBeSent":
             self.requested.append(told["request"]["url"])
         elif method == "Log.entryAdded" and told["entry"]["level"] == "error":
-            if told["entry"]["source"] != "network":  # that the server has refused something may be what a test is about
+            # that the server has refused something may be what a test is about
+            if told["entry"]["source"] != "network":
                 self.messages.append(told["entry"]["text"])
         elif method == "Runtime.exceptionThrown":
             self.messages.append(json.dumps(told["exceptionDetails"]))

@@ -18,6 +18,7 @@ def model_repository(model_repository):
     write_model(model_repository, model_config(STRANGE.replace("/", "")))
     pair = {"inputs": [("A", "FP32", [2]), ("B", "BYTES", [1])], "outputs": [("C", "FP32", [2]), ("D", "BYTES", [1])]}
     write_model(model_repository, model_config("pair", **pair))
+    write_model(model_repository, model_config("countdown", decoupled=True, max_batch_size=0))
     return model_repository
 
 
@@ -73,6 +74,17 @@ async def test_browser_shows_errors(tab):
     status, content = await sent(tab, view)
     assert status.startswith("400 Bad Request")
     assert "input 'X' of model 'm': cannot make a FP32 tensor" in json.loads(content)["error"]
+
+
+async def test_browser_shows_events(tab):
+    """A model with any number of responses is asked for events, and all of them are shown."""
+    view = await opened(tab, "/v2/models/countdown/infer")
+    example = json.loads(await tab.value(f"{view}.querySelector('textarea').value"))
+    example["inputs"][0]["data"][0] = 2
+    await tab.value(f"{view}.querySelector('textarea').value = {json.dumps(json.dumps(example))}")
+    status, content = await sent(tab, view)
+    assert status.startswith("200 OK")
+    assert content.count("data: ") == 2
 
 
 async def test_browser_sends_forms(tab):

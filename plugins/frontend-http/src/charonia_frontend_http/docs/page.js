@@ -6,6 +6,7 @@
 const JSON_TYPE = "application/json";
 const NPY_TYPE = "application/x-npy";
 const FORM_TYPE = "multipart/form-data";
+const EVENTS_TYPE = "text/event-stream";
 const SENDABLE = [JSON_TYPE, NPY_TYPE, FORM_TYPE];
 const LONGEST_SHOWN = 200000;
 
@@ -66,7 +67,7 @@ class Operation {
     const bodies = this.told.requestBody?.content || {};
     this.kind = this.choice("Send as", SENDABLE.filter((kind) => kind in bodies), () => this.showBody());
     const answers = Object.keys(this.told.responses["200"]?.content || {});
-    this.accept = this.choice("Answer as", [JSON_TYPE, NPY_TYPE].filter((kind) => answers.includes(kind)), () => {});
+    this.accept = this.choice("Answer as", [JSON_TYPE, NPY_TYPE, EVENTS_TYPE].filter((kind) => answers.includes(kind)), () => {});
     this.showBody();
     this.view.querySelector("form").addEventListener("submit", (event) => {
       event.preventDefault();
