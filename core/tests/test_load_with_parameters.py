@@ -92,9 +92,21 @@ def test_files_replace_the_stored_directory(loaded, temporary):
     assert loaded.model_metadata("m").versions == ["3"]
     assert answer(loaded) == [101.0]
     assert len(list(temporary.iterdir())) == 1
-    loaded.load("m")
-    assert answer(loaded) == [101.0]
     loaded.unload("m")
+    loaded.close()
+    assert list(temporary.iterdir()) == []
+
+
+def test_files_serve_until_the_next_load(loaded, temporary):
+    """A load without files takes the repository's again; where there are none it fails, and what serves goes on serving."""
+    loaded.load("m", config=as_json(addend="1"), files={"3/model.json": b'{"addend": 100}'})
+    loaded.load("m")
+    assert loaded.model_metadata("m").versions == ["1"]
+    assert answer(loaded) == [2.0]
+    loaded.load("fresh", config=as_json(""), files={"1/model.json": b'{"addend": 5}'})
+    with pytest.raises(InternalError):
+        loaded.load("fresh")
+    assert answer(loaded, "fresh") == [6.0]
     loaded.close()
     assert list(temporary.iterdir()) == []
 

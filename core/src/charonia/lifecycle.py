@@ -103,8 +103,8 @@ class Lifecycle:
         Args:
             name: the model's name.
             listener: told each step.
-            parameters: what stands in for the stored configuration or files, from now on until the model is unloaded, its
-                files in the repository change, or other parameters come. Without any, those that are in force stay so.
+            parameters: what stands in for the stored configuration or files. Files do so until the next load; a configuration
+                that came alone also for later loads without parameters, until the model is unloaded or its stored files change.
 
         Raises:
             InternalError: there is no such model, or its configuration is wrong. The cause is chained.

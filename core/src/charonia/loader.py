@@ -150,8 +150,13 @@ class Loader:
         return Override(name, parameters, self._fingerprint(name))
 
     def in_force(self, name: str, override: Override | None) -> Override | None:
-        """Give an override back, or None if the model's files in the repositories have changed since it came."""
-        return override if override is not None and override.stored == self._fingerprint(name) else None
+        """Give the override that a load without parameters goes on with, or None.
+
+        As in the reference, a configuration holds until the model's files in the repositories change, and files not at all.
+        """
+        if override is None or override.storage is not None:
+            return None
+        return override if override.stored == self._fingerprint(name) else None
 
     def _fingerprint(self, name: str) -> str:
         return "".join(storage.fingerprint(name) for storage in self.storages)

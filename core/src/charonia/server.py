@@ -270,8 +270,8 @@ class Server:
     def load(self, name: str, *, config: str | None = None, files: Mapping[str, bytes] | None = None) -> None:
         """Load a model, or load it anew beside the one that serves, and switch when it is ready.
 
-        `config` and `files` stay in force for later loads without them, until the model is unloaded or its files in the
-        repository change.
+        A `config` without `files` stays in force for later loads without one, until the model is unloaded or its files in the
+        repository change; `files` serve until the next load. Both as in the reference.
 
         Args:
             name: the model's name.

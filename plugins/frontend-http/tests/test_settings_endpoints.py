@@ -74,7 +74,7 @@ async def test_trace_settings(ask):
         ({"trace_level": [1]}, 400, "attempt to access JSON non-string as string"),
         ({"trace_level": ["TENSORS"]}, 400, "Attempting to set invalid trace setting :trace file name is not given"),
         ({"trace_file": "x"}, 501, "trace file location can not be updated through network protocol"),
-        ({"trace_file": None}, 501, "trace file location can not be updated through network protocol"),
+        ({"trace_file": None, "trace_rate": 5}, 501, "trace file location can not be updated through network protocol"),
     ],
 )
 async def test_wrong_trace_settings(ask, document, status, text):

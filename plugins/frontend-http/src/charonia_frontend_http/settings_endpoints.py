@@ -57,9 +57,9 @@ def _document(request: HttpRequest) -> dict[str, Any]:
 
 def _trace_changes(document: dict[str, Any]) -> dict[str, Sequence[str] | None]:
     """Take the changes out of a document; as in the reference, null takes a change back, and no levels are no change."""
+    if "trace_file" in document:  # refused, whatever else there is
+        return {"trace_file": None}
     changes: dict[str, Sequence[str] | None] = {}
-    if "trace_file" in document:
-        changes["trace_file"] = None
     if "trace_level" in document:
         levels = document["trace_level"]
         if levels is not None and type(levels) is not list:
