@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import click
 import pytest
@@ -204,3 +205,21 @@ def test_log_switches_work_one_by_one(told, capsys):
     assert [word in written for word in ("details", "news", "doubt", "trouble", "disaster", "afterwards")] == [
         *(True, False, True, True, True, False),
     ]
+
+
+def test_log_is_changed_while_it_is_written(told, capsys):
+    """The command's settings of the log are those that the server gives to clients, and each change holds at once."""
+    log = logging.getLogger("charonia.test")
+    before = logging.getLogger().level
+    with (
+        click.Context(group, info_name="charonia", auto_envvar_prefix="CHARONIA") as parent,
+        serve.make_context("serve", ["--model-repository=m", "--log-format=ISO8601"], parent=parent) as context,
+    ):
+        log.info("dated")
+        context.obj.log.update({"log_info": False, "log_verbose_level": 1, "log_format": "default"})
+        log.info("news")
+        log.debug("details")
+    dated, details = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"I \d{4}-\d\d-\d\dT[\d:.]{12}Z charonia\.test: dated", dated)
+    assert re.fullmatch(r"D [\d:.]{12} charonia\.test: details", details)
+    assert logging.getLogger().level == before
