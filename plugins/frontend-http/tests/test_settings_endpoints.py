@@ -9,10 +9,15 @@ import logging
 import charonia_frontend_http
 import pytest
 from charonia import Server
+from charonia.errors import ErrorCode, InferenceError
 from charonia.plugins import Plugins
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.message import HttpRequest
+from charonia_frontend_http.routes import Route
+from charonia_frontend_http.settings_endpoints import SettingsEndpoints
+from hypothesis import given
+from hypothesis import strategies as st
 
 TRACE = "/v2/trace/setting"
 LOG = "/v2/logging"
@@ -119,3 +124,32 @@ async def test_wrong_log_settings(ask, document, status, text):
     """What cannot be set is told, and changes nothing."""
     assert await ask("POST", LOG, document) == (status, {"error": text})
     assert await ask("GET", LOG) == (200, DEFAULT_LOG)
+
+
+NAMES = [*DEFAULT_TRACE, *DEFAULT_LOG, "more"]
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["OFF", "TENSORS", "7", "-1"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(document=VALUES | st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
+@pytest.mark.parametrize("endpoint", ["trace_setting", "log_setting"])
+def test_any_document_gets_an_answer(endpoint, document):
+    """Whatever the document says, the answer has all settings, or tells a mistake that is not the server's."""
+    server = Server(plugins=Plugins(entry_points=()))
+    body = json.dumps(document).encode()
+    try:
+        response = SettingsEndpoints(server).by_name[endpoint](Route(endpoint), HttpRequest("POST", "/", {}, body))
+    except InferenceError as error:
+        assert error.code in {ErrorCode.INVALID_ARG, ErrorCode.UNSUPPORTED}  # noqa: PT017 - one of the two good ends
+    else:
+        assert set(json.loads(response.body)) == set(DEFAULT_TRACE if endpoint == "trace_setting" else DEFAULT_LOG)
+    finally:
+        server.close()
