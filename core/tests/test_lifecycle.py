@@ -98,7 +98,7 @@ def record(monkeypatch):
 class RecordPlugin:
     @hookimpl
     def charonia_backends(self):
-        return {"recorded": f"{MODULE}:Recorded"}
+        return {"recorded": f"{MODULE}:Recorded", "slow": f"{MODULE}:Slow"}
 
     @hookimpl
     def charonia_repositories(self):
@@ -301,3 +301,32 @@ def test_failed_model_and_the_readiness_of_the_server(make, tmp_path, strict, re
     assert server.ready is ready
     server.unload("bad")
     assert server.ready
+
+
+def test_backend_that_is_slow_to_begin_holds_up_its_own_models_only(make, record, tmp_path, monkeypatch):
+    """While one backend is made, which may import a large framework, models of another one load."""
+    made = []
+
+    def begin(backend, options):
+        made.append(threading.current_thread().name)
+        record.entered.put("slow")
+        assert record.gate.wait(30)
+        super(Recorded, backend).__init__(options)
+
+    monkeypatch.setattr(sys.modules[MODULE], "Slow", type("Slow", (Recorded,), {"__init__": begin}), raising=False)
+    record.gate = threading.Event()
+    for name in ("s1", "s2"):
+        write(tmp_path, name, {1: ""})
+        config = tmp_path / name / "config.pbtxt"
+        config.write_text(config.read_text().replace('"recorded"', '"slow"'))
+    server = make(write(tmp_path, "m", {1: ""}), model_control_mode="explicit")
+    server.start()
+    with ThreadPoolExecutor(3) as pool:
+        slow = [pool.submit(server.load, name) for name in ("s1", "s2")]
+        assert record.entered.get(timeout=30) == "slow"
+        quick = pool.submit(server.load, "m")
+        assert record.entered.get(timeout=5) == "m"
+        record.gate.set()
+        for load in (*slow, quick):
+            load.result(30)
+    assert len(made) == 1

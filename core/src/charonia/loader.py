@@ -7,15 +7,14 @@ loading asks the backend to complete the configuration, checks it, and makes the
 from __future__ import annotations
 
 import enum
-import logging
 import os
-import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from charonia.backend import InstanceContext, ModelContext
+from charonia.backends import Backends
 from charonia.config import (
     ParsedConfig,
     check_config,
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
     from charonia.scheduler import Scheduler
 
 __all__ = ["Candidate", "LoadEvent", "Loader", "Phase"]
-
-_log = logging.getLogger(__name__)
 
 
 class Phase(enum.Enum):
@@ -123,8 +120,7 @@ class Loader:
     def __init__(self, repositories: Sequence[str], options: ServerOptions, plugins: Plugins) -> None:
         self._options = options
         self._plugins = plugins
-        self._lock = threading.Lock()  # guards `_backends`
-        self._backends: dict[str, Backend] = {}
+        self._backends = Backends(options, plugins)
         self.storages = [self._storage(url) for url in repositories]
 
     def _storage(self, url: str) -> RepositoryStorage:
@@ -205,19 +201,6 @@ class Loader:
             )
         return parse_config("", model=name, file="", environment=environment)
 
-    def backend(self, name: str, asker: str) -> Backend:
-        """Give the backend of that name, made at its first use.
-
-        Raises:
-            PluginError: no working plugin provides it.
-        """
-        with self._lock:
-            backend = self._backends.get(name)
-            if backend is None:
-                kind = self._plugins.backend(name, asker=asker)
-                backend = self._backends[name] = kind(self._options.of_backend(name))
-            return backend
-
     def load(self, candidate: Candidate, version: int, tell: Teller) -> Model:
         """Load one version: its instances run, and it can take requests, when this returns. The caller owns it.
 
@@ -230,7 +213,7 @@ class Loader:
         asker = f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
         # before the backend is asked for, which an ensemble has none of
         self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)
-        backend = self.backend(candidate.parsed.config.backend, asker)
+        backend = self._backends.get(candidate.parsed.config.backend, asker)
         with ExitStack() as undo:
             directory = candidate.storage.localize(candidate.name, candidate.versions)
             undo.callback(candidate.storage.release, directory)
@@ -289,13 +272,7 @@ class Loader:
 
     def close(self) -> None:
         """Close the backends and the storages. All models are closed. Idempotent."""
-        with self._lock:
-            backends, self._backends = list(self._backends.values()), {}
-        for backend in backends:
-            try:
-                backend.close()
-            except Exception:  # noqa: BLE001 - a backend's clean-up must not keep the others from theirs
-                _log.exception("%s failed to close", type(backend).__name__)
+        self._backends.close()
         for storage in self.storages:
             storage.close()
 
