@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from charonia.config import ModelConfig
 from charonia.errors import ConfigError, InvalidArgumentError, RepositoryError
 from charonia.overrides import LoadParameters, Override, OverrideSlot, check_model_name
 from hypothesis import given
@@ -174,3 +175,21 @@ def test_plain_load_that_fails_keeps_the_override(tmp_path):
         _ = 1 / 0
     assert slot.current is made
     slot.clear()
+
+
+FIELDS = [field.name for field in ModelConfig.DESCRIPTOR.fields] + ["name", "dims", "data_type", "count", "kind", "key"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["TYPE_FP32", "../x", "m"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(text=st.text() | VALUES.map(json.dumps) | st.dictionaries(st.sampled_from(FIELDS), VALUES).map(json.dumps))
+def test_any_configuration_is_read_or_refused(text):
+    """Whatever text comes as a configuration, it is one or its mistake is told; nothing else is raised."""
+    try:
+        made = override(config=text)
+    except (ConfigError, RepositoryError):
+        return
+    assert made.parsed.config.name == "m"
