@@ -9,7 +9,7 @@ import pytest
 from charonia.testing.builders import model_config, write_model
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.message import HttpRequest
-from charonia_frontend_http.routes import Routes
+from charonia_frontend_http.routes import _TABLE, Routes
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -74,11 +74,22 @@ async def test_every_path_is_there(document):
     for path, methods in document["paths"].items():
         for method in methods:
             route = routes.find(path)
-            assert (route.endpoint != "", route.method) == (True, method.upper()), path
+            assert route.takes(method.upper()), path
     names = {routes.find(path).model for path in document["paths"] if path.endswith("/infer")}
     assert {"m", "a {b}%+ü", "optional"} <= names
     assert "/v2/models/a%20%7Bb%7D%25%2B%C3%BC/versions/1/predict" in document["paths"]
     assert "/v2/models/m/versions/1/predict" not in document["paths"]
+
+
+async def test_every_endpoint_is_described(document):
+    """Nothing that clients can ask is left out but the descriptions themselves."""
+    routes = Routes()
+    described = {
+        (method, routes.find(path).endpoint) for path in document["paths"] for method in document["paths"][path]
+    }
+    there = {(method.lower(), endpoint) for methods, _, endpoint in _TABLE for method in methods.split(", ")}
+    descriptions = {("get", endpoint) for endpoint in ("openapi", "docs_page", "docs_style", "docs_script")}
+    assert described == there - descriptions
 
 
 async def test_groups_are_the_models(document):

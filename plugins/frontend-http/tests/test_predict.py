@@ -10,6 +10,7 @@ import json
 import numpy as np
 import pytest
 from charonia.datatypes import DataType
+from charonia.header_forwarding import HeaderForwarding
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import Gate
 from charonia_frontend_http.application import HttpApplication
@@ -246,6 +247,20 @@ async def test_other_kinds_of_bodies_are_refused(predict):
         415,
         "'predict' does not read 'text/xml', expected application/json, application/x-npy, multipart/form-data",
     )
+
+
+async def test_chosen_headers_are_passed_on(running, monkeypatch):
+    """Header fields that the pattern chooses are parameters of the request, and reserved ones are refused."""
+    forwarding = HeaderForwarding("x-.*|timeout", "--x")
+    application = HttpApplication(running, running.mailboxes.of(asyncio.get_running_loop()), 1 << 16, forwarding)
+    submitted = []
+    submit = running.submit
+    monkeypatch.setattr(running, "submit", lambda request: (submitted.append(request), submit(request)))
+    target = "/v2/models/m/predict"
+    answered = await application.handle(HttpRequest("POST", target, {"X-User": "me", "Other": "no"}, b'{"X": [[1]]}'))
+    assert (answered.status, submitted[0].parameters) == (200, {"X-User": "me"})
+    refused = await application.handle(HttpRequest("POST", target, {"Timeout": "1"}, b'{"X": [[1]]}'))
+    assert refused.status == 400
 
 
 async def test_bodies_may_be_compressed(predict):

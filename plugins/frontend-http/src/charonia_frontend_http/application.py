@@ -48,7 +48,7 @@ class HttpApplication:
         server: the server that answers.
         mailbox: the way from instance threads into this application's loop.
         max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
-        forwarding: which header fields of infer requests become parameters, or None for none.
+        forwarding: which header fields of infer and predict requests become parameters, or None for none.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class HttpApplication:
             "docs_page": docs.page,
             "docs_style": docs.page,
             "docs_script": docs.page,
-            "predict": PredictEndpoint(server, max_input_size).answer,
+            "predict": PredictEndpoint(server, max_input_size, forwarding).answer,
         }
         self._quick: Mapping[str, Callable[[Route, HttpRequest], HttpResponse]] = {
             "live": self._live,

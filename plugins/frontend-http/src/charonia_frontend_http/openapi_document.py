@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from charonia_frontend_http.model_operations import answered, model_paths, model_tag
+from charonia_frontend_http.model_operations import model_paths, model_tag
+from charonia_frontend_http.server_operations import TAGS, server_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,6 @@ _ERROR = {
     "description": "What is wrong: 400 with the request, 404 with the name, 500 with the model; 503 means not now.",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
 }
-_MODEL_NAME = {"name": "model", "in": "path", "required": True, "schema": _TEXT, "description": "The model's name."}
 
 
 def openapi_document(metadata: ServerMetadata, served: Mapping[str, Sequence[Model]]) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def openapi_document(metadata: ServerMetadata, served: Mapping[str, Sequence[Mod
         served: the versions of each model, ascending. Paths without a version are those of the last one; where there are
             several, each has paths of its own, too.
     """
-    paths = _server_paths()
-    tags = [{"name": "server"}, {"name": "repository"}]
+    paths = server_paths()
+    tags = [{"name": tag} for tag in TAGS]
     for versions in served.values():
         paths |= model_paths(versions[-1], version=False)
         tags.append({"name": model_tag(versions[-1])})
@@ -95,69 +95,3 @@ def openapi_document(metadata: ServerMetadata, served: Mapping[str, Sequence[Mod
         "paths": paths,
         "components": {"schemas": _SCHEMAS, "responses": {"Error": _ERROR}},
     }
-
-
-def _server_paths() -> dict[str, Any]:
-    server, repository = {"tags": ["server"]}, {"tags": ["repository"]}
-    index = answered("A row for each version.", {"$ref": "#/components/schemas/RepositoryIndex"})
-    return {
-        "/v2": {
-            "get": {
-                **server,
-                "operationId": "server-metadata",
-                "summary": "The server's name, version and extensions",
-                "responses": answered("The metadata.", {"$ref": "#/components/schemas/ServerMetadata"}),
-            }
-        },
-        "/v2/health/live": _health("live", "Whether the server has started"),
-        "/v2/health/ready": _health("ready", "Whether the server and its models are ready"),
-        "/v2/models/stats": {
-            "get": {
-                **server,
-                "operationId": "server-stats",
-                "summary": "The counters of all models",
-                "responses": answered("The counters.", {"$ref": "#/components/schemas/Statistics"}),
-            }
-        },
-        "/v2/repository/index": {
-            "post": {
-                **repository,
-                "operationId": "repository-index",
-                "summary": "The models of the repositories and their states",
-                "requestBody": _body({"type": "object", "properties": {"ready": {"type": "boolean"}}}, {"ready": True}),
-                "responses": index,
-            }
-        },
-        "/v2/repository/models/{model}/load": _control("load", "Load a model, or load it anew"),
-        "/v2/repository/models/{model}/unload": _control("unload", "Take a model out of service"),
-    }
-
-
-def _health(name: str, summary: str) -> dict[str, Any]:
-    return {
-        "get": {
-            "tags": ["server"],
-            "operationId": f"server-{name}",
-            "summary": summary,
-            "responses": {"200": {"description": "It is so."}, "400": {"description": "It is not so."}},
-        }
-    }
-
-
-def _control(name: str, summary: str) -> dict[str, Any]:
-    schema = {"type": "object", "properties": {"parameters": {"type": "object"}}}
-    return {
-        "post": {
-            "tags": ["repository"],
-            "operationId": f"repository-{name}",
-            "summary": summary,
-            "description": "Only with `--model-control-mode=explicit`.",
-            "parameters": [_MODEL_NAME],
-            "requestBody": _body(schema, {}),
-            "responses": answered("Done."),
-        }
-    }
-
-
-def _body(schema: dict[str, Any], example: object) -> dict[str, Any]:
-    return {"required": False, "content": {"application/json": {"schema": schema, "example": example}}}

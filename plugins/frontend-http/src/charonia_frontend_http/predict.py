@@ -14,6 +14,7 @@ from charonia_frontend_http.predict_request import READABLE, PredictReader
 from charonia_frontend_http.predict_response import write_prediction
 
 if TYPE_CHECKING:
+    from charonia.header_forwarding import HeaderForwarding
     from charonia.server import Server
     from charonia.signature import Signature
 
@@ -29,10 +30,12 @@ class PredictEndpoint:
     Args:
         server: the server that has the models.
         max_input_size: the largest JSON text, and the largest body after its compression is undone, in bytes.
+        forwarding: which header fields become parameters, or None for none.
     """
 
-    def __init__(self, server: Server, max_input_size: int) -> None:
+    def __init__(self, server: Server, max_input_size: int, forwarding: HeaderForwarding | None = None) -> None:
         self._server = server
+        self._forwarding = forwarding
         self._max_input_size = max_input_size
         self._reader = PredictReader(max_input_size)
 
@@ -55,7 +58,9 @@ class PredictEndpoint:
         outputs = _outputs(request.target)
         npy = _wants_npy(model.signature, outputs, content_type, request.headers.get("Accept", ""))
         inputs = self._reader.read(model.signature, content_type, await self._body(request))
-        response = await self._server.model(route.model, route.version).infer_async(inputs, outputs=outputs)
+        parameters = self._forwarding.parameters(request.headers.items()) if self._forwarding is not None else {}
+        handle = self._server.model(route.model, route.version)
+        response = await handle.infer_async(inputs, outputs=outputs, parameters=parameters)
         # as with infer, an output that the configuration does not name is not told
         named = outputs or model.signature.outputs
         shown = {name: tensor for name, tensor in response.outputs.items() if name in named}
