@@ -56,6 +56,8 @@ class Recorded(Backend):
         text = context.model_path.read_text() if context.model_path.exists() else ""
         if text == "exit":
             raise SystemExit(3)
+        if text == "interrupt":
+            raise KeyboardInterrupt
         if text == "broken":
             raise ValueError("broken")
         if self.record.gate is not None:
@@ -330,3 +332,16 @@ def test_backend_that_is_slow_to_begin_holds_up_its_own_models_only(make, record
         for load in (*slow, quick):
             load.result(30)
     assert len(made) == 1
+
+
+def test_interrupted_load_can_be_repeated(make, record, tmp_path):
+    """Ctrl-C in a program that loads a model by call is the program's; the model is let go, and loads when it is asked to again."""
+    server = make(write(tmp_path, "m", {1: "", 2: "interrupt"}), model_control_mode="explicit")
+    server.start()
+    with pytest.raises(KeyboardInterrupt):
+        server.load("m")
+    assert record.closed == [("m", 1)]
+    assert {row.state for row in server.index()} == {"UNAVAILABLE"}
+    (tmp_path / "m" / "2" / "model.txt").write_text("")
+    server.load("m")
+    assert server.ready

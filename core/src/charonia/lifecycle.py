@@ -156,6 +156,10 @@ class Lifecycle:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
                 _log.debug('model "%s" version %d failed to load', candidate.name, version, exc_info=error)
                 failures[version] = error
+            except BaseException as error:  # Ctrl-C in a program that loads by call, which goes on with it
+                with suppress(CharoniaError):
+                    self._abandon(record, candidate, models, {version: error}, tell)
+                raise
         if failures or not models:
             self._abandon(record, candidate, models, failures, tell)
         self._switch(record, candidate.name, models)
