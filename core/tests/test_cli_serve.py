@@ -121,6 +121,12 @@ def test_both_ways_to_strict_configurations(told, word):
     assert told("--model-repository=m", word).options.disable_auto_complete_config is True
 
 
+def test_clients_share_memory_only_if_it_is_asked_for(told):
+    """The shared memory of clients is off by default, and on by the reference's flag."""
+    assert told("--model-repository=m").options.allow_client_shm is False
+    assert told("--model-repository=m", "--allow-client-shm=true").options.allow_client_shm is True
+
+
 def test_a_disabled_frontend_has_no_options(told):
     """A plugin that is switched off, wherever that is said, is not asked for its options."""
     for words, env in ((["--disable-plugin=acme-toy"], {}), ([], {"CHARONIA_SERVE_DISABLE_PLUGIN": "frontend-toy"})):
