@@ -95,7 +95,7 @@ class PerfAnalyzer:
         windows = ["--measurement-interval", str(window), "--max-trials", str(_WINDOWS)]
         with tempfile.TemporaryDirectory() as folder:
             records = Path(folder, "records.json")
-            export = ["--stability-percentage", "999", "--profile-export-file", str(records)]
+            export = ["--stability-percentage", "99999", "--profile-export-file", str(records)]
             _output([*self._command, *place, *windows, *export], seconds)
             times = json.loads(records.read_bytes())["experiments"][0]["requests"]
         return summarise([time["timestamp"] for time in times], [time["response_timestamps"][0] for time in times])

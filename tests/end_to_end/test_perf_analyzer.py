@@ -20,8 +20,11 @@ from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.perf_analyzer import install_perf_analyzer
 
 PATIENCE = 60
-SHORT = ["--measurement-interval=100", "--max-trials=3", "--stability-percentage=999"]
+SHORT = ["--measurement-interval=200", "--max-trials=3", "--stability-percentage=99999"]
 COMPLAINT = re.compile("error|fail|warn|unable|invalid|abort", re.IGNORECASE)
+PACE = re.compile(".*(was not able to keep up|is not stabilizing).*")
+"""What it says of a machine that is busy with other things, which is no complaint about the server."""
+
 ROWS = [[float(number) for number in range(16)], [-0.5] * 16]
 
 
@@ -61,7 +64,7 @@ def load(command, urls, tmp_path):
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-        assert not COMPLAINT.search(done.stdout), done.stdout
+        assert not COMPLAINT.search(PACE.sub("", done.stdout)), done.stdout
         (counted,) = re.findall(r"Successful request count: (\d+)", done.stdout)  # the server's own figure
         assert int(counted) > 0
         (experiment,) = json.loads(records.read_bytes())["experiments"]
