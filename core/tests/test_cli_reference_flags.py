@@ -19,7 +19,6 @@ def test_an_ignored_flag_is_named_once(charonia, toy):
     ("word", "message"),
     [
         ("--metrics-port=8002", "--metrics-port is not supported yet."),
-        ("--grpc-restricted-protocol=health:k=v", "--grpc-restricted-protocol is not supported yet."),
         ("--allow-metrics=true", "--allow-metrics is not supported yet."),
         ("--rate-limit=execution_count", "--rate-limit is not supported yet."),
         ("--backend-directory=/opt", "--backend-directory is not supported yet: backends are Python packages"),

@@ -42,11 +42,11 @@ async def test_health(ask):
 
 async def test_health_of_a_server_that_stops(ask, application, running):
     """A server that stops is neither live nor ready, and takes no requests."""
-    assert (await application()).serving
+    assert (await application()).serving()
     running.begin_shutdown()
     assert not (await ask("ServerLive")).live
     assert not (await ask("ServerReady")).ready
-    assert not (await application()).serving
+    assert not (await application()).serving()
 
 
 async def test_what_the_server_tells(ask):

@@ -50,25 +50,30 @@ def refusal(**fields):
 def test_raw_data_goes_to_the_inputs_in_their_order():
     """Each input takes the next entry, and what is left over is ignored."""
     raw = [np.float32([1]).tobytes(), np.int64([2, 3]).tobytes(), b"surplus"]
-    request, wants_empty_final = decode(
-        id="q", inputs=[tensor("A"), tensor("B", "INT64", (2,))], raw_input_contents=raw
-    )
+    decoded = decode(id="q", inputs=[tensor("A"), tensor("B", "INT64", (2,))], raw_input_contents=raw)
+    request = decoded.request
     assert request.inputs["A"].tolist() == [1.0]
     assert request.inputs["B"].tolist() == [2, 3]
-    assert (request.id, request.model_name, request.requested_outputs, wants_empty_final) == ("q", "m", (), False)
+    assert (request.id, request.model_name, request.requested_outputs, decoded.wants_empty_final) == (
+        "q",
+        "m",
+        (),
+        False,
+    )
 
 
 def test_raw_data_is_not_copied():
     """A tensor is a view of the bytes that protobuf gives out."""
-    request, _ = decode(inputs=[tensor("X", "FP32", (4,))], raw_input_contents=[np.zeros(4, np.float32).tobytes()])
+    raw = np.zeros(4, np.float32).tobytes()
+    request = decode(inputs=[tensor("X", "FP32", (4,))], raw_input_contents=[raw]).request
     assert isinstance(request.inputs["X"].base.base, bytes)
 
 
 def test_an_input_of_nothing_still_needs_its_data():
     """Zero elements are an empty entry, or empty contents, but not nothing."""
     empty = {"shape": (0,)}
-    assert decode(inputs=[tensor(**empty)], raw_input_contents=[b""])[0].inputs["X"].shape == (0,)
-    assert decode(inputs=[tensor(**empty, contents={})])[0].inputs["X"].shape == (0,)
+    assert decode(inputs=[tensor(**empty)], raw_input_contents=[b""]).request.inputs["X"].shape == (0,)
+    assert decode(inputs=[tensor(**empty, contents={})]).request.inputs["X"].shape == (0,)
     text = refusal(inputs=[tensor(**empty)])
     assert text == "unable to find data for input tensor 'X' for model 'm' in request."
 
@@ -100,7 +105,7 @@ def test_negative_sizes_are_for_the_model_to_refuse():
     """A shape with -1 is kept until the model has said what it expects."""
     for fields in ({"raw_input_contents": [b"1234"]}, {}):
         item = tensor("X", "FP32", (1, -1), **({} if fields else {"contents": {"fp32_contents": [1]}}))
-        request, _ = decode(inputs=[item], **fields)
+        request = decode(inputs=[item], **fields).request
         assert isinstance(request.inputs["X"], MalformedTensor)
         assert request.inputs["X"].shape == (1, -1)
 
@@ -234,11 +239,6 @@ def test_shared_memory_of_an_input_is_checked(parameters, text):
             "invalid value for 'classification' parameter, expected >= 0",
         ),
         (
-            {"classification": {"int64_param": 2}},
-            UnsupportedError,
-            "this server does not support the classification extension",
-        ),
-        (
             {"shared_memory_region": {"string_param": "r"}, "shared_memory_byte_size": {"int64_param": 4}},
             NotFoundError,
             "Unable to find shared memory region: 'r'",
@@ -250,11 +250,19 @@ def test_parameters_of_an_output_are_checked(parameters, error, text):
     """What is not there is refused, and what the protocol does not know is ignored."""
     fields = {"outputs": [{"name": "Y", "parameters": parameters}]}
     if error is None:
-        assert decode(**fields)[0].requested_outputs == ("Y",)
+        assert decode(**fields).request.requested_outputs == ("Y",)
         return
     with pytest.raises(error) as caught:
         decode(**fields)
     assert str(caught.value) == text
+
+
+def test_outputs_may_be_classified():
+    """How many elements are wanted is told for each output that asks."""
+    asked = {"name": "Y", "parameters": {"classification": {"int64_param": 2}}}
+    decoded = decode(outputs=[asked, {"name": "Z"}])
+    assert decoded.classes == {"Y": 2}
+    assert decoded.request.requested_outputs == ("Y", "Z")
 
 
 @pytest.mark.parametrize(("text", "version"), [("", None), ("1", 1), ("007", 7)])
@@ -309,7 +317,7 @@ def test_any_message_is_a_request_or_the_clients_mistake(tensors, raw, parameter
     """Whatever a message holds, it is decoded, or refused with an error that is not INTERNAL."""
     inputs = [{**fields, **({} if contents is None else {"contents": contents})} for fields, contents in tensors]
     try:
-        request, _ = decode(inputs=inputs, raw_input_contents=raw, parameters=parameters, outputs=outputs)
+        request = decode(inputs=inputs, raw_input_contents=raw, parameters=parameters, outputs=outputs).request
     except (InvalidArgumentError, NotFoundError, UnsupportedError):
         return
     assert [array.shape for array in request.inputs.values()] == [tuple(item["shape"]) for item in inputs]

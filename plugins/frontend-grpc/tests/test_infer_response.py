@@ -8,6 +8,7 @@ from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
 from charonia.request import InferenceRequest, InferenceResponse
 from charonia_frontend_grpc import infer_response
+from charonia_frontend_grpc.infer_request import Decoded
 from charonia_frontend_grpc.infer_response import ResponseEncoder, ResponseEncoders
 from charonia_protos import grpc_service_pb2 as pb
 
@@ -16,10 +17,11 @@ from charonia_protos import grpc_service_pb2 as pb
 def encode(running):
     """Write a response of the model `m` or another, and read it back."""
 
-    def write(outputs, *, model="m", request_id="", requested=(), parameters=None):
+    def write(outputs, *, model="m", request_id="", requested=(), parameters=None, classes=()):
         request = InferenceRequest(model, {}, lambda response: None, id=request_id, requested_outputs=requested)
         response = InferenceResponse(outputs, parameters=parameters)
-        return pb.ModelInferResponse.FromString(ResponseEncoder(running.get(model)).encode(request, response))
+        decoded = Decoded(request, classes=dict(classes))
+        return pb.ModelInferResponse.FromString(ResponseEncoder(running.get(model)).encode(decoded, response))
 
     return write
 
@@ -61,6 +63,20 @@ def test_strings_have_their_lengths(encode):
     told = encode({"Y": np.array([b"ab", b""], dtype=object)}, model="text")
     assert told.outputs[0].datatype == "BYTES"
     assert told.raw_output_contents[0] == b"\2\0\0\0ab\0\0\0\0"
+
+
+def test_an_output_is_classified_where_it_is_asked_for(encode):
+    """The greatest elements of each row stand for the output, as text."""
+    told = encode({"Y": np.float32([[0.5, 2, 1]])}, classes={"Y": 2})
+    (output,), (raw,) = told.outputs, told.raw_output_contents
+    assert (output.datatype, list(output.shape)) == ("BYTES", [1, 2])
+    assert raw == b"".join(len(text).to_bytes(4, "little") + text for text in (b"2.000000:1", b"1.000000:2"))
+
+
+def test_text_cannot_be_classified(encode):
+    """The text is that of the reference's later releases."""
+    with pytest.raises(InvalidArgumentError, match="class result not available for output due to unsupported type"):
+        encode({"Y": np.array([b"a"], dtype=object)}, model="text", classes={"Y": 1})
 
 
 def test_only_what_is_declared_and_wanted_is_told(encode):

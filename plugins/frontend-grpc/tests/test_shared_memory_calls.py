@@ -153,7 +153,7 @@ async def test_stream_in_place(application, region):
     region.write_bytes(np.array([2], np.float32).tobytes() + bytes(60))
     tensor = {**message(place(byte_size=4), place(offset=32), model="countdown")}
     tensor["inputs"][0]["shape"] = [1, 1]
-    stream = application.open_stream(strict=False)
+    stream = application.open_stream()
     stream.receive(pb.ModelInferRequest(**tensor).SerializeToString())
     stream.end()
     told = []

@@ -40,8 +40,6 @@ _NOT_YET = {
     "model-load-retry-count": "a model that fails to load stays unavailable",
     "model-load-gpu-limit": "",
     "model-namespacing": "",
-    "grpc-header-forward-pattern": "",
-    "grpc-restricted-protocol": "",
     "log-file": "redirect stderr instead",
     "allow-metrics": "",
     "allow-gpu-metrics": "",
@@ -79,6 +77,7 @@ _GRPC = (
     *("grpc-use-ssl-mutual", "grpc-server-cert", "grpc-server-key", "grpc-root-cert", "grpc-keepalive-time"),
     *("grpc-infer-response-compression-level", "grpc-keepalive-timeout", "grpc-keepalive-permit-without-calls"),
     *("grpc-http2-max-pings-without-data", "grpc-http2-min-recv-ping-interval-without-data"),
+    *("grpc-restricted-protocol", "grpc-header-forward-pattern"),
     *("grpc-http2-max-ping-strikes", "grpc-max-connection-age", "grpc-max-connection-age-grace"),
 )
 _HTTP = (

@@ -11,6 +11,18 @@ OPTIONS = (
     FrontendOption("grpc-port", 8001, "The port to listen on; 0 takes a free one."),
     FrontendOption("reuse-grpc-port", default=False, help="Let several servers share the port (SO_REUSEPORT)."),
     FrontendOption("grpc-max-message-size", 2_147_483_647, "The largest message that a client may send, in bytes."),
+    FrontendOption(
+        "grpc-restricted-protocol",
+        "",
+        "Keep parts of the protocol for calls with metadata, as <category>[,<category>...]:<key>=<value>. "
+        "May come several times.",
+        repeatable=True,
+    ),
+    FrontendOption(
+        "grpc-header-forward-pattern",
+        "",
+        "Pass metadata whose names this regular expression matches on to the model, as parameters of the request.",
+    ),
     FrontendOption("grpc-use-ssl", default=False, help="Speak TLS."),
     FrontendOption("grpc-use-ssl-mutual", default=False, help="Speak TLS, and ask clients for their certificate."),
     FrontendOption("grpc-server-cert", "", "The file with the server's certificate chain, in PEM."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InferenceError, InternalError, InvalidArgumentError, UnsupportedError
@@ -15,19 +16,25 @@ from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import ResponseEncoders
 from charonia_frontend_grpc.infer_stream import InferStream
+from charonia_frontend_grpc.metadata import forward_metadata, no_metadata
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.outbox import Outbox
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
+from charonia_frontend_grpc.restricted_protocol import HEALTH_CHECK, RestrictedProtocol
 from charonia_frontend_grpc.settings_calls import SettingsCalls
 from charonia_frontend_grpc.shared_memory_calls import SharedMemoryCalls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from charonia.header_forwarding import HeaderForwarding
     from charonia.mailbox import Mailbox
-    from charonia.request import InferenceResponse
+    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.restricted_access import Restriction
     from charonia.server import Server
     from google.protobuf.message import Message
+
+    from charonia_frontend_grpc.metadata import Metadata
 
 __all__ = ["SERVICE", "GrpcApplication"]
 
@@ -35,6 +42,9 @@ SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 """The protocol's service: its calls, and the messages of each."""
 
 _log = logging.getLogger(__name__)
+
+_STRICT = ("triton_grpc_error", "true")
+"""The field that asks for a stream which ends with the status of the first execution that fails."""
 
 
 class GrpcApplication:
@@ -44,12 +54,23 @@ class GrpcApplication:
         server: the server that answers.
         mailbox: the way from instance threads into this application's loop.
         max_message_size: the largest message of a client, in bytes.
+        restrictions: the parts of the protocol that ask for a key, by category.
+        forwarding: which fields of a call's metadata become parameters of its requests, or None for none.
     """
 
-    def __init__(self, server: Server, mailbox: Mailbox, max_message_size: int) -> None:
+    def __init__(
+        self,
+        server: Server,
+        mailbox: Mailbox,
+        max_message_size: int,
+        restrictions: Mapping[str, Restriction] | None = None,
+        forwarding: HeaderForwarding | None = None,
+    ) -> None:
         self._server = server
         self._mailbox = mailbox
         self._max_message_size = max_message_size
+        self._restricted = RestrictedProtocol(restrictions or {})
+        self._forwarding = forwarding
         self._outbox = Outbox(server)
         self._encoders = ResponseEncoders()
         repository = RepositoryCalls(server)
@@ -76,16 +97,17 @@ class GrpcApplication:
             "LogSettings": settings.log,
         }
 
-    async def call(self, name: str, body: bytes) -> bytes:
+    async def call(self, name: str, body: bytes, metadata: Metadata = no_metadata) -> bytes:
         """Answer a unary call of the service. Where the caller's task is cancelled, the inference is, too.
 
         Raises:
             InferenceError: whatever is wrong.
         """
         try:
+            self._restricted.check(name, metadata)
             self._check_size(body)
             if name == "ModelInfer":
-                return await self._infer(body)
+                return await self._infer(body, self._forward(metadata))
             answer: Message = await self._calls[name](_parsed(name, body))
             return answer.SerializeToString()
         except InferenceError:
@@ -94,25 +116,35 @@ class GrpcApplication:
             _log.exception("failed to answer %s", name)
             raise InternalError(f"{type(error).__name__}: {error}") from error
 
-    def open_stream(self, *, strict: bool) -> InferStream:
-        """Begin a stream of inferences.
-
-        Args:
-            strict: whether the first failing execution ends the stream with its status.
-        """
-        return InferStream(
+    def open_stream(self, metadata: Metadata = no_metadata) -> InferStream:
+        """Begin a stream of inferences. One that is restricted ends at once, with that status."""
+        stream = InferStream(
             self._server,
             self._mailbox,
             self._outbox,
             self._encoders,
             self._check_size,
-            strict=strict,
+            strict=any(field == _STRICT for field in metadata() or ()),
+            forward=self._forward(metadata),
         )
+        try:
+            self._restricted.check("ModelStreamInfer", metadata)
+        except InferenceError as error:
+            stream.end(error)
+        return stream
 
-    @property
-    def serving(self) -> bool:
-        """Whether the server is ready, which is what the general health service asks."""
+    def serving(self, metadata: Metadata = no_metadata) -> bool:
+        """Tell whether the server is ready, which is what the general health service asks.
+
+        Raises:
+            UnavailableError: health is restricted.
+        """
+        self._restricted.check(HEALTH_CHECK, metadata)
         return self._server.ready
+
+    def _forward(self, metadata: Metadata) -> Callable[[InferenceRequest], None] | None:
+        """Give what writes a call's metadata into its requests, if any is to be."""
+        return None if self._forwarding is None else partial(forward_metadata, self._forwarding, metadata)
 
     def _check_size(self, body: bytes) -> None:
         if len(body) > self._max_message_size:
@@ -121,7 +153,7 @@ class GrpcApplication:
                 f"{self._max_message_size} bytes. Use --grpc-max-message-size to increase the limit."
             )
 
-    async def _infer(self, body: bytes) -> bytes:
+    async def _infer(self, body: bytes, forward: Callable[[InferenceRequest], None] | None) -> bytes:
         message, raw = parse_infer(body)
         version = read_version(message.model_version)
         model = self._server.get(message.model_name, version)
@@ -139,7 +171,10 @@ class GrpcApplication:
                 answer.set_exception(error)
 
         memory = self._server.shared_memory
-        request, _ = decode_infer(model, version, message, raw, memory, lambda response: post(deliver, response))
+        decoded = decode_infer(model, version, message, raw, memory, lambda response: post(deliver, response))
+        request = decoded.request
+        if forward is not None:
+            forward(request)
         del message, raw, body  # a large request may wait for long: only its tensors are kept
         self._outbox.put(request, refuse)
         try:
@@ -149,7 +184,7 @@ class GrpcApplication:
             raise
         if response.error is not None:
             raise response.error
-        return self._encoders.of(model).encode(request, response)
+        return self._encoders.of(model).encode(decoded, response)
 
     async def _live(self, message: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=self._server.live)

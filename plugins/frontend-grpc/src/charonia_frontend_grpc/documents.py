@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["EXTENSIONS", "index_message", "model_message", "server_message", "statistics_message"]
 
 EXTENSIONS = (
+    "classification",
     "model_repository",
     "schedule_policy",
     "model_configuration",

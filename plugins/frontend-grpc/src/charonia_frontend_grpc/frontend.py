@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from charonia.frontend import Frontend
+from charonia.header_forwarding import HeaderForwarding
+from charonia.restricted_access import read_restrictions
 
 from charonia_frontend_grpc.application import GrpcApplication
 from charonia_frontend_grpc.grpcio_transport import GrpcioTransport
@@ -32,6 +34,10 @@ class GrpcFrontend(Frontend):
     def __init__(self, server: Server, options: Mapping[str, OptionValue]) -> None:
         super().__init__(server, options)
         self._settings = read_settings(options) if self.enabled else None
+        told = str(options["grpc-restricted-protocol"])
+        self._restrictions = read_restrictions(told.split("\n") if told else (), "--grpc-restricted-protocol")
+        pattern = str(options["grpc-header-forward-pattern"])
+        self._forwarding = HeaderForwarding(pattern, "--grpc-header-forward-pattern") if pattern else None
 
     @property
     def enabled(self) -> bool:
@@ -42,7 +48,9 @@ class GrpcFrontend(Frontend):
         """Listen at `--grpc-address` and `--grpc-port`."""
         settings = self._settings or read_settings(self.options)
         mailbox = self.server.mailboxes.of(asyncio.get_running_loop())
-        application = GrpcApplication(self.server, mailbox, settings.max_message_size)
+        application = GrpcApplication(
+            self.server, mailbox, settings.max_message_size, self._restrictions, self._forwarding
+        )
         self._transport = GrpcioTransport(application, settings)
         port = await self._transport.listen()
         host = f"[{settings.address}]" if ":" in settings.address else settings.address

@@ -99,8 +99,15 @@ class GrpcioTransport:
     def _health(self) -> grpc.GenericRpcHandler:
         """Make the handler of the general health service; as in the reference, the service that is asked does not matter."""
 
-        async def check(_body: bytes, _context: Any) -> bytes:
-            return _SERVING if self._application.serving else _NOT_SERVING
+        async def check(_body: bytes, context: Any) -> bytes:
+            try:
+                serving = self._application.serving(context.invocation_metadata)
+            except InferenceError as error:
+                failure = error
+            else:
+                return _SERVING if serving else _NOT_SERVING
+            await _abort(context, failure)
+            return b""  # never: what aborts does not return
 
         return grpc.method_handlers_generic_handler(_HEALTH, {"Check": grpc.unary_unary_rpc_method_handler(check)})
 
@@ -110,7 +117,7 @@ class GrpcioTransport:
 
         async def handle(body: bytes, context: Any) -> bytes:
             try:
-                answer = await call(name, body)
+                answer = await call(name, body, context.invocation_metadata)
             except InferenceError as error:
                 failure = error
             else:
@@ -126,8 +133,7 @@ class GrpcioTransport:
     async def _stream(self, _: Any, context: Any) -> None:
         if self._settings.compression in _COMPRESSION:
             context.set_compression(_COMPRESSION[self._settings.compression])
-        strict = any(item == ("triton_grpc_error", "true") for item in context.invocation_metadata() or ())
-        stream = self._application.open_stream(strict=strict)
+        stream = self._application.open_stream(context.invocation_metadata)
         if self._server is None:
             stream.end(UnavailableError(_LEAVING))
         self._streams.add(stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from charonia.binary_tensor import tensor_from_bytes
@@ -12,10 +13,10 @@ from charonia.tensor import MalformedTensor
 
 from charonia_frontend_grpc.explicit_contents import tensor_from_contents
 from charonia_frontend_grpc.parameters import read_parameters
-from charonia_frontend_grpc.tensor_parameters import check_output_parameters, input_region, output_region
+from charonia_frontend_grpc.tensor_parameters import class_count, input_region, output_region
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from charonia.model import Model
     from charonia.request import ResponseSink
@@ -23,9 +24,24 @@ if TYPE_CHECKING:
     from charonia.tensor import Array
     from charonia_protos.grpc_service_pb2 import ModelInferRequest
 
-__all__ = ["decode_infer"]
+__all__ = ["Decoded", "decode_infer"]
 
 _DATATYPES = DataType.__members__
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A request, and how its answer is wanted.
+
+    Attributes:
+        request: what the server is asked.
+        wants_empty_final: whether a final response without outputs is to be told, too.
+        classes: how many of an output's greatest elements are wanted instead of it, by the names of such outputs.
+    """
+
+    request: InferenceRequest
+    wants_empty_final: bool = False
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Named(Protocol):
@@ -41,8 +57,8 @@ def decode_infer(
     raw: Collection[bytes | memoryview],
     shared_memory: SharedMemory,
     sink: ResponseSink,
-) -> tuple[InferenceRequest, bool]:
-    """Decode an infer request. Gives it, and whether an empty final response is wanted.
+) -> Decoded:
+    """Decode an infer request.
 
     Args:
         model: the model that is asked, as found for its name.
@@ -60,9 +76,12 @@ def decode_infer(
     _check_names(message, "output", message.outputs)
     tensors = _read_inputs(message, raw, model.name, shared_memory)
     regions: dict[str, RegionSlice] = {}
+    classes: dict[str, int] = {}
     for output in message.outputs:
         if output.parameters:
-            check_output_parameters(output.parameters)
+            count = class_count(output.parameters)
+            if count:
+                classes[output.name] = count
             region = output_region(output.parameters, output.name, shared_memory)
             if region is not None:
                 regions[output.name] = region
@@ -76,9 +95,9 @@ def decode_infer(
         output_regions=regions,
     )
     if told is None:
-        return request, False
+        return Decoded(request, classes=classes)
     told.apply(request)
-    return request, told.empty_final_response
+    return Decoded(request, told.empty_final_response, classes)
 
 
 def _check_names(message: ModelInferRequest, kind: str, tensors: Collection[_Named]) -> None:

@@ -9,6 +9,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
+from charonia.classification import classify
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
 from charonia.tensor import as_numpy, encode_bytes
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from charonia.model import Model
-    from charonia.request import InferenceRequest, InferenceResponse, Parameter
+    from charonia.request import InferenceResponse, Parameter
     from charonia.tensor import Array
+
+    from charonia_frontend_grpc.infer_request import Decoded
 
 __all__ = ["ResponseEncoder", "ResponseEncoders", "parameter_fields"]
 
@@ -57,22 +60,25 @@ class ResponseEncoder:
 
     def __init__(self, model: Model) -> None:
         self._start = pb.ModelInferResponse(model_name=model.name, model_version=str(model.version)).SerializeToString()
+        self._labels = model.labels
+        self._batched = model.signature.max_batch_size > 0
         self._heads = {
             spec.name: (spec.datatype, _head(spec.name, spec.datatype)) for spec in model.signature.outputs.values()
         }
 
-    def encode(self, request: InferenceRequest, response: InferenceResponse, extra: bytes = b"") -> bytes:
+    def encode(self, decoded: Decoded, response: InferenceResponse, extra: bytes = b"") -> bytes:
         """Write a ModelInferResponse with the outputs in the order in which the model made them, all as raw contents.
 
         Args:
-            request: what is answered.
+            decoded: what is answered, and how.
             response: the answer, without an error.
             extra: more fields of the message, serialised.
 
         Raises:
             InternalError: an output has a dtype that the protocol does not know.
-            InvalidArgumentError: the message would be larger than any can be.
+            InvalidArgumentError: the message would be larger than any can be, or an output cannot be classified.
         """
+        request, classes = decoded.request, decoded.classes
         parts: list[bytes | memoryview] = [self._start, extra]
         if request.id:
             identifier = request.id.encode()
@@ -90,6 +96,8 @@ class ResponseEncoder:
             datatype, head = known
             if array.dtype != datatype.dtype:
                 array, datatype, head = _actual(name, array)
+            if name in classes:
+                array, datatype, head = self._classified(name, array, classes[name])
             head += packed(_SHAPE, array.shape)
             data = b"" if name in request.output_regions else _data(array, datatype)  # in its region it is by now
             size += len(data)
@@ -100,6 +108,10 @@ class ResponseEncoder:
                 f"Response has byte size {size} which exceeds gRPC's byte size limit {MAX_MESSAGE_SIZE}."
             )
         return b"".join(parts + raw)
+
+    def _classified(self, name: str, array: Array, count: int) -> tuple[Array, DataType, bytes]:
+        classes = classify(array, count, batched=self._batched, labels=self._labels.get(name, ()))
+        return classes, DataType.BYTES, _head(name, DataType.BYTES)
 
 
 def _head(name: str, datatype: DataType) -> bytes:

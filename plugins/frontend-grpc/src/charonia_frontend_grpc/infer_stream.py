@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from charonia.request import InferenceRequest, InferenceResponse
     from charonia.server import Server
 
+    from charonia_frontend_grpc.infer_request import Decoded
     from charonia_frontend_grpc.infer_response import ResponseEncoder, ResponseEncoders
     from charonia_frontend_grpc.outbox import Outbox
 
@@ -46,14 +47,13 @@ _FINAL = {final: parameter_fields({"triton_final_response": final}) for final in
 class _Call:
     """A request of the stream, and what is still to be sent of its answers."""
 
-    __slots__ = ("answers", "decoupled", "encoder", "finished", "named", "request", "wants_empty_final")
+    __slots__ = ("answers", "decoded", "decoupled", "encoder", "finished", "named")
 
     def __init__(self) -> None:
         self.named = pb.ModelInferResponse()  # as the request named itself, the version included
         self.decoupled = False
         self.encoder: ResponseEncoder | None = None
-        self.request: InferenceRequest | None = None
-        self.wants_empty_final = False
+        self.decoded: Decoded | None = None
         self.answers: deque[bytes | InferenceError] = deque()
         self.finished = False
 
@@ -68,6 +68,7 @@ class InferStream:
         encoders: write the responses.
         check_size: refuses a request that is too large.
         strict: whether the first failing execution ends the stream with its status.
+        forward: writes the metadata of the stream into each of its requests, or None.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class InferStream:
         check_size: Callable[[bytes], None],
         *,
         strict: bool,
+        forward: Callable[[InferenceRequest], None] | None = None,
     ) -> None:
         self._server = server
         self._mailbox = mailbox
@@ -86,6 +88,7 @@ class InferStream:
         self._encoders = encoders
         self._check_size = check_size
         self._strict = strict
+        self._forward = forward
         self._open: set[_Call] = set()
         self._in_order: deque[_Call] = deque()
         self._ready: deque[bytes | InferenceError] = deque()
@@ -118,7 +121,7 @@ class InferStream:
             return
         self._open.add(call)
         self._queue(call)
-        self._outbox.put(self._request_of(call), lambda error: self._refuse(call, error))
+        self._outbox.put(self._decoded(call).request, lambda error: self._refuse(call, error))
 
     def end(self, error: InferenceError | None = None) -> None:
         """Take no more requests. The stream ends when all are answered: well, or with `error`. Later calls change nothing."""
@@ -152,8 +155,8 @@ class InferStream:
         """Cancel what is not answered; nothing more is sent. Idempotent."""
         self._ended = True
         for call in self._open:
-            if call.request is not None:
-                call.request.cancel()
+            if call.decoded is not None:
+                call.decoded.request.cancel()
             call.finished = True
         self._open.clear()
         self._in_order.clear()
@@ -173,7 +176,7 @@ class InferStream:
         call.decoupled = model.decoupled
         call.encoder = self._encoders.of(model)
         post = self._mailbox.post
-        call.request, call.wants_empty_final = decode_infer(
+        call.decoded = decode_infer(
             model,
             version,
             message,
@@ -181,15 +184,17 @@ class InferStream:
             self._server.shared_memory,
             lambda response: post(self._deliver, (call, response)),
         )
+        if self._forward is not None:
+            self._forward(call.decoded.request)
 
     def _queue(self, call: _Call) -> None:
         if not call.decoupled:
             self._in_order.append(call)
 
     @staticmethod
-    def _request_of(call: _Call) -> InferenceRequest:
-        assert call.request is not None  # noqa: S101 - it was made in `_begin`
-        return call.request
+    def _decoded(call: _Call) -> Decoded:
+        assert call.decoded is not None  # noqa: S101 - it was made in `_begin`
+        return call.decoded
 
     def _refuse(self, call: _Call, error: Exception) -> None:
         """Tell that a request is not executed: only its id goes back, as in the reference."""
@@ -217,10 +222,10 @@ class InferStream:
         if response.error is not None:
             return self._failure(call, response.error, final=response.final)
         if call.decoupled and response.final and not response.outputs:
-            return self._empty_final(call) if call.wants_empty_final else None
+            return self._empty_final(call) if self._decoded(call).wants_empty_final else None
         assert call.encoder is not None  # noqa: S101 - it was made with the request
         final = response.final or not call.decoupled
-        body = call.encoder.encode(self._request_of(call), response, _FINAL[final])
+        body = call.encoder.encode(self._decoded(call), response, _FINAL[final])
         return length_delimited(_INFER_RESPONSE, len(body)) + body
 
     def _failure(self, call: _Call, error: InferenceError, *, final: bool) -> bytes | InferenceError:

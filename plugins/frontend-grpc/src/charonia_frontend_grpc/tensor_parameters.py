@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charonia.errors import InvalidArgumentError, UnsupportedError
+from charonia.errors import InvalidArgumentError
 
 from charonia_frontend_grpc.parameters import value_of
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from charonia.shared_memory import RegionSlice, SharedMemory
     from charonia_protos.grpc_service_pb2 import InferParameter
 
-__all__ = ["check_output_parameters", "input_region", "output_region"]
+__all__ = ["class_count", "input_region", "output_region"]
 
 _REGION = "shared_memory_region"
 _OFFSET = "shared_memory_offset"
@@ -53,22 +53,22 @@ def output_region(
     return None if place is None else shared_memory.slice(*place)
 
 
-def check_output_parameters(parameters: Mapping[str, InferParameter]) -> None:
-    """Check whether an output is to be classified.
+def class_count(parameters: Mapping[str, InferParameter]) -> int:
+    """Tell how many of an output's greatest elements are wanted instead of it; 0 where it is wanted itself.
 
     Raises:
         InvalidArgumentError: the parameter is wrong, or contradicts another; with the reference's texts.
-        UnsupportedError: the output is to be classified.
     """
-    if "classification" in parameters:
-        count = value_of(parameters["classification"], "int64_param")
-        if count is None:
-            raise InvalidArgumentError("invalid value type for 'classification' parameter, expected int64_param")
-        if int(count) <= 0:
-            raise InvalidArgumentError("invalid value for 'classification' parameter, expected >= 0")
-        if _REGION in parameters:
-            raise InvalidArgumentError("output can't set both 'shared_memory_region' and 'classification'")
-        raise UnsupportedError("this server does not support the classification extension")
+    if "classification" not in parameters:
+        return 0
+    count = value_of(parameters["classification"], "int64_param")
+    if count is None:
+        raise InvalidArgumentError("invalid value type for 'classification' parameter, expected int64_param")
+    if int(count) <= 0:
+        raise InvalidArgumentError("invalid value for 'classification' parameter, expected >= 0")
+    if _REGION in parameters:
+        raise InvalidArgumentError("output can't set both 'shared_memory_region' and 'classification'")
+    return int(count)
 
 
 def _place(parameters: Mapping[str, InferParameter], name: str) -> tuple[str, int, int] | None:
