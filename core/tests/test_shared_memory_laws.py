@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import numpy as np
 from charonia.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
@@ -12,6 +16,31 @@ from charonia.testing.shared_objects import SharedObjects
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+
+def test_threads_do_not_disturb_each_other():
+    """While some threads register and unregister a region, others find it or not, and read and write what they have found."""
+    with SharedObjects() as client:
+        memory = SharedMemory(allowed=True)
+        key = client.make("a", bytes(64))
+
+        def come_and_go(_):
+            with suppress(AlreadyExistsError):
+                memory.register_system("r", key, 0, 64)
+            memory.unregister_system("r")
+
+        def use(_):
+            try:
+                place = memory.slice("r", 0, 64)
+            except NotFoundError:
+                return
+            view = place.view()
+            place.write_tensor("O", np.zeros(64, np.uint8))
+            assert bytes(view) == bytes(64)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda turn: (come_and_go if turn % 2 else use)(turn), range(2000)))
+        memory.close()
 
 
 class Registry(RuleBasedStateMachine):

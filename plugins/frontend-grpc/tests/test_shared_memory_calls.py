@@ -238,6 +238,18 @@ async def test_sources_that_contradict_each_other(ask, region):
     )
 
 
+async def test_input_is_not_copied(ask, region):
+    """What a model gets is the client's own memory: it sees what the client has changed since it asked."""
+    with Gate("slow") as gate:
+        running = asyncio.ensure_future(ask("ModelInfer", **message(place(), model="slow")))
+        await asyncio.to_thread(gate.wait_entered)
+        with region.open("r+b") as memory:
+            memory.write((ROW * 10).tobytes())
+        gate.open()
+        answer = await running
+    assert list(answer.raw_output_contents) == [(ROW * 10).tobytes()]
+
+
 async def test_region_in_use_may_be_unregistered(ask, region, objects):
     """A request that is executed goes on with its memory when the region is unregistered; then the memory is let go."""
     with Gate("slow") as gate:

@@ -244,6 +244,18 @@ async def test_output_goes_to_one_place(ask, region, other):
     assert await infer(ask, place(), {**place(), **other}) == refused(text)
 
 
+async def test_input_is_not_copied(ask, region):
+    """What a model gets is the client's own memory: it sees what the client has changed since it asked."""
+    with Gate("slow") as gate:
+        running = asyncio.ensure_future(infer(ask, place(), model="slow"))
+        await asyncio.to_thread(gate.wait_entered)
+        with region.open("r+b") as memory:
+            memory.write((ROW * 10).tobytes())
+        gate.open()
+        _, _, answer = await running
+    assert answer["outputs"][0]["data"] == (ROW * 10).tolist()
+
+
 async def test_region_in_use_may_be_unregistered(ask, region, objects):
     """A request that is executed goes on with its memory when the region is unregistered; then the memory is let go."""
     with Gate("slow") as gate:
