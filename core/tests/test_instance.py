@@ -84,12 +84,13 @@ def test_nothing_that_a_model_raises_ends_its_instance(scheduler, number, name):
     assert answers.get(timeout=30).error is None
 
 
-def test_interrupt_of_the_main_thread_is_passed_on(instance):
-    """Ctrl-C in a caller that executes by itself ends its request, and is the caller's to handle."""
+def test_interrupt_of_the_main_thread_is_passed_on(instance, caplog):
+    """Ctrl-C in a caller that executes by itself ends its request, and is the caller's to handle: no model has failed."""
     request, answers = ask(4)
     with pytest.raises(KeyboardInterrupt):
         instance.execute([request])
     assert isinstance(answers.get(timeout=30).error, InternalError)
+    assert not caplog.records
 
 
 def test_receiver_that_raises_harms_nobody_else(scheduler, caplog):

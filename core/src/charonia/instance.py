@@ -90,10 +90,11 @@ class ModelInstance:
         except (
             BaseException
         ) as error:  # the border of execution: a failure, `sys.exit` included, is the requests' answer
-            if not isinstance(error, InferenceError):
+            interrupted = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+            if not interrupted and not isinstance(error, InferenceError):
                 _log.warning('model instance "%s" failed to execute a batch', self.name, exc_info=error)
             batch.fail_all(error)
-            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            if interrupted:
                 raise
             return
         if not self._execution.answers_late and not batch.answered:
