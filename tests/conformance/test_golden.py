@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
-import json
-import re
 import sys
 import threading
-import zlib
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,15 +13,23 @@ import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
 
-HERE = Path(__file__).parent
-MODELS = HERE / "model_repository"
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
 
-import recorded_memory  # noqa: E402 - the folder is no package
-from differences import LONGER_TEXTS, ON_PURPOSE, STATUS_ON_PURPOSE, WAITING  # noqa: E402 - the folder is no package
+import recorded_http
+import recorded_memory
+from differences import (
+    LONGER_TEXTS,
+    MODELS_WAITING,
+    NOT_REPEATABLE,
+    ON_PURPOSE,
+    STATUS_ON_PURPOSE,
+    WAITING,
+)
+from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of
 
-FILES = {path.stem: recorded_memory.load(path) for path in sorted((HERE / "golden").glob("http_*.json"))}
-RECORDINGS = [(topic, exchange) for topic, file in FILES.items() for exchange in file["exchanges"]]
+FILES = {path.stem: recorded_memory.load(path) for path in sorted(GOLDEN.glob("http_*.json"))}
+STEPS = [pytest.param(topic, step, id=f"{topic}-{name_of(step)}") for topic in FILES for step in steps_of(FILES[topic])]
+SERVED = {model.name for model in MODELS.iterdir()} - set(MODELS_WAITING)
 FRONTEND_FLAGS = {"http-restricted-api", "http-header-forward-pattern"}
 LATER_FLAGS = {"cache-config"}
 """Flags of the recordings that this server has not got yet."""
@@ -76,96 +80,19 @@ def settings_of(flags):
     return options, {name: value for name, value in frontend.items() if name in FRONTEND_FLAGS}
 
 
-def body_of(message):
-    """Give the bytes of a recorded body, with this repository's place in the texts that name the recorded one's."""
-    body = message.get("body", {})
-    return (
-        base64.b64decode(body["base64"])
-        if "base64" in body
-        else body.get("text", "").replace("${REPO}", str(MODELS)).encode()
-    )
-
-
-def ask(address, request):
-    """Send a recorded request as it was sent."""
-    connection = http.client.HTTPConnection(*address, timeout=30)
-    try:
-        connection.putrequest(request["method"], request["path"], skip_accept_encoding=True)
-        body = body_of(request)
-        for name, value in request["headers"].items():
-            connection.putheader(name, value)
-        if body or request["method"] == "POST":
-            connection.putheader("Content-Length", str(len(body)))
-        connection.endheaders(body or None)
-        response = connection.getresponse()
-        return response, response.read()
-    finally:
-        connection.close()
-
-
-def split(body, header_length, content_type):
-    """Take a body apart into its JSON, as a value or the values of its events, and its binary tail."""
-    if content_type.startswith("text/event-stream"):
-        *events, end = body.decode().split("\n\n")
-        assert all(event.startswith("data: ") for event in events)
-        return [json.loads(event.removeprefix("data: ")) for event in events], end.encode()
-    size = int(header_length) if header_length else len(body)
-    return json.loads(body[:size].decode("utf-8", "surrogateescape") or "null"), body[size:]
-
-
-def masked(value, volatile, path=""):
-    """Put its type's name for each value whose path is volatile: its type must agree, and nothing else."""
-    if any(re.search(pattern, path) for pattern in volatile):
-        return type(value).__name__
-    if isinstance(value, dict):
-        return {name: masked(item, volatile, f"{path}/{name}") for name, item in value.items()}
-    if isinstance(value, list):
-        return [masked(item, volatile, f"{path}/{place}") for place, item in enumerate(value)]
-    return value
-
-
-def without_later_models(path, document):
-    """Leave models out of an index, or of the statistics of all, that come into the repository with a later capability."""
-    here = {model.name for model in MODELS.iterdir()}
-    if path.endswith("/index") and isinstance(document, list):
-        return [row for row in document if row["name"] in here]
-    if path == "/v2/models/stats":
-        return [row for row in document["model_stats"] if row["name"] in here]
-    return document
-
-
-@pytest.mark.parametrize(("topic", "exchange"), RECORDINGS, ids=[f"{topic}-{item['id']}" for topic, item in RECORDINGS])
-def test_recorded_exchange(address_of, topic, exchange):
+@pytest.mark.parametrize(("topic", "step"), STEPS)
+def test_recorded_exchange(address_of, topic, step):
     """The answer has the recorded status, content type, JSON and binary data."""
-    key = (topic, exchange["id"])
-    if key in ON_PURPOSE or key in WAITING:
-        pytest.skip(ON_PURPOSE.get(key) or f"waits for {WAITING[key]}")
-    response, body = ask(address_of(topic), exchange["request"])
-    recorded = exchange["response"]
-    wanted, _ = STATUS_ON_PURPOSE.get(key, (expected_status(recorded), ""))
-    assert response.status == wanted, body
-    assert response.headers.get("content-type") == recorded["headers"].get("content-type")
-    recorded_memory.check(exchange)
-    if exchange["match"] == "status":
-        return
-    for name in ("content-encoding", "accept-encoding"):
-        assert response.headers.get(name) == recorded["headers"].get(name)
-    if response.headers.get("content-encoding"):  # recorded as it was before
-        body = zlib.decompress(body, zlib.MAX_WBITS | (16 if response.headers["content-encoding"] == "gzip" else 0))
-    length = recorded["headers"].get("inference-header-content-length")
-    assert (response.headers.get("inference-header-content-length") is None) is (length is None)
-    content_type = response.headers["content-type"]
-    expected, expected_tail = split(body_of(recorded), length, content_type)
-    told, tail = split(body, response.headers.get("inference-header-content-length"), content_type)
-    assert tail == expected_tail
-    told, expected = (
-        masked(without_later_models(exchange["request"]["path"], document), exchange.get("volatile", ()))
-        for document in (told, expected)
-    )
-    if key in LONGER_TEXTS:
-        assert told["error"].startswith(expected["error"] + ": ")
-    else:
-        assert told == expected
+    keys = [(topic, exchange["id"]) for exchange in step]
+    for key in keys:
+        if key in WAITING:
+            pytest.skip(f"waits for {WAITING[key]}")
+        if reason := ON_PURPOSE.get(key) or NOT_REPEATABLE.get(key):
+            pytest.skip(reason)
+    answers = answers_to(step, partial(recorded_http.ask, address_of(topic)))
+    for key, exchange, answer in zip(keys, step, answers, strict=True):
+        status, _ = STATUS_ON_PURPOSE.get(key, (expected_status(exchange["response"]), ""))
+        recorded_http.check(exchange, answer, status=status, models=SERVED, longer_text=key in LONGER_TEXTS)
 
 
 def expected_status(recorded):
@@ -177,6 +104,11 @@ def expected_status(recorded):
 
 def test_every_difference_is_of_a_recording():
     """The list of differences names only what is recorded."""
-    recorded = {(topic, exchange["id"]) for topic, exchange in RECORDINGS}
-    listed = {*ON_PURPOSE, *STATUS_ON_PURPOSE, *LONGER_TEXTS, *WAITING}
+    recorded = {(topic, exchange["id"]) for topic, file in FILES.items() for exchange in file["exchanges"]}
+    listed = {*ON_PURPOSE, *NOT_REPEATABLE, *STATUS_ON_PURPOSE, *LONGER_TEXTS, *WAITING}
     assert {key for key in listed if key[0].startswith("http")} <= recorded
+
+
+def test_every_waiting_model_is_of_the_repository():
+    """The list of models that wait names only what is there."""
+    assert set(MODELS_WAITING) < {model.name for model in MODELS.iterdir()}

@@ -1,0 +1,99 @@
+"""The recordings replayed against the reference itself, so that they cannot rot: what it answers today is what was recorded."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import grpc  # noqa: TID253 - some recordings are gRPC's
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # the folders are no packages
+
+import recorded_grpc  # noqa: E402 - see above
+import recorded_http  # noqa: E402 - see above
+import recorded_memory  # noqa: E402 - see above
+from differences import NOT_REPEATABLE  # noqa: E402 - see above
+from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of  # noqa: E402 - see above
+
+from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
+from benchmarks.tools.download import UnavailableError, cache_folder  # noqa: E402 - see above
+from benchmarks.tools.reference_server import (  # noqa: E402 - see above
+    install_reference,
+    reference_command,
+    reference_environment,
+)
+
+FILES = {path.stem: recorded_memory.load(path) for path in sorted(GOLDEN.glob("*.json"))}
+
+
+@pytest.fixture(scope="module")
+def command():
+    """Give the reference's command and environment, or tell what this machine lacks for it."""
+    if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
+        pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
+    try:
+        venv = install_reference()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    return reference_command(venv), reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture(scope="module")
+def ports_of(command):
+    """Run the reference, and tell its ports for HTTP and for gRPC by topic; topics of one group share a server."""
+    ports = {}
+    words, environment = command
+    with ExitStack() as opened:
+
+        def started(topic):
+            group = FILES[topic]["group"]
+            if group not in ports:
+                ports[group] = (free_port(), free_port())
+                server = ServerProcess(
+                    f"the reference ({group})",
+                    [*words, *flags_of(FILES[topic], *ports[group])],
+                    ports[group][0],
+                    "Started HTTPService",  # which comes after gRPC's
+                    environment,
+                )
+                opened.callback(server.stop)
+            return ports[group]
+
+        yield started
+
+
+def flags_of(file, http_port, grpc_port):
+    """Give the flags that a group was recorded with, and those that say where to listen and how to end."""
+    return [
+        f"--model-repository={MODELS}",
+        "--http-address=127.0.0.1",
+        f"--http-port={http_port}",
+        "--grpc-address=127.0.0.1",
+        f"--grpc-port={grpc_port}",
+        "--allow-metrics=false",
+        "--exit-timeout-secs=1",  # sequences that were not ended would hold it up
+        *file["server_args"],
+    ]
+
+
+@pytest.mark.parametrize("topic", FILES)
+def test_reference_answers_as_recorded(ports_of, topic, subtests):
+    """Each request of a file, in order and with its flags, has the recorded answer."""
+    http_port, grpc_port = ports_of(topic)
+    with recorded_memory.objects([FILES[topic]]), grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+        for step in steps_of(FILES[topic]):
+            if (topic, name_of(step)) in NOT_REPEATABLE:
+                continue
+            by_grpc = "rpc" in step[0]["request"]
+            ask = (
+                partial(recorded_grpc.ask, channel) if by_grpc else partial(recorded_http.ask, ("127.0.0.1", http_port))
+            )
+            with subtests.test(name_of(step)):
+                for exchange, answer in zip(step, answers_to(step, ask), strict=True):
+                    if by_grpc:
+                        recorded_grpc.check(exchange, answer)
+                    else:
+                        recorded_http.check(exchange, answer, status=exchange["response"]["status"])
