@@ -21,9 +21,9 @@ def labelled(file):
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_labels_are_lines(tmp_path, end, line_end):
     """A line is the label of the element at its place, spaces and all; one without text is no label."""
-    (tmp_path / "labels.txt").write_bytes((line_end.join(["cat", "", "größer als 3"]) + end).encode())
+    (tmp_path / "labels.txt").write_bytes((line_end.join(["cat", "", "größer 3"]) + end).encode())
     labels = read_labels(labelled("labels.txt"), tmp_path)["OUTPUT0"]
-    assert list(labels)[:3] == [b"cat", b"", "größer als 3".encode()]
+    assert list(labels)[:3] == [b"cat", b"", "größer 3".encode()]
     assert not any(labels[3:])
 
 
