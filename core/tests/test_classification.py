@@ -59,6 +59,15 @@ def test_nan_is_the_least():
     assert told.tolist() == [b"1.000000:2", b"-inf:1", b"nan:0", b"nan:3"]
 
 
+@pytest.mark.parametrize("least", [-3.0, math.nan])
+def test_few_of_many_are_the_same_as_the_first_of_all(least):
+    """However many are wanted, the first ones are the same: the greatest, by their place."""
+    scores = np.array([7, 5, 7, 6] * 50 + [least] * 1000, np.float32)
+    everything = classify(scores, scores.size, batched=False).tolist()
+    for count in (1, 3, 99, 149, 150, 151, 201):
+        assert classify(scores, count, batched=False).tolist()[:200] == everything[: min(count, 200)]
+
+
 @pytest.mark.parametrize("array", [np.array([b"x"], np.object_), np.array([True])])
 def test_what_is_no_number_is_refused(array):
     """Text and truth values have no order that could be told."""

@@ -47,10 +47,11 @@ def classify(array: Array, count: int, *, batched: bool, labels: Sequence[bytes]
         raise InvalidArgumentError("classification output tensor too large")
     batched = batched and array.ndim > 0
     rows = array.reshape(array.shape[0], math.prod(array.shape[1:])) if batched else array.reshape(1, -1)
-    keys = (
-        ~rows if kind in "iu" else -rows.astype(np.float64)
-    )  # what is sorted first comes first; exact for every dtype
-    places = np.argsort(keys, axis=1, kind="stable")[:, :count]
+    # what is sorted first comes first: the greatest number has the least key
+    keys = ~rows if kind in "iu" else -rows.astype(np.promote_types(rows.dtype, np.float32), copy=False)
+    places = np.empty((len(rows), min(count, rows.shape[1])), np.intp)
+    for row, row_keys in enumerate(keys):
+        places[row] = _first(row_keys, count)
     values = np.take_along_axis(rows, places, axis=1).tolist()
     written = "%d:%d" if kind in "iu" else "%f:%d"
     texts: Array = np.empty(places.shape, dtype=np.object_)
@@ -59,3 +60,13 @@ def classify(array: Array, count: int, *, batched: bool, labels: Sequence[bytes]
             label = labels[place] if place < len(labels) else b""
             texts[row, column] = (written % (value, place)).encode() + (b":" + label if label else b"")
     return texts if batched else texts[0]
+
+
+def _first(keys: Array, count: int) -> Array:
+    """Give the places of the least keys, in the order of key and place; with few of many wanted, without sorting all."""
+    if count < keys.size // 8:
+        bound = np.partition(keys, count - 1)[count - 1]
+        candidates = np.flatnonzero(keys <= bound)
+        if candidates.size >= count:  # else the bound is NaN
+            return candidates[np.argsort(keys[candidates], kind="stable")[:count]]
+    return np.argsort(keys, kind="stable")[:count]

@@ -205,3 +205,11 @@ async def test_classes_are_for_those_who_ask(ask, count, datatype):
     response = await ask("POST", "/v2/models/m/infer", json.dumps(body).encode())
     (output,) = json.loads(response.body)["outputs"]
     assert (output["datatype"], output["data"]) == (datatype, [7.0] if count == 0 else ["7.000000:0"])
+
+
+async def test_classes_of_a_large_output(ask):
+    """An output of many elements is classified like a small one, while the loop goes on with others."""
+    tensor = {"name": "X", "shape": [1, 20_000], "datatype": "FP32", "data": list(range(20_000))}
+    body = {"inputs": [tensor], "outputs": [{"name": "Y", "parameters": {"classification": 1}}]}
+    response = await ask("POST", "/v2/models/m/infer", json.dumps(body).encode())
+    assert json.loads(response.body)["outputs"][0]["data"] == ["19999.000000:19999"]

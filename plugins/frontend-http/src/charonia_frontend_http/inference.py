@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from charonia_frontend_http.routes import Route
 
 __all__ = ["InferEndpoint"]
+
+_SORTED_AT_ONCE = 10_000
+"""The size of outputs that the event loop classifies by itself, in elements."""
 
 
 class InferEndpoint:
@@ -65,15 +69,19 @@ class InferEndpoint:
             InferenceError: the model cannot be asked, or failed.
         """
         model = self._server.get(route.model, route.version)
-        if model.decoupled:
-            return await self._stream(model, route, request)
-        headers = request.headers
-        body = request.body
-        coding = headers.get("Content-Encoding")
+        if model.decoupled and EVENT_STREAM not in accepted(request.headers.get("Accept", "")):
+            raise UnsupportedError("HTTP end point doesn't support models with decoupled transaction policy")
+        coding = request.headers.get("Content-Encoding")
         if coding and coding != "identity":
             if coding not in CODINGS:
                 return _refused_coding()
-            body = await decompress(body, self._max_input_size)
+            request.body = await decompress(request.body, self._max_input_size)
+        if model.decoupled:
+            return await self._stream(model, route, request)
+        return await self._one(model, route, request)
+
+    async def _one(self, model: Model, route: Route, request: HttpRequest) -> HttpResponse:
+        """Answer with the one response of a model."""
         answer: asyncio.Future[InferenceResponse] = asyncio.get_running_loop().create_future()
         post = self._mailbox.post
 
@@ -82,7 +90,7 @@ class InferEndpoint:
                 answer.set_result(response)
 
         try:
-            decoded = self._decode(model, route, request, body, lambda response: post(deliver, response))
+            decoded = self._decode(model, route, request, lambda response: post(deliver, response))
         except InferenceError as error:
             return error_response(error, JSON)
         self._outbox.put(decoded.request, answer)
@@ -95,16 +103,17 @@ class InferEndpoint:
             raise
         if response.error is not None:
             return error_response(response.error, PLAIN)
-        encoded = self._encoder(model).encode(decoded, response)
-        accept = headers.get("Accept-Encoding")
-        coding = accepted_coding(accept) if accept else ""
-        return await compress(encoded, coding) if coding else encoded
+        encoder = self._encoder(model)
+        accept = request.headers.get("Accept-Encoding")
+        if accept or decoded.classes:
+            return await _encode_as_wished(encoder, decoded, response, accept or "")
+        return encoder.encode(decoded, response)
 
-    def _decode(self, model: Model, route: Route, request: HttpRequest, body: bytes, sink: ResponseSink) -> Decoded:
+    def _decode(self, model: Model, route: Route, request: HttpRequest, sink: ResponseSink) -> Decoded:
         decoded = decode_infer(
             model,
             route.version,
-            body,
+            request.body,
             request.headers.get("Inference-Header-Content-Length"),
             self._max_input_size,
             self._server.shared_memory,
@@ -117,17 +126,9 @@ class InferEndpoint:
 
     async def _stream(self, model: Model, route: Route, request: HttpRequest) -> HttpResponse:
         """Answer with an event for each response of a decoupled model, where the client accepts that; the reference cannot."""
-        if EVENT_STREAM not in accepted(request.headers.get("Accept", "")):
-            raise UnsupportedError("HTTP end point doesn't support models with decoupled transaction policy")
-        body = request.body
-        coding = request.headers.get("Content-Encoding", "identity") or "identity"
-        if coding != "identity":
-            if coding not in CODINGS:
-                return _refused_coding()
-            body = await decompress(body, self._max_input_size)
         responses = ResponseQueue(self._mailbox, decoupled=True)
         try:
-            decoded = self._decode(model, route, request, body, responses.sink)
+            decoded = self._decode(model, route, request, responses.sink)
             in_json = replace(decoded, binary=dict.fromkeys(decoded.binary, False), binary_default=False)
             encoder = self._encoder(model)
             stream = ResponseStream(decoded.request, responses, lambda response: encoder.encode(in_json, response).body)
@@ -141,6 +142,23 @@ class InferEndpoint:
         if encoder is None:
             encoder = self._encoders[model] = ResponseEncoder(model)
         return encoder
+
+
+async def _encode_as_wished(
+    encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse, accept: str
+) -> HttpResponse:
+    """Write a response of which classes are wanted, or which may be compressed."""
+    if decoded.classes and _is_large(response):
+        encoded = await asyncio.to_thread(encoder.encode, decoded, response)
+    else:
+        encoded = encoder.encode(decoded, response)
+    coding = accepted_coding(accept)
+    return await compress(encoded, coding) if coding else encoded
+
+
+def _is_large(response: InferenceResponse) -> bool:
+    """Tell whether sorting the outputs would keep the event loop from other clients."""
+    return any(math.prod(tensor.shape) > _SORTED_AT_ONCE for tensor in response.outputs.values())
 
 
 def _refused_coding() -> HttpResponse:
