@@ -9,15 +9,32 @@ if TYPE_CHECKING:
     from charonia.signature import TensorSpec
     from charonia.statistics import StatisticsSnapshot
 
-__all__ = ["ModelMetadata", "ServerMetadata", "TensorMetadata", "VersionStatistics"]
+__all__ = ["EXTENSIONS", "ModelMetadata", "ServerMetadata", "TensorMetadata", "VersionStatistics"]
+
+
+EXTENSIONS = (
+    "classification",
+    "model_repository",
+    "schedule_policy",
+    "model_configuration",
+    "system_shared_memory",
+    "cuda_shared_memory",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+    "trace",
+    "logging",
+)
+"""The protocol's extensions that are there, by the reference's names and in its order."""
 
 
 @dataclass(frozen=True)
 class ServerMetadata:
-    """The server's name and version."""
+    """The server's name and version, and the protocol's extensions that are there, in the reference's order."""
 
     name: str
     version: str
+    extensions: tuple[str, ...] = EXTENSIONS
 
 
 @dataclass(frozen=True)

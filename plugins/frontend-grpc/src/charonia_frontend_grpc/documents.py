@@ -13,27 +13,12 @@ if TYPE_CHECKING:
     from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
     from charonia.statistics import Duration, StatisticsSnapshot
 
-__all__ = ["EXTENSIONS", "index_message", "model_message", "server_message", "statistics_message"]
-
-EXTENSIONS = (
-    "classification",
-    "model_repository",
-    "schedule_policy",
-    "model_configuration",
-    "system_shared_memory",
-    "cuda_shared_memory",
-    "binary_tensor_data",
-    "parameters",
-    "statistics",
-    "trace",
-    "logging",
-)
-"""The protocol's extensions that are there over gRPC, by the reference's names and in its order."""
+__all__ = ["index_message", "model_message", "server_message", "statistics_message"]
 
 
 def server_message(metadata: ServerMetadata) -> pb.ServerMetadataResponse:
     """Write the server's metadata."""
-    return pb.ServerMetadataResponse(name=metadata.name, version=metadata.version, extensions=EXTENSIONS)
+    return pb.ServerMetadataResponse(name=metadata.name, version=metadata.version, extensions=metadata.extensions)
 
 
 def model_message(metadata: ModelMetadata) -> pb.ModelMetadataResponse:

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from charonia.errors import InvalidArgumentError
+from charonia.parameters import ToldParameters
 from charonia.request import SEQUENCE_END, SEQUENCE_START
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from charonia.request import InferenceRequest, Parameter
+    from charonia.request import Parameter
     from charonia_protos.grpc_service_pb2 import InferParameter
 
-__all__ = ["ToldParameters", "read_parameters", "value_of"]
+__all__ = ["GrpcParameters", "read_parameters", "value_of"]
 
 _EMPTY_FINAL = "triton_enable_empty_final_response"
 _UINT64 = (1 << 64) - 1
 
 
 @dataclass(slots=True)
-class ToldParameters:
-    """What a request's parameters say."""
+class GrpcParameters(ToldParameters):
+    """What a request's parameters say; `empty_final_response` asks for a last message that says no more than that."""
 
     empty_final_response: bool = False
-    priority: int = 0
-    timeout_us: int = 0
-    sequence_id: int | str = 0
-    flags: int = 0
-    custom: dict[str, Parameter] = field(default_factory=dict)
-
-    def apply(self, request: InferenceRequest) -> None:
-        """Write them into the request."""
-        request.priority = self.priority
-        request.timeout_us = self.timeout_us
-        request.correlation_id = self.sequence_id
-        request.flags = self.flags
-        request.parameters = self.custom
 
 
 def value_of(parameter: InferParameter, *kinds: str) -> Parameter | None:
@@ -49,13 +37,13 @@ def value_of(parameter: InferParameter, *kinds: str) -> Parameter | None:
     return value
 
 
-def read_parameters(parameters: Mapping[str, InferParameter]) -> ToldParameters:
+def read_parameters(parameters: Mapping[str, InferParameter]) -> GrpcParameters:
     """Read the parameters of a request.
 
     Raises:
         InvalidArgumentError: a name is reserved, or a value of the wrong type; with the reference's texts.
     """
-    told = ToldParameters()
+    told = GrpcParameters()
     for name, parameter in parameters.items():
         if name in _RESERVED:
             _RESERVED[name](told, parameter)
@@ -83,7 +71,7 @@ def _truth(name: str, parameter: InferParameter) -> bool:
     return bool(value)
 
 
-def _sequence_id(told: ToldParameters, parameter: InferParameter) -> None:
+def _sequence_id(told: GrpcParameters, parameter: InferParameter) -> None:
     value = value_of(parameter, "int64_param", "string_param")
     if value is None:
         raise _wrong_type("sequence_id", "int64_param or string_param")
@@ -91,17 +79,17 @@ def _sequence_id(told: ToldParameters, parameter: InferParameter) -> None:
     told.sequence_id = value if isinstance(value, str) else int(value) & _UINT64
 
 
-def _sequence_start(told: ToldParameters, parameter: InferParameter) -> None:
+def _sequence_start(told: GrpcParameters, parameter: InferParameter) -> None:
     if _truth("sequence_start", parameter):
         told.flags |= SEQUENCE_START
 
 
-def _sequence_end(told: ToldParameters, parameter: InferParameter) -> None:
+def _sequence_end(told: GrpcParameters, parameter: InferParameter) -> None:
     if _truth("sequence_end", parameter):
         told.flags |= SEQUENCE_END
 
 
-def _priority(told: ToldParameters, parameter: InferParameter) -> None:
+def _priority(told: GrpcParameters, parameter: InferParameter) -> None:
     value = value_of(parameter, "int64_param", "uint64_param")
     if value is None:
         raise _wrong_type("priority", "int64_param or uint64_param")
@@ -110,14 +98,14 @@ def _priority(told: ToldParameters, parameter: InferParameter) -> None:
     told.priority = int(value)
 
 
-def _timeout(told: ToldParameters, parameter: InferParameter) -> None:
+def _timeout(told: GrpcParameters, parameter: InferParameter) -> None:
     value = value_of(parameter, "int64_param")
     if value is None:
         raise _wrong_type("timeout", "int64_param")
     told.timeout_us = int(value) & _UINT64  # as in the reference, a negative one is a very long time
 
 
-def _empty_final_response(told: ToldParameters, parameter: InferParameter) -> None:
+def _empty_final_response(told: GrpcParameters, parameter: InferParameter) -> None:
     told.empty_final_response = _truth(_EMPTY_FINAL, parameter)
 
 

@@ -11,27 +11,12 @@ if TYPE_CHECKING:
     from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
     from charonia.statistics import BatchStatistics, Duration, StatisticsSnapshot
 
-__all__ = ["EXTENSIONS", "index_document", "model_document", "server_document", "statistics_document"]
-
-EXTENSIONS = (
-    "classification",
-    "model_repository",
-    "schedule_policy",
-    "model_configuration",
-    "system_shared_memory",
-    "cuda_shared_memory",
-    "binary_tensor_data",
-    "parameters",
-    "statistics",
-    "trace",
-    "logging",
-)
-"""The protocol's extensions that are there over HTTP, by the reference's names and in its order."""
+__all__ = ["index_document", "model_document", "server_document", "statistics_document"]
 
 
 def server_document(metadata: ServerMetadata) -> dict[str, Any]:
     """Write the server's metadata."""
-    return {"name": metadata.name, "version": metadata.version, "extensions": EXTENSIONS}
+    return {"name": metadata.name, "version": metadata.version, "extensions": metadata.extensions}
 
 
 def model_document(metadata: ModelMetadata) -> dict[str, Any]:

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InvalidArgumentError
+from charonia.parameters import ToldParameters
 from charonia.request import SEQUENCE_END, SEQUENCE_START
 
 from charonia_frontend_http.json_access import MAX_INT64, MAX_UINT64, take_bool, take_unsigned, wrong_type
 
 if TYPE_CHECKING:
-    from charonia.request import InferenceRequest, Parameter
+    from charonia.request import Parameter
 
-__all__ = ["ToldParameters", "custom_parameter", "read_parameters"]
+__all__ = ["HttpParameters", "custom_parameter", "read_parameters"]
 
 
 @dataclass(slots=True)
-class ToldParameters:
-    """What a request's parameters say."""
+class HttpParameters(ToldParameters):
+    """What a request's parameters say; `binary_output` is the form in which outputs are wanted that are not listed."""
 
     binary_output: bool = False
-    priority: int = 0
-    timeout_us: int = 0
-    sequence_id: int | str = 0
-    flags: int = 0
-    custom: dict[str, Parameter] = field(default_factory=dict)
-
-    def apply(self, request: InferenceRequest) -> None:
-        """Write them into the request."""
-        request.priority = self.priority
-        request.timeout_us = self.timeout_us
-        request.correlation_id = self.sequence_id
-        request.flags = self.flags
-        request.parameters = self.custom
 
 
-def read_parameters(parameters: object) -> ToldParameters:
+def read_parameters(parameters: object) -> HttpParameters:
     """Read the object `parameters` of a request.
 
     Raises:
@@ -44,7 +32,7 @@ def read_parameters(parameters: object) -> ToldParameters:
     """
     if type(parameters) is not dict:
         raise InvalidArgumentError("failed to get request params.: attempt to get members for non-object")
-    told = ToldParameters()
+    told = HttpParameters()
     for name, value in parameters.items():
         if name in _RESERVED:
             _RESERVED[name](told, value)
@@ -70,31 +58,31 @@ def custom_parameter(name: str, value: object) -> Parameter:
     raise InvalidArgumentError(f"parameter '{name}' has invalid type. It should be either 'int', 'bool', or 'string'.")
 
 
-def _sequence_id(told: ToldParameters, value: Any) -> None:
+def _sequence_id(told: HttpParameters, value: Any) -> None:
     if type(value) is not str and (type(value) is not int or not 0 <= value <= MAX_UINT64):
         raise wrong_type("string", "Unable to parse 'sequence_id': ")
     told.sequence_id = value
 
 
-def _sequence_start(told: ToldParameters, value: object) -> None:
+def _sequence_start(told: HttpParameters, value: object) -> None:
     if take_bool(value, "Unable to parse 'sequence_start': "):
         told.flags |= SEQUENCE_START
 
 
-def _sequence_end(told: ToldParameters, value: object) -> None:
+def _sequence_end(told: HttpParameters, value: object) -> None:
     if take_bool(value, "Unable to parse 'sequence_end': "):
         told.flags |= SEQUENCE_END
 
 
-def _priority(told: ToldParameters, value: object) -> None:
+def _priority(told: HttpParameters, value: object) -> None:
     told.priority = take_unsigned(value, "Unable to parse 'priority': ")
 
 
-def _timeout(told: ToldParameters, value: object) -> None:
+def _timeout(told: HttpParameters, value: object) -> None:
     told.timeout_us = take_unsigned(value, "Unable to parse 'timeout': ")
 
 
-def _binary_data_output(told: ToldParameters, value: object) -> None:
+def _binary_data_output(told: HttpParameters, value: object) -> None:
     told.binary_output = take_bool(value, "Unable to parse 'binary_data_output': ")
 
 
