@@ -8,7 +8,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
-from charonia.mailbox import Mailbox, Mailboxes
+from charonia.mailbox import Mailbox, Mailboxes, Wakeups
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
@@ -74,6 +74,29 @@ def test_loop_is_woken_once_for_many_messages():
         assert received == list(range(50))
         mailbox.post(received.append, 50)
         assert loop.woken == 2
+
+
+def test_held_wake_ups_are_sent_together():
+    """A thread that holds its wake-ups back posts as before, and wakes each loop once when it sends them."""
+    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+        loop = runner.get_loop()
+        mailbox = Mailbox(loop)
+        received = []
+
+        def post_three():
+            wakeups = Wakeups()
+            wakeups.held = True
+            for number in range(3):
+                mailbox.post(received.append, number)
+            before = loop.woken
+            wakeups.send()
+            return before
+
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(post_three).result(30) == 0
+        assert loop.woken == 1
+        runner.run(asyncio.sleep(0))
+        assert received == [0, 1, 2]
 
 
 async def test_message_posted_by_a_receiver_arrives():

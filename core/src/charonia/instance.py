@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from charonia.backend import Batch, Device
 from charonia.errors import CancelledError, InferenceError, InternalError
+from charonia.mailbox import Wakeups
 
 if TYPE_CHECKING:
     from charonia.backend import Execution
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["ModelInstance", "instance_places"]
 
 _log = logging.getLogger(__name__)
+
+_QUICK_NS = 100_000
+"""An execution of less than a tenth of a millisecond is quick: waking an event loop costs as much."""
+
+_PROVEN = 32
+"""So many quick executions in a row let one expect that the next one is quick, too."""
+
+_HOLD_NS = 500_000
+"""No event loop waits for quick executions for longer than half a millisecond."""
 
 _KIND_NAMES = {1: "GPU", 2: "CPU", 3: "MODEL"}
 
@@ -68,9 +79,30 @@ class ModelInstance:
         self._thread = thread  # only one that runs can be joined
 
     def _serve(self) -> None:
-        while (requests := self._scheduler.next_batch(self)) is not None:
+        """Pull and execute until there is no more to do.
+
+        Once the executions have proved to be quick, the event loops that wait for the responses of several are woken together.
+        """
+        wakeups = Wakeups()
+        quick = 0  # how many executions in a row were quick
+        held_since = 0
+        while True:
+            requests = self._scheduler.ready_batch(self) if wakeups.held else None
+            now = time.monotonic_ns()
+            if wakeups.held and (requests is None or not quick or now - held_since > _HOLD_NS):
+                wakeups.held = False
+                wakeups.send()
+            if requests is None:
+                requests = self._scheduler.next_batch(self)
+                if requests is None:
+                    return
+                now = time.monotonic_ns()
+            if quick >= _PROVEN and not wakeups.held:
+                wakeups.held = True
+                held_since = now
             self.execute(requests)
             del requests  # an idle instance keeps no request alive, nor the memory that its tensors lie in
+            quick = quick + 1 if time.monotonic_ns() - now < _QUICK_NS else 0
 
     def execute(self, requests: list[InferenceRequest]) -> None:
         """Execute requests as one batch, on the instance's thread or on that of a caller who has borrowed the instance.

@@ -15,7 +15,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Mailbox", "Mailboxes"]
+__all__ = ["Mailbox", "Mailboxes", "Wakeups"]
+
+_thread = threading.local()  # `wakeups`: those that the thread itself decides about
+
+
+class Wakeups:
+    """The wake-ups of event loops that one thread owes, while it holds them back. Made on that thread, and used only there.
+
+    Each wake-up makes two threads compete for the interpreter, which costs more than a small model's execution does. A thread
+    that makes many responses in quick succession can post them all and wake each loop once.
+
+    Attributes:
+        held: whether posts from this thread wait for `send`.
+    """
+
+    def __init__(self) -> None:
+        self.held = False
+        self._mailboxes: set[Mailbox] = set()
+        _thread.wakeups = self
+
+    def owe(self, mailbox: Mailbox) -> None:
+        """Take note that a mailbox has to be woken."""
+        self._mailboxes.add(mailbox)
+
+    def send(self) -> None:
+        """Wake every loop that is owed a wake-up."""
+        for mailbox in self._mailboxes:
+            mailbox.wake()
+        self._mailboxes.clear()
 
 
 class Mailbox:
@@ -33,6 +61,14 @@ class Mailbox:
     def post(self, receiver: Callable[[Any], object], message: object) -> None:
         """Have `receiver(message)` called on the loop's thread. Any thread; never blocks."""
         self._messages.append((receiver, message))
+        wakeups: Wakeups | None = getattr(_thread, "wakeups", None)
+        if wakeups is not None and wakeups.held:
+            wakeups.owe(self)
+        else:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the loop look at what was posted. Any thread; never blocks."""
         with self._lock:
             if self._woken:
                 return

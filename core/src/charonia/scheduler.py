@@ -53,6 +53,13 @@ class Scheduler(ABC):
         Cancelled requests may be among the batch: the instance drops them.
         """
 
+    def ready_batch(self, instance: Hashable) -> list[InferenceRequest] | None:
+        """Give work for this instance that is there at once, without waiting.
+
+        None where there is none, or where this scheduler cannot tell (the default): then the instance asks `next_batch`.
+        """
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Refuse new requests and wake every waiting instance. What is queued is still given out. Idempotent."""
@@ -131,6 +138,11 @@ class DefaultScheduler(Scheduler):
         waiter.wake.acquire()
         batch, waiter.batch = waiter.batch, None
         return batch
+
+    def ready_batch(self, instance: Hashable) -> list[InferenceRequest] | None:
+        """Give the first request of the queue, if there is one."""
+        with self._lock:
+            return [self._queue.popleft()] if self._queue else None
 
     def close(self) -> None:
         """Refuse new requests; waiting instances have nothing more to do."""
