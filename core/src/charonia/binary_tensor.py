@@ -130,9 +130,10 @@ def _decoded(name: str, body: bytes | memoryview, who: tuple[str, str]) -> list[
                 f"{wanted} bytes but only {available} bytes available. Please make sure the string length indicator is in "
                 "one buffer."
             ) from None
+        # in the reference the model's backend finds this, and names neither request nor model
         raise InvalidArgumentError(
-            f"{prefix}incomplete string data for inference input '{name}' for model '{model}', expecting string of length "
-            f"{wanted} but only {available} bytes available"
+            f"incomplete string data for inference input '{name}', expecting string of length {wanted} but only "
+            f"{available} bytes available"
         ) from None
 
 

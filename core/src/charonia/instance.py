@@ -119,9 +119,8 @@ class ModelInstance:
         batch = Batch(requests, self._statistics)
         try:
             self._execution.execute(batch)
-        except (
-            BaseException
-        ) as error:  # the border of execution: a failure, `sys.exit` included, is the requests' answer
+        except BaseException as error:
+            # The border of execution: whatever a model raises, `sys.exit` included, is the answer to its requests.
             interrupted = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
             if not interrupted and not isinstance(error, InferenceError):
                 _log.warning('model instance "%s" failed to execute a batch', self.name, exc_info=error)

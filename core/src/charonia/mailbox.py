@@ -95,9 +95,8 @@ class Mailbox:
                 receiver, message = messages.popleft()
                 receiver(message)
         finally:
-            if (
-                left
-            ):  # a receiver raised, which its loop reports; the others' messages are not to wait for the next post
+            if left:
+                # A receiver raised, which its loop reports; the others' messages are not to wait for the next post.
                 asyncio.get_running_loop().call_soon(self._deliver)
 
 

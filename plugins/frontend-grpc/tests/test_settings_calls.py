@@ -50,7 +50,10 @@ def log(application):
     async def send(**changes):
         message = pb.LogSettingsRequest()
         for name, (kind, value) in changes.items():
-            setattr(message.settings[name], kind, value)
+            if kind:
+                setattr(message.settings[name], kind, value)
+            else:
+                message.settings[name].SetInParent()
         answer = await (await application()).call("LogSettings", message.SerializeToString())
         settings = pb.LogSettingsResponse.FromString(answer).settings
         return {name: getattr(setting, setting.WhichOneof("parameter_choice")) for name, setting in settings.items()}
@@ -99,6 +102,7 @@ async def test_log_settings(log):
     ("name", "kind", "value", "code", "text"),
     [
         ("log_info", "string_param", "x", "INVALID_ARG", "expect boolean for 'log_info'"),
+        ("log_info", "", None, "INVALID_ARG", "expect boolean for 'log_info'"),
         ("log_verbose_level", "string_param", "x", "INVALID_ARG", "expect int32 for 'log_verbose_level'"),
         ("log_format", "bool_param", True, "INVALID_ARG", "expect string for 'log_format'"),
         ("log_format", "string_param", "zz", "INVALID_ARG", "invalid argument for log_format, got: zz"),

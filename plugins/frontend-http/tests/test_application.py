@@ -88,6 +88,13 @@ async def test_decoupled_models_are_not_for_http(ask):
     assert told(response) == "HTTP end point doesn't support models with decoupled transaction policy"
 
 
+@pytest.mark.parametrize("length", ["99999", "-1", "abc"])
+async def test_wrong_header_length_is_told_as_plain_text(ask, length):
+    """As in the reference, what is wrong with the header field is told before the request is read."""
+    response = await ask("POST", "/v2/models/m/infer", BODY, Inference_Header_Content_Length=length)
+    assert (response.status, response.content_type) == (400, "text/plain")
+
+
 @pytest.mark.parametrize("coding", ["br", "GZIP"])
 async def test_unsupported_coding_is_told(ask, coding):
     """A body in a coding that cannot be undone is refused before anyone reads it."""

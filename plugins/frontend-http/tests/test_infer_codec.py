@@ -287,7 +287,10 @@ def test_data_that_does_not_fit_waits_for_the_models_check():
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (b"\x05\0\0\0ab", "expecting string of length 5 but only 2 bytes available"),
+        (
+            b"\x05\0\0\0ab",
+            "incomplete string data for inference input 'X', expecting string of length 5 but only 2 bytes available",
+        ),
         (b"\x05\0", "expecting 4 bytes but only 2 bytes available"),
         (b"\0\0\0\0" * 3, "unexpected number of string elements 3 for inference input 'X' for model 'm', expecting 2"),
         (b"\0\0\0\0", "expected 2 string elements for inference input 'X' for model 'm', got 1"),

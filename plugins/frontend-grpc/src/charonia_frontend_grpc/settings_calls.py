@@ -34,7 +34,7 @@ class SettingsCalls:
         changes: dict[str, object] = {}
         for name, setting in message.settings.items():
             kind = setting.WhichOneof("parameter_choice")
-            changes[name] = None if kind is None else getattr(setting, kind)
+            changes[name] = () if kind is None else getattr(setting, kind)  # no value at all is of no right type
         told = self._server.log_settings.update(changes).describe()
         return pb.LogSettingsResponse(settings={name: _setting(value) for name, value in told.items()})
 

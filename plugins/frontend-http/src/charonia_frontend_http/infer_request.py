@@ -31,11 +31,15 @@ if TYPE_CHECKING:
     from charonia.shared_memory import RegionSlice, SharedMemory
     from charonia.tensor import Array, MalformedTensor
 
-__all__ = ["Decoded", "decode_infer"]
+__all__ = ["Decoded", "HeaderLengthError", "decode_infer"]
 
 _DATATYPES = DataType.__members__
 _NONE: dict[str, Any] = {}
 _SOURCES = "'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in 'parameters'"
+
+
+class HeaderLengthError(InvalidArgumentError):
+    """The header field with the length of the JSON is wrong. As in the reference, this is told before anything is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +124,10 @@ def _json_size(body: bytes, header_length: str | None) -> int:
         return len(body)
     text = header_length.strip()
     if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit():
-        raise InvalidArgumentError(f"Unable to parse Inference-Header-Content-Length, got: {text}")
+        raise HeaderLengthError(f"Unable to parse Inference-Header-Content-Length, got: {text}")
     size = int(text) if len(text) <= 20 else len(body) + 1  # noqa: PLR2004 - more digits than any length has
     if not 0 <= size <= len(body):
-        raise InvalidArgumentError(f"inference header size should be in range (0, {len(body)}), got: {text}")
+        raise HeaderLengthError(f"inference header size should be in range (0, {len(body)}), got: {text}")
     return size
 
 

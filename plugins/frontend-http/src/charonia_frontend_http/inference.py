@@ -12,7 +12,7 @@ from charonia.errors import InferenceError, UnsupportedError
 
 from charonia_frontend_http.compression import CODINGS, accepted_coding, compress, decompress
 from charonia_frontend_http.event_stream import EVENT_STREAM, ResponseStream, event_response
-from charonia_frontend_http.infer_request import decode_infer
+from charonia_frontend_http.infer_request import HeaderLengthError, decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
 from charonia_frontend_http.media_type import accepted
 from charonia_frontend_http.message import JSON, PLAIN, error_response
@@ -91,6 +91,8 @@ class InferEndpoint:
 
         try:
             decoded = self._decode(model, route, request, lambda response: post(deliver, response))
+        except HeaderLengthError:
+            raise
         except InferenceError as error:
             return error_response(error, JSON)
         self._outbox.put(decoded.request, answer)
@@ -134,6 +136,8 @@ class InferEndpoint:
             stream = ResponseStream(decoded.request, responses, lambda response: encoder.encode(in_json, response).body)
             self._outbox.put(decoded.request, responses)
             return await event_response(stream)
+        except HeaderLengthError:
+            raise
         except InferenceError as error:
             return error_response(error, JSON)
 
