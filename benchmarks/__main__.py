@@ -49,7 +49,9 @@ def _options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--models", type=_names(MODELS), default=list(MODELS), help="comma-separated, of: " + ", ".join(MODELS)
     )
-    parser.add_argument("--concurrency", type=_numbers, default=[1, 16, 64], help="clients at once, comma-separated (1,16,64)")
+    parser.add_argument(
+        "--concurrency", type=_numbers, default=[1, 16, 64], help="clients at once, comma-separated (1,16,64)"
+    )
     parser.add_argument("--seconds", type=float, default=1.5, help="length of each run (1.5)")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; medians count (3)")
     parser.add_argument(
