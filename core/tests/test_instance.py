@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from charonia.backend import ArrayExecution, Device, InstanceContext, ModelContext
+from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import InternalError
 from charonia.instance import ModelInstance
 from charonia.request import InferenceRequest
-from charonia.scheduler import DefaultScheduler
 from charonia.statistics import ModelStatistics
-from charonia.testing.builders import model_config
+from charonia.testing.builders import model_config, scheduler_context
 from charonia.testing.fakes import Gate
 
 CONFIG = model_config(max_batch_size=0)
@@ -40,7 +40,7 @@ class Script(ArrayExecution):
 @pytest.fixture
 def instance():
     context = InstanceContext("model_0", Device("CPU"), ModelContext("model", 1, Path(), CONFIG))
-    return ModelInstance(Script(context), DefaultScheduler(CONFIG), ModelStatistics())
+    return ModelInstance(Script(context), DefaultScheduler(scheduler_context(CONFIG)), ModelStatistics())
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from charonia.backend import ArrayExecution, Device, Execution, InstanceContext, LoadedModel, ModelContext
+from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import CancelledError, ErrorCode, InternalError, InvalidArgumentError
 from charonia.instance import ModelInstance, instance_places
 from charonia.model import Model, ModelRetiredError
 from charonia.request import InferenceRequest, InferenceResponse
-from charonia.scheduler import DefaultScheduler
 from charonia.statistics import ModelStatistics
+from charonia.testing.builders import scheduler_context
 from charonia.warmup import warmup_samples
 from charonia_protos.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
@@ -58,7 +59,7 @@ def make_model(config=None, execution=Double, **attributes):
     config = config or config_of()
     context = ModelContext("double", 1, Path(), config)
     statistics = ModelStatistics()
-    scheduler = DefaultScheduler(config)
+    scheduler = DefaultScheduler(scheduler_context(config))
     instances = []
     for name, device, passive in instance_places(config):
         made = execution(InstanceContext(name, device, context))

@@ -15,7 +15,7 @@ from charonia.frontend import Frontend, FrontendOffer, FrontendOption
 from charonia.hookspecs import hookimpl
 from charonia.plugins import PluginRecord, Plugins
 from charonia.repository import LocalStorage
-from charonia.scheduler import DefaultScheduler
+from charonia.default_scheduler import DefaultScheduler
 
 ASKER = 'model "resnet" (models/resnet/config.pbtxt)'
 CORE = importlib.metadata.version("charonia")
@@ -96,7 +96,14 @@ def test_core_offers_its_own_through_the_same_hooks():
     assert plugins.storage("file", asker=ASKER) is LocalStorage
     assert plugins.records() == [
         PluginRecord(
-            "scheduler", "default", "defaults", "charonia", CORE, "ok", "", "charonia.scheduler:DefaultScheduler"
+            "scheduler",
+            "default",
+            "defaults",
+            "charonia",
+            CORE,
+            "ok",
+            "",
+            "charonia.default_scheduler:DefaultScheduler",
         ),
         PluginRecord("storage", "file", "defaults", "charonia", CORE, "ok", "", "charonia.repository:LocalStorage"),
     ]

@@ -175,3 +175,18 @@ def test_representations_show_no_data():
     assert (
         repr(InferenceResponse(error=InternalError("x"))) == "InferenceResponse(error=InternalError('x'), final=True)"
     )
+
+
+def test_child_is_cancelled_with_its_parent():
+    """Whoever takes a request back takes back what other models were asked for its sake, and not the other way round."""
+    parent, child_answers = InferenceRequest("a", {}, print, id="7", parameters={"k": 1}, flags=1), []
+    child = parent.child("b", {}, child_answers.append)
+    assert (child.id, child.parameters, child.flags, child.parent) == ("7", {"k": 1}, 1, parent)
+    child.cancel()
+    assert not parent.cancelled
+    other = parent.child("b", {}, child_answers.append)
+    assert not other.cancelled
+    parent.cancel()
+    assert other.cancelled
+    other.respond(InferenceResponse())
+    assert isinstance(child_answers[0].error, CancelledError)

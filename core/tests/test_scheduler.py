@@ -7,10 +7,11 @@ import threading
 
 import numpy as np
 import pytest
+from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import UnavailableError
 from charonia.request import InferenceRequest
-from charonia.scheduler import DefaultScheduler, scheduler_name
-from charonia.testing.builders import model_config
+from charonia.scheduler import scheduler_name
+from charonia.testing.builders import model_config, scheduler_context
 from charonia.testing.scheduler_suite import SchedulerSuite
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ class TestDefaultScheduler(SchedulerSuite):
     lends_instances = True
 
     def make_scheduler(self):
-        return DefaultScheduler(model_config())
+        return DefaultScheduler(scheduler_context())
 
 
 class Instance:
@@ -62,7 +63,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.scheduler = DefaultScheduler(model_config())
+        self.scheduler = DefaultScheduler(scheduler_context())
         self.instances = [Instance(self.scheduler, number) for number in range(3)]
         self.idle = []  # instances that wait, the last one on top
         self.busy = {0, 1, 2}
@@ -73,7 +74,7 @@ class Machine(RuleBasedStateMachine):
 
     def expect(self, number, ids):
         batch = self.instances[number].take()
-        got = None if batch is None else [request.id for request in batch]
+        got = None if batch is None else [request.id for request in batch.requests]
         assert got == ids
         self.done += ids or []
         self.busy.add(number)
@@ -149,12 +150,12 @@ class Machine(RuleBasedStateMachine):
             self.scheduler.give_back(number)  # what is still lent comes home
             batch = self.instances[number].take()
             if batch is not None:
-                self.done += [request.id for request in batch]
+                self.done += [request.id for request in batch.requests]
                 self.queue.pop(0)
         for instance in self.instances:
             instance.end()
         while (batch := self.scheduler.next_batch("last")) is not None:
-            assert [request.id for request in batch] == [self.queue.pop(0)]
+            assert [request.id for request in batch.requests] == [self.queue.pop(0)]
         assert self.queue == []
 
 
@@ -164,7 +165,7 @@ TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadlin
 
 def test_last_worker_is_the_first_to_work():
     """Of several waiting instances the one that came last is lent, since its caches are the warmest."""
-    scheduler = DefaultScheduler(model_config())
+    scheduler = DefaultScheduler(scheduler_context())
     instances = [Instance(scheduler, number) for number in range(2)]
     for instance in instances:
         instance.begin()
@@ -181,7 +182,7 @@ def test_last_worker_is_the_first_to_work():
 
 def test_refusal_names_the_request():
     """A request that comes after `close` is refused with the reference's text and the request's id."""
-    scheduler = DefaultScheduler(model_config())
+    scheduler = DefaultScheduler(scheduler_context())
     scheduler.close()
     with pytest.raises(UnavailableError, match=r"^\[request id: 7\] Server is stopping"):
         scheduler.enqueue(make_request(7))

@@ -25,11 +25,12 @@ times, late, and from another thread.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from charonia.arrays import TensorLayout
 from charonia.batch import Batch
+from charonia.models import Models, NoModels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,6 +79,7 @@ class ModelContext:
         auto_complete: whether a backend may complete the configuration.
         schedulers: names of the schedulers that are installed, so that a backend adds no section that nobody can serve.
         default_max_batch_size: what max_batch_size becomes where a model turns out to batch and nothing is configured.
+        models: the other models of the server, for those that call some.
     """
 
     name: str
@@ -87,6 +89,7 @@ class ModelContext:
     auto_complete: bool = True
     schedulers: frozenset[str] = frozenset()
     default_max_batch_size: int = 4
+    models: Models = field(default_factory=NoModels)
 
     @property
     def version_directory(self) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from charonia.scheduler import BatchReason
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,6 +22,7 @@ class Batch:
     Attributes:
         requests: at least one, in the order of the queue.
         size: the sum of the requests' batch sizes.
+        reason: why no further request joined the batch, a `charonia.scheduler.BatchReason` or a scheduler's own.
         counted: whether the execution is in the statistics already.
     """
 
@@ -29,12 +32,16 @@ class Batch:
         "_started_ns",
         "_statistics",
         "counted",
+        "reason",
         "requests",
         "size",
     )
 
-    def __init__(self, requests: list[InferenceRequest], statistics: ModelStatistics) -> None:
+    def __init__(
+        self, requests: list[InferenceRequest], statistics: ModelStatistics, reason: str = BatchReason.UNBATCHED
+    ) -> None:
         self.requests = requests
+        self.reason = reason
         self.size = requests[0].batch_size if len(requests) == 1 else sum(request.batch_size for request in requests)
         self._statistics = statistics
         self._started_ns = self._gathered_ns = self._computed_ns = time.monotonic_ns()
@@ -81,6 +88,7 @@ class Batch:
         computed = self._computed_ns if self._computed_ns > self._gathered_ns else time.monotonic_ns()
         self._statistics.count_execution(
             batch_size=self.size,
+            reason=self.reason,
             successes=successes,
             input_ns=self._gathered_ns - self._started_ns,
             infer_ns=computed - self._gathered_ns,

@@ -8,7 +8,7 @@ from charonia.hookspecs import hookimpl
 @hookimpl
 def charonia_schedulers() -> dict[str, str]:
     """Offer the scheduler of models that choose none."""
-    return {"default": "charonia.scheduler:DefaultScheduler"}
+    return {"default": "charonia.default_scheduler:DefaultScheduler"}
 
 
 @hookimpl

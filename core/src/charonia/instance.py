@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from charonia.backend import Batch, Device
 from charonia.errors import CancelledError, InferenceError, InternalError
 from charonia.mailbox import Wakeups
+from charonia.scheduler import BatchReason
 
 if TYPE_CHECKING:
     from charonia.backend import Execution
@@ -87,24 +88,24 @@ class ModelInstance:
         quick = 0  # how many executions in a row were quick
         held_since = 0
         while True:
-            requests = self._scheduler.ready_batch(self) if wakeups.held else None
+            formed = self._scheduler.ready_batch(self) if wakeups.held else None
             now = time.monotonic_ns()
-            if wakeups.held and (requests is None or not quick or now - held_since > _HOLD_NS):
+            if wakeups.held and (formed is None or not quick or now - held_since > _HOLD_NS):
                 wakeups.held = False
                 wakeups.send()
-            if requests is None:
-                requests = self._scheduler.next_batch(self)
-                if requests is None:
+            if formed is None:
+                formed = self._scheduler.next_batch(self)
+                if formed is None:
                     return
                 now = time.monotonic_ns()
             if quick >= _PROVEN and not wakeups.held:
                 wakeups.held = True
                 held_since = now
-            self.execute(requests)
-            del requests  # an idle instance keeps no request alive, nor the memory that its tensors lie in
+            self.execute(*formed)
+            del formed  # an idle instance keeps no request alive, nor the memory that its tensors lie in
             quick = quick + 1 if time.monotonic_ns() - now < _QUICK_NS else 0
 
-    def execute(self, requests: list[InferenceRequest]) -> None:
+    def execute(self, requests: list[InferenceRequest], reason: str = BatchReason.UNBATCHED) -> None:
         """Execute requests as one batch, on the instance's thread or on that of a caller who has borrowed the instance.
 
         Requests that were cancelled in the queue are dropped first. Afterwards each request has its final response, unless
@@ -116,7 +117,7 @@ class ModelInstance:
                 break
         if not requests:
             return
-        batch = Batch(requests, self._statistics)
+        batch = Batch(requests, self._statistics, reason)
         try:
             self._execution.execute(batch)
         except BaseException as error:

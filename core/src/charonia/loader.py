@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from charonia.backend import InstanceContext, ModelContext
 from charonia.backends import Backends
+from charonia.clock import Clock
 from charonia.config import (
     ParsedConfig,
     check_config,
@@ -28,9 +29,10 @@ from charonia.errors import ConfigError, RepositoryError
 from charonia.instance import ModelInstance, instance_places
 from charonia.labels import read_labels
 from charonia.model import Model
+from charonia.models import NoModels
 from charonia.overrides import Override
 from charonia.repository import CONFIG_FILES, RepositoryStorage, model_versions
-from charonia.scheduler import scheduler_name
+from charonia.scheduler import SchedulerContext, scheduler_name
 from charonia.statistics import ModelStatistics
 from charonia.warmup import warmup_samples
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from charonia.backend import Backend, LoadedModel
     from charonia.config import ModelConfig
+    from charonia.models import Models
     from charonia.options import ServerOptions
     from charonia.overrides import LoadParameters
     from charonia.plugins import Plugins
@@ -115,11 +118,16 @@ class Loader:
         repositories: the locations of the model repositories.
         options: the server's settings.
         plugins: where backends, schedulers and storages come from.
+        models: the models of the server, which those that are made may call.
     """
 
-    def __init__(self, repositories: Sequence[str], options: ServerOptions, plugins: Plugins) -> None:
+    def __init__(
+        self, repositories: Sequence[str], options: ServerOptions, plugins: Plugins, models: Models | None = None
+    ) -> None:
         self._options = options
         self._plugins = plugins
+        self._models = NoModels() if models is None else models
+        self._clock = Clock()
         self._backends = Backends(options, plugins)
         self.storages = [self._storage(url) for url in repositories]
 
@@ -219,7 +227,9 @@ class Loader:
             undo.callback(candidate.storage.release, directory)
             context = self._context(candidate, version, backend, directory)
             labels = read_labels(context.config, directory)
-            scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)(context.config)
+            scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)(
+                SchedulerContext(context.config, version, directory, self._models, self._clock)
+            )
             undo.callback(scheduler.close)
             loaded = backend.load(context)
             undo.callback(loaded.close)
@@ -258,6 +268,7 @@ class Loader:
             auto_complete=not self._options.disable_auto_complete_config,
             schedulers=frozenset(self._plugins.names("scheduler")),
             default_max_batch_size=self._options.default_max_batch_size(written.backend),
+            models=self._models,
         )
         completed = backend.complete_config(context) if context.auto_complete else written
         config = normalise(
@@ -272,6 +283,7 @@ class Loader:
 
     def close(self) -> None:
         """Close the backends and the storages. All models are closed. Idempotent."""
+        self._clock.close()
         self._backends.close()
         for storage in self.storages:
             storage.close()

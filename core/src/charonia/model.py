@@ -84,6 +84,7 @@ class Model:
 
     def start(self) -> None:
         """Start the instances' threads."""
+        self._scheduler.attach([instance for instance in self._instances if not instance.passive])
         for instance in self._instances:
             instance.start()
 

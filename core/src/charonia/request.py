@@ -87,6 +87,7 @@ class InferenceRequest:
         flags: 1 where the request starts its sequence, 2 where it ends it, 3 for both.
         output_regions: where outputs go in the shared memory of clients, by name. They are written there before the sink
             learns of the response, which has them nevertheless.
+        parent: the request on whose behalf another model made this one, or None.
         batch_size: the first dimension of the inputs where the model batches, else 1. Set by validation.
         done, failed: whether the final response has been made, and whether it was an error.
         arrival_ns, queued_ns, started_ns: monotonic times of acceptance, of entering the queue, of leaving it.
@@ -109,6 +110,7 @@ class InferenceRequest:
         "model_version",
         "output_regions",
         "parameters",
+        "parent",
         "priority",
         "queued_ns",
         "requested_outputs",
@@ -131,6 +133,7 @@ class InferenceRequest:
         timeout_us: int = 0,
         correlation_id: int | str = 0,
         flags: int = 0,
+        parent: InferenceRequest | None = None,
     ) -> None:
         self.model_name = model_name
         self.model_version = model_version
@@ -143,6 +146,7 @@ class InferenceRequest:
         self.timeout_us = timeout_us
         self.correlation_id = correlation_id
         self.flags = flags
+        self.parent = parent
         self.batch_size = 1
         self.arrival_ns = time.monotonic_ns()
         self.queued_ns = 0
@@ -154,6 +158,35 @@ class InferenceRequest:
         self._on_final: Callable[[InferenceRequest, InferenceError | None], None] | None = None
         self._lock = threading.Lock()  # guards `done`: exactly one final response, from whichever thread
 
+    def child(
+        self,
+        model_name: str,
+        inputs: Mapping[str, Tensor],
+        sink: ResponseSink,
+        *,
+        model_version: int | None = None,
+        requested_outputs: tuple[str, ...] = (),
+    ) -> InferenceRequest:
+        """Make a request that this one needs answered: to another model, or to its own with other inputs.
+
+        It is cancelled with this one, and has its id, parameters, priority, time-out, sequence and flags; set them on the child
+        where they differ. It is passed on by `charonia.models.Models.submit`, or executed by whoever made it.
+        """
+        return InferenceRequest(
+            model_name,
+            inputs,
+            sink,
+            model_version=model_version,
+            id=self.id,
+            requested_outputs=requested_outputs,
+            parameters=self.parameters,
+            priority=self.priority,
+            timeout_us=self.timeout_us,
+            correlation_id=self.correlation_id,
+            flags=self.flags,
+            parent=self,
+        )
+
     def accept(self, on_final: Callable[[InferenceRequest, InferenceError | None], None]) -> None:
         """Name the model's own account of this request, called once, just before the final response is delivered."""
         self._on_final = on_final
@@ -162,14 +195,14 @@ class InferenceRequest:
         """Answer the request. Any thread; any number of times until a response is final. Dropped after that."""
         if not response.final:
             with self._lock:  # held while it is delivered, so that the final response cannot overtake it
-                if not self.done and not self._cancelled:
+                if not self.done and not self.cancelled:
                     self._deliver(self._in_place(response) if self.output_regions else response)
             return
         with self._lock:
             if self.done:
                 return
             self.done = True
-        if self._cancelled and response.error is None:
+        if self.cancelled and response.error is None:
             response = InferenceResponse(error=CancelledError(""))
         elif self.output_regions:
             response = self._in_place(response)
@@ -209,8 +242,8 @@ class InferenceRequest:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the caller has taken the request back."""
-        return self._cancelled
+        """Whether the caller has taken the request back, or the one on whose behalf it was made."""
+        return self._cancelled or (self.parent is not None and self.parent.cancelled)
 
     def __repr__(self) -> str:
         return f"InferenceRequest(model={self.model_name!r}, id={self.id!r}, inputs={list(self.inputs)})"

@@ -1,4 +1,4 @@
-"""The interface of schedulers, and the default one.
+"""The interface of schedulers.
 
 A scheduler decides which requests are executed together, and when. It owns the queue of one model version and no thread:
 each instance's thread asks it for the next batch.
@@ -6,23 +6,76 @@ each instance's thread asks it for the next batch.
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections import deque
-from typing import TYPE_CHECKING
-
-from charonia.errors import UnavailableError
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
+    from pathlib import Path
 
+    from charonia.clock import Clock
     from charonia.config import ModelConfig
+    from charonia.models import Models
     from charonia.request import InferenceRequest
 
-__all__ = ["DefaultScheduler", "Scheduler", "scheduler_name"]
+__all__ = ["BatchReason", "FormedBatch", "Scheduler", "SchedulerContext", "scheduler_name"]
 
 DEFAULT = "default"
 DYNAMIC = "dynamic_batching"
+
+
+class BatchReason(StrEnum):
+    """Why a batch was closed: why no further request joined it. A scheduler may have reasons of its own beside these."""
+
+    UNBATCHED = "unbatched"
+    """The scheduler does not merge requests, or one came alone and was executed at once."""
+    FULL = "full"
+    """It has as many elements as the model takes."""
+    PREFERRED_SIZE = "preferred_size"
+    """It has a size that the configuration prefers."""
+    WOULD_OVERFLOW = "would_overflow"
+    """The next request would have made it larger than the model takes."""
+    DELAY_OVER = "delay_over"
+    """Its oldest request has waited as long as it may."""
+    SIGNATURE_CHANGED = "signature_changed"
+    """The next request has other shapes, or other inputs."""
+    QUEUE_EMPTY = "queue_empty"
+    """An instance was free, and nothing else waited."""
+    CLOSED = "closed"
+    """The model is being unloaded."""
+
+
+class FormedBatch(NamedTuple):
+    """Requests that are executed together.
+
+    Attributes:
+        requests: at least one, in the order in which the execution gets them.
+        reason: why it was closed: a `BatchReason`, or a scheduler's own.
+    """
+
+    requests: list[InferenceRequest]
+    reason: str
+
+
+@dataclass(frozen=True)
+class SchedulerContext:
+    """What a scheduler is told about the model version whose requests it schedules.
+
+    Attributes:
+        config: the configuration, complete and normalised.
+        version: the version.
+        directory: the model's directory on this machine.
+        models: the other models of the server.
+        clock: tells the time, and calls back.
+    """
+
+    config: ModelConfig
+    version: int
+    directory: Path
+    models: Models
+    clock: Clock
 
 
 class Scheduler(ABC):
@@ -32,11 +85,14 @@ class Scheduler(ABC):
     belongs to the scheduler until it is given out or answered; if `enqueue` raises, the request is still the caller's.
 
     Args:
-        config: the model's configuration, complete and normalised.
+        context: the model version.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
-        self.config = config
+    def __init__(self, context: SchedulerContext) -> None:
+        self.context = context
+
+    def attach(self, instances: Sequence[Hashable]) -> None:
+        """Learn of all instances that will ask for work, in their order. Called once, before the first request."""
 
     @abstractmethod
     def enqueue(self, request: InferenceRequest) -> None:
@@ -47,13 +103,13 @@ class Scheduler(ABC):
         """
 
     @abstractmethod
-    def next_batch(self, instance: Hashable) -> list[InferenceRequest] | None:
+    def next_batch(self, instance: Hashable) -> FormedBatch | None:
         """Wait until there is work for this instance, and give it. None when the scheduler is closed and its queue empty.
 
         Cancelled requests may be among the batch: the instance drops them.
         """
 
-    def ready_batch(self, instance: Hashable) -> list[InferenceRequest] | None:
+    def ready_batch(self, instance: Hashable) -> FormedBatch | None:
         """Give work for this instance that is there at once, without waiting.
 
         None where there is none, or where this scheduler cannot tell (the default): then the instance asks `next_batch`.
@@ -79,98 +135,6 @@ class Scheduler(ABC):
 
     def give_back(self, instance: Hashable) -> None:
         """Take back an instance that `borrow` gave."""
-
-
-class _Waiter:
-    """An instance's thread that waits for work. `wake` is released by exactly one hand-over of a batch."""
-
-    __slots__ = ("batch", "instance", "wake")
-
-    def __init__(self, instance: Hashable) -> None:
-        self.instance = instance
-        self.batch: list[InferenceRequest] | None = None
-        self.wake = threading.Lock()
-        self.wake.acquire()
-
-    def hand_over(self, batch: list[InferenceRequest] | None) -> None:
-        self.batch = batch
-        self.wake.release()
-
-
-class DefaultScheduler(Scheduler):
-    """First in, first out; each request is an execution of its own, on the first free instance, as in the reference.
-
-    Requests are never merged, also where max_batch_size is above 1, and there is neither a limit nor a time-out of the queue.
-    """
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config)
-        self._lock = threading.Lock()  # guards all below
-        self._queue: deque[InferenceRequest] = deque()
-        self._idle: list[_Waiter] = []  # a stack: the instance that worked last is the warmest
-        self._waiters: dict[Hashable, _Waiter] = {}
-        self._closed = False
-
-    def enqueue(self, request: InferenceRequest) -> None:
-        """Hand the request to a waiting instance, or queue it."""
-        with self._lock:
-            if self._closed:
-                raise UnavailableError(
-                    f"[request id: {request.id or '<id_unknown>'}] Server is stopping, scheduler for model has stopped "
-                    "accepting new inference requests"
-                )
-            if self._idle:
-                self._idle.pop().hand_over([request])
-            else:
-                self._queue.append(request)
-
-    def next_batch(self, instance: Hashable) -> list[InferenceRequest] | None:
-        """Wait for one request."""
-        with self._lock:
-            if self._queue:
-                return [self._queue.popleft()]
-            if self._closed:
-                return None
-            waiter = self._waiters.get(instance)
-            if waiter is None:
-                waiter = self._waiters[instance] = _Waiter(instance)
-            self._idle.append(waiter)
-        waiter.wake.acquire()
-        batch, waiter.batch = waiter.batch, None
-        return batch
-
-    def ready_batch(self, instance: Hashable) -> list[InferenceRequest] | None:
-        """Give the first request of the queue, if there is one."""
-        with self._lock:
-            return [self._queue.popleft()] if self._queue else None
-
-    def close(self) -> None:
-        """Refuse new requests; waiting instances have nothing more to do."""
-        with self._lock:
-            self._closed = True
-            while self._idle:
-                self._idle.pop().hand_over(None)
-
-    @property
-    def pending(self) -> int:
-        """How many requests wait for an instance."""
-        return len(self._queue)
-
-    def borrow(self) -> Hashable | None:
-        """Give a waiting instance, if there is one: then nobody queues, so that nobody is overtaken."""
-        with self._lock:
-            return self._idle.pop().instance if self._idle else None
-
-    def give_back(self, instance: Hashable) -> None:
-        """Let the instance wait again, or wake its thread for what has come meanwhile."""
-        with self._lock:
-            waiter = self._waiters[instance]
-            if self._queue:
-                waiter.hand_over([self._queue.popleft()])
-            elif self._closed:
-                waiter.hand_over(None)
-            else:
-                self._idle.append(waiter)
 
 
 def scheduler_name(config: ModelConfig) -> str:

@@ -77,7 +77,7 @@ class Server:
         self.options = ServerOptions() if options is None else options
         self.plugins = plugins or Plugins(disabled=self.options.disabled_plugins, choices=self.options.plugin_choices)
         places = [model_repository] if isinstance(model_repository, str | Path) else model_repository
-        self._loader = Loader([str(place) for place in places], self.options, self.plugins)
+        self._loader = Loader([str(place) for place in places], self.options, self.plugins, self)
         self._lifecycle = Lifecycle(self._loader, self.options.model_load_thread_count)
         self._started = False
         self._closing = False
@@ -204,7 +204,7 @@ class Server:
                 self._check_replaced(model)
 
     def _accepting(self, request: InferenceRequest) -> Model:
-        if self._closing:
+        if self._closing and request.parent is None:  # what was accepted may need other models to finish
             raise UnavailableError(_EXITING)
         return self.get(request.model_name, request.model_version)
 

@@ -42,6 +42,7 @@ class StatisticsSnapshot:
         compute_input, compute_infer, compute_output: the whole batch's durations, once for each successful request in it.
         cache_hit, cache_miss: look-ups of the response cache.
         batches: by batch size, ascending.
+        batch_reasons: how many executions' batches were closed for which reason (`charonia.scheduler.BatchReason`).
         pending: requests in the queue.
         in_flight: requests accepted and not yet finished.
     """
@@ -58,6 +59,7 @@ class StatisticsSnapshot:
     cache_hit: Duration
     cache_miss: Duration
     batches: dict[int, BatchStatistics]
+    batch_reasons: dict[str, int]
     pending: int = 0
     in_flight: int = 0
 
@@ -93,6 +95,7 @@ class ModelStatistics:
         self._fail_count = self._fail_ns = 0
         self._compute = _Phases()
         self._batches: dict[int, _Phases] = {}
+        self._batch_reasons: dict[str, int] = {}
 
     def count_success(self, *, total_ns: int, queue_ns: int, inferences: int) -> None:
         """Count a request that was answered well."""
@@ -108,12 +111,15 @@ class ModelStatistics:
             self._fail_count += 1
             self._fail_ns += total_ns
 
-    def count_execution(self, *, batch_size: int, successes: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
+    def count_execution(
+        self, *, batch_size: int, reason: str, successes: int, input_ns: int, infer_ns: int, output_ns: int
+    ) -> None:
         """Count one execution of a batch; `successes` is the number of its requests that were answered well."""
         now = time.time_ns()
         with self._lock:
             self._execution_count += 1
             self._last_inference_ns = now
+            self._batch_reasons[reason] = self._batch_reasons.get(reason, 0) + 1
             batch = self._batches.get(batch_size)
             if batch is None:
                 batch = self._batches[batch_size] = _Phases()
@@ -144,6 +150,7 @@ class ModelStatistics:
                 cache_hit=Duration(),
                 cache_miss=Duration(),
                 batches={size: phases.frozen() for size, phases in sorted(self._batches.items())},
+                batch_reasons=dict(sorted(self._batch_reasons.items())),
                 pending=pending,
                 in_flight=in_flight,
             )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from google.protobuf import text_format
 
+from charonia.clock import Clock
 from charonia.config import ModelConfig
 from charonia.datatypes import DataType
+from charonia.models import Models, NoModels
+from charonia.scheduler import SchedulerContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-__all__ = ["TensorTuple", "model_config", "write_model"]
+__all__ = ["TensorTuple", "model_config", "scheduler_context", "write_model"]
 
 TensorTuple = tuple[str, str, list[int]]
 """A tensor as (name, datatype by its wire name, dims)."""
@@ -53,6 +56,23 @@ def model_config(
     for key, value in (parameters or {}).items():
         config.parameters[key].string_value = value
     return config
+
+
+def scheduler_context(
+    config: ModelConfig | None = None,
+    *,
+    directory: Path | None = None,
+    models: Models | None = None,
+    clock: Clock | None = None,
+) -> SchedulerContext:
+    """Make what a scheduler is told: about version 1 of `config`, by default that of `model_config`, without other models."""
+    return SchedulerContext(
+        model_config() if config is None else config,
+        1,
+        Path() if directory is None else directory,
+        NoModels() if models is None else models,
+        Clock() if clock is None else clock,
+    )
 
 
 def write_model(repository: Path, config: ModelConfig, files: Mapping[str, str | bytes] | None = None) -> Path:

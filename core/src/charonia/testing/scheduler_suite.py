@@ -29,7 +29,7 @@ class SchedulerSuite(Suite):
 
         class TestMyScheduler(SchedulerSuite):
             def make_scheduler(self):
-                return MyScheduler(model_config(max_batch_size=8))
+                return MyScheduler(scheduler_context(model_config(max_batch_size=8)))
 
     The requests are those of `make_request`; override it where the model has other inputs, or where requests must differ.
     """
@@ -57,7 +57,10 @@ class SchedulerSuite(Suite):
         """An instance is woken for work, never for none."""
         scheduler = self.make_scheduler()
         scheduler.enqueue(self.make_request(0))
-        assert scheduler.next_batch("only")
+        batch = scheduler.next_batch("only")
+        assert batch is not None
+        assert batch.requests
+        assert batch.reason
         scheduler.close()
 
     def test_pending_counts_the_queue(self) -> None:
@@ -148,7 +151,7 @@ def _take(scheduler: Scheduler, instance: Hashable, count: int) -> list[str]:
     while len(ids) < count:
         batch = scheduler.next_batch(instance)
         assert batch, f"the scheduler gave {batch!r} after {ids}, though {count} requests were queued"
-        ids += [request.id for request in batch]
+        ids += [request.id for request in batch.requests]
     return ids
 
 
@@ -174,7 +177,7 @@ class _Instances:
 
     def _serve(self, number: int) -> None:
         while (batch := self._scheduler.next_batch(number)) is not None:
-            for request in batch:
+            for request in batch.requests:
                 self._ids.put(request.id)
 
     def __enter__(self) -> Self:

@@ -1,0 +1,61 @@
+"""What a model, or its scheduler, may ask of the other models of its server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from charonia.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from charonia.config import ModelConfig
+    from charonia.request import InferenceRequest
+
+__all__ = ["Models", "NoModels"]
+
+
+class Models(Protocol):
+    """The models of a server, as a part of one of them sees them: `charonia.Server` is this.
+
+    Whoever calls a model from within another one makes the request by `InferenceRequest.child`, so that cancellation is handed
+    on, and so that the server lets it pass while it finishes what it has accepted.
+    """
+
+    def submit(self, request: InferenceRequest) -> None:
+        """Pass a request to its model. Does not block; the request's sink gets the responses.
+
+        Raises:
+            NotFoundError: there is no such model or version.
+            InvalidArgumentError: the request does not fit the model.
+            UnavailableError: the model or the server does not take requests now.
+        """
+
+    def submit_direct(self, request: InferenceRequest) -> bool:
+        """Execute a request in the calling thread, if an instance is free. False if not: then `submit` it. Raises the same."""
+
+    def model_config(self, name: str, version: int | None = None) -> ModelConfig:
+        """Give a serving model's configuration, complete and normalised; read only. None is the greatest version.
+
+        Raises:
+            NotFoundError: there is no such model or version.
+            UnavailableError: the version is loading or unloading.
+        """
+
+
+class NoModels:
+    """The other models where there is no server around: none."""
+
+    def submit(self, request: InferenceRequest) -> None:
+        """Refuse a request."""
+        raise NotFoundError(
+            f"Request for unknown model: '{request.model_name}' is not found: there is no server around"
+        )
+
+    def submit_direct(self, request: InferenceRequest) -> bool:
+        """Refuse a request."""
+        self.submit(request)
+        return False
+
+    def model_config(self, name: str, version: int | None = None) -> ModelConfig:
+        """Say that there is no such model."""
+        del version
+        raise NotFoundError(f"Request for unknown model: '{name}' is not found: there is no server around")
