@@ -7,12 +7,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from charonia.backend import Backend, LoadedModel
+from charonia.graph import check_against_graph, complete_from_graph, is_complete
+from charonia.model_parameters import warn_of_misspelt
 
-from charonia_backend_onnx.check import check_against_graph
-from charonia_backend_onnx.complete import complete_from_graph, is_complete
 from charonia_backend_onnx.execution import OnnxExecution
-from charonia_backend_onnx.graph import read_graph
-from charonia_backend_onnx.parameters import BACKEND_SETTINGS, PARAMETERS, Parameters, warn_of_misspelt
+from charonia_backend_onnx.graph import check_passable, read_graph
+from charonia_backend_onnx.parameters import BACKEND_SETTINGS, PARAMETERS, parameters_of, shrinking_arenas
 from charonia_backend_onnx.providers import (
     CUDA,
     available_providers,
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
     from charonia.backend import Device, InstanceContext, ModelContext
     from charonia.config import ModelConfig
-
-    from charonia_backend_onnx.graph import Graph
+    from charonia.graph import Graph
 
 __all__ = ["OnnxBackend", "OnnxModel"]
 
@@ -54,7 +53,7 @@ class OnnxBackend(Backend):
     def __init__(self, options: Mapping[str, str]) -> None:
         super().__init__(options)
         warn_of_misspelt("setting of the backend onnxruntime", options, BACKEND_SETTINGS)
-        settings = Parameters(None, options)
+        settings = parameters_of(None, options)
         if settings.flag("enable-global-threadpool"):
             cores = usable_cores()
             share_thread_pool(
@@ -77,7 +76,7 @@ class OnnxBackend(Backend):
         return ()
 
     def complete_config(self, context: ModelContext) -> ModelConfig:
-        """Fill in what the graph tells; see `charonia_backend_onnx.complete`."""
+        """Fill in what the graph tells; see `charonia.graph`."""
         if is_complete(context.config):
             return context.config
         return complete_from_graph(context, read_graph(open_for_reading(context)))
@@ -113,7 +112,7 @@ class OnnxModel(LoadedModel):
             if device not in self._sessions:
                 self._sessions[device] = self._open(device)
             session, graph = self._sessions[device]
-        arenas = Parameters(self.context.config, self._settings).shrinking_arenas()
+        arenas = shrinking_arenas(parameters_of(self.context.config, self._settings))
         return OnnxExecution(context, session, graph, arenas=arenas)
 
     def _open(self, device: Device) -> tuple[Any, Graph]:
@@ -124,6 +123,7 @@ class OnnxModel(LoadedModel):
         check_obtained(config, device, wanted, session.get_providers())
         graph = read_graph(session)
         check_against_graph(config, graph)
+        check_passable(config)
         return session, graph
 
     def close(self) -> None:

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from charonia.backend import InstanceContext
+    from charonia.graph import Graph, GraphTensor
     from charonia.tensor import Array, Tensor
-
-    from charonia_backend_onnx.graph import Graph, GraphTensor
 
 __all__ = ["OnnxExecution"]
 

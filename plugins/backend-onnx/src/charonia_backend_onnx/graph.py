@@ -1,18 +1,18 @@
-"""What an ONNX graph tells about its inputs and outputs."""
+"""What an ONNX graph tells about its inputs and outputs, and what of it can pass through ONNX Runtime."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from charonia.datatypes import DataType
 from charonia.errors import UnsupportedError
+from charonia.graph import Graph, GraphTensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from charonia.config import ModelConfig
 
-__all__ = ["Graph", "GraphTensor", "read_graph"]
+__all__ = ["check_passable", "read_graph"]
 
 _DATATYPES = {
     "tensor(bool)": DataType.BOOL,
@@ -33,46 +33,8 @@ _DATATYPES = {
 _OPTIONAL = re.compile(r"optional\((.*)\)")
 
 
-@dataclass(frozen=True)
-class GraphTensor:
-    """An input or output of a graph.
-
-    Attributes:
-        name: its name.
-        datatype: its datatype.
-        shape: its dimensions; those that are symbolic or unknown are -1. Empty for a scalar, and for a tensor about whose
-            shape the graph says nothing at all: ONNX Runtime does not tell the two apart.
-        optional: whether an input may be absent.
-    """
-
-    name: str
-    datatype: DataType
-    shape: tuple[int, ...]
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The inputs and outputs of a graph, in its order.
-
-    Attributes:
-        inputs: what must be given, or may be where it is optional.
-        outputs: what comes out.
-        initializers: inputs that have a default in the graph. They may be given, but nobody needs to know them.
-    """
-
-    inputs: Sequence[GraphTensor]
-    outputs: Sequence[GraphTensor]
-    initializers: Sequence[GraphTensor] = ()
-
-    @property
-    def batches(self) -> bool:
-        """Whether every tensor's first dimension is variable, so that the model can batch; the reference's rule."""
-        return all(tensor.shape and tensor.shape[0] == -1 for tensor in (*self.inputs, *self.outputs))
-
-
 def read_graph(session: Any) -> Graph:
-    """Read the graph of an open session.
+    """Read the graph of an open session. ONNX Runtime does not tell scalars from tensors about whose shape the graph is silent.
 
     Raises:
         UnsupportedError: an input or output is no tensor, or of a datatype that the protocol does not have.
@@ -94,3 +56,20 @@ def _tensor(kind: str, node: Any) -> GraphTensor:
         )
     shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape or ())
     return GraphTensor(node.name, datatype, shape, optional=optional is not None)
+
+
+def check_passable(config: ModelConfig) -> None:
+    """Check that a way through ONNX Runtime's Python interface leads to a configuration's tensors.
+
+    It takes text only as numpy arrays, and gives bfloat16 only as values of its own, in one call either or.
+
+    Raises:
+        UnsupportedError: the model has both.
+    """
+    text = next((tensor.name for tensor in config.input if tensor.data_type == DataType.BYTES.number), None)
+    brain = next((tensor.name for tensor in config.output if tensor.data_type == DataType.BF16.number), None)
+    if text is not None and brain is not None:
+        raise UnsupportedError(
+            f"model '{config.name}' has the BYTES input '{text}' and the BF16 output '{brain}', which ONNX Runtime's Python "
+            "interface cannot have in one call: cast the output to FP32 in the graph"
+        )

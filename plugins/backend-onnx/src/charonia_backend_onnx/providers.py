@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from charonia.errors import InvalidArgumentError, UnavailableError
 
 from charonia_backend_onnx.openvino_plugin import PACKAGE, openvino_plugin_is_installed
-from charonia_backend_onnx.parameters import Parameters
+from charonia_backend_onnx.parameters import parameters_of
 from charonia_backend_onnx.runtime import onnxruntime
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from charonia.backend import Device
     from charonia.config import ModelConfig
+    from charonia.model_parameters import ModelParameters
 
 __all__ = [
     "CPU",
@@ -92,7 +93,7 @@ def wanted_providers(config: ModelConfig, device: Device, available: Sequence[st
             value that is not allowed, or a provider is not among the available ones.
     """
     accelerators = config.optimization.execution_accelerators
-    cuda_options = _cuda_parameters(Parameters(config, {}))
+    cuda_options = _cuda_parameters(parameters_of(config, {}))
     providers: list[Provider] = []
     if device.kind == "GPU":
         known = {"tensorrt": _tensorrt, "cuda": _cuda}
@@ -153,7 +154,7 @@ def _openvino(accelerator: Any, device: Device) -> Provider:
     return OPENVINO, {"device_type": device.kind, **accelerator.parameters}
 
 
-def _cuda_parameters(parameters: Parameters) -> dict[str, str]:
+def _cuda_parameters(parameters: ModelParameters) -> dict[str, str]:
     """Read CUDA's options from the model's parameters, the older place for them."""
     limit = parameters.number("gpu_mem_limit")
     options = {

@@ -9,7 +9,7 @@ from charonia.errors import InvalidArgumentError, NotFoundError
 
 from charonia_backend_onnx.failures import load_failure
 from charonia_backend_onnx.openvino_plugin import add_openvino
-from charonia_backend_onnx.parameters import DEVICE_ALLOCATOR, Parameters
+from charonia_backend_onnx.parameters import DEVICE_ALLOCATOR, parameters_of
 from charonia_backend_onnx.providers import CPU, CUDA, OPENVINO
 from charonia_backend_onnx.runtime import onnxruntime, preload_cuda, thread_pool_is_shared
 from charonia_backend_onnx.threads import fair_intra_op_threads, instances_by_device, usable_cores
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from charonia.backend import Device, ModelContext
     from charonia.config import ModelConfig
+    from charonia.model_parameters import ModelParameters
 
     from charonia_backend_onnx.providers import Provider
 
@@ -51,7 +52,7 @@ def session_options(context: ModelContext, settings: Mapping[str, str], device: 
         InvalidArgumentError: a parameter's value is not allowed, or a library of custom operators cannot be used.
     """
     config = context.config
-    parameters = Parameters(config, settings)
+    parameters = parameters_of(config, settings)
     options = _plain_options(context)
     _set_threads(options, parameters, instances_by_device(config), device)
     modes = onnxruntime().ExecutionMode
@@ -88,7 +89,7 @@ def _plain_options(context: ModelContext) -> Any:
     return options
 
 
-def _set_threads(options: Any, parameters: Parameters, instances: Mapping[Device, int], device: Device) -> None:
+def _set_threads(options: Any, parameters: ModelParameters, instances: Mapping[Device, int], device: Device) -> None:
     if thread_pool_is_shared():
         return
     mine = instances.get(device, 0)
