@@ -31,7 +31,9 @@ def dynamic(rest, max_batch_size=4):
 
 def ensemble(rest, schedule=f"step {{ {STEP} }}"):
     """Write an ensemble."""
-    return f"platform: 'ensemble' {rest} ensemble_scheduling {{ {schedule} }}"
+    return (
+        f"platform: 'ensemble' input {{ name: 'I' }} output {{ name: 'O' }} {rest} ensemble_scheduling {{ {schedule} }}"
+    )
 
 
 @pytest.mark.parametrize(

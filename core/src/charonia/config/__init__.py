@@ -14,6 +14,8 @@ from charonia_protos.model_config_pb2 import ModelConfig
 
 from charonia.config.check import check_config
 from charonia.config.check_load import check_loadable
+from charonia.config.check_steps import step_problems
+from charonia.config.ensemble_graph import composing_models
 from charonia.config.framework import infer_framework
 from charonia.config.json_form import config_from_json, config_to_json
 from charonia.config.normalise import normalise
@@ -25,10 +27,12 @@ __all__ = [
     "ParsedConfig",
     "check_config",
     "check_loadable",
+    "composing_models",
     "config_from_json",
     "config_to_json",
     "infer_framework",
     "normalise",
     "parse_config",
     "selected_versions",
+    "step_problems",
 ]

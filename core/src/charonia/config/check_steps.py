@@ -1,0 +1,170 @@
+"""The checks of an ensemble against the models of its steps: names, datatypes, shapes, batch sizes, origins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from charonia_protos.model_config_pb2 import DataType
+
+from charonia.config.ensemble_graph import EnsembleGraph
+from charonia.config.problems import Problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from charonia_protos.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+
+    from charonia.errors import ConfigProblem
+
+__all__ = ["step_problems"]
+
+
+class _Tensor(NamedTuple):
+    """An ensemble tensor as one model sees it.
+
+    Attributes:
+        model: the model.
+        datatype: its datatype.
+        dims: the dimensions without the batch.
+        shape: the dimensions with it.
+    """
+
+    model: str
+    datatype: DataType.ValueType
+    dims: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+def step_problems(
+    config: ModelConfig, models: Sequence[ModelConfig | None], places: Mapping[str, int]
+) -> list[ConfigProblem]:
+    """List where an ensemble and its models do not fit; empty where all does. The texts are those of the reference.
+
+    Args:
+        config: the ensemble, whose graph is sound by itself.
+        models: the complete configuration of each step's model; None where it is not known, so that nothing is said about it.
+        places: field path → line.
+    """
+    return _StepCheck(config, models, places).run()
+
+
+class _StepCheck:
+    def __init__(self, config: ModelConfig, models: Sequence[ModelConfig | None], places: Mapping[str, int]) -> None:
+        self._config = config
+        self._who = f"in ensemble {config.name}, "
+        self._models = models
+        self._graph = EnsembleGraph(config)
+        self._problems = Problems(config.name, places)
+        self._known = {tensor.name: _seen(config, tensor) for tensor in config.input}
+        self._known |= {tensor.name: _seen(config, tensor) for tensor in config.output}
+
+    def run(self) -> list[ConfigProblem]:
+        for index, model in enumerate(self._models):
+            if model is not None:
+                self._check_batch_size(index, model)
+                self._check_names(index, model)
+        self._check_origins()
+        return self._problems.found
+
+    def _check_batch_size(self, index: int, model: ModelConfig) -> None:
+        most, allowed = self._config.max_batch_size, model.max_batch_size
+        if 0 < allowed < most:
+            self._problems.add_whole(
+                f"ensemble {self._config.name} allows maximum batch size {most}, but it contains model {model.name} which only "
+                f"allows maximum batch size to be {allowed}",
+                f"ensemble_scheduling.step[{index}].model_name",
+                hint=f"see {self._graph.told(index)}; write max_batch_size: {allowed} or less",
+            )
+
+    def _check_names(self, index: int, model: ModelConfig) -> None:
+        step = self._config.ensemble_scheduling.step[index]
+        inputs = {tensor.name: tensor for tensor in model.input}
+        outputs = {tensor.name: tensor for tensor in model.output}
+        for name, tensor in step.input_map.items():
+            if name in inputs:
+                self._compare(tensor, _seen(model, inputs[name]), self._graph.input_field(index, tensor))
+            else:
+                text = f"ensemble tensor {tensor} is mapping to non-existing input {name} in model {model.name}"
+                self._tell_unknown(text, self._graph.input_field(index, tensor), "inputs", inputs)
+        for name, tensor in step.output_map.items():
+            if name in outputs:
+                self._compare(tensor, _seen(model, outputs[name]), self._graph.output_field(index, tensor))
+            else:
+                text = f"ensemble tensor {tensor} is mapped from non-existing output {name} in model {model.name}"
+                self._tell_unknown(text, self._graph.output_field(index, tensor), "outputs", outputs)
+        for name, declared in inputs.items():
+            if name not in step.input_map and not declared.optional:
+                text = f"input {name} in model {model.name} is not mapped to any ensemble tensors"
+                where = f"ensemble_scheduling.step[{index}].input_map"
+                self._problems.add_whole(self._who + text, where, hint=f"see {self._graph.told(index)}")
+
+    def _tell_unknown(self, text: str, where: str, what: str, known: Iterable[str]) -> None:
+        self._problems.add_whole(self._who + text, where, hint=f"its {what} are: {', '.join(known)}")
+
+    def _compare(self, name: str, seen: _Tensor, where: str) -> None:
+        first = self._known.setdefault(name, seen)
+        if first.datatype != seen.datatype:
+            found, expected = DataType.Name(seen.datatype), DataType.Name(first.datatype)
+            difference = f"inconsistent data type: {expected} is inferred from model {first.model} while {found}"
+        elif not _agree(first.dims, seen.dims) and not _agree(first.shape, seen.shape):
+            found, expected = _written(seen.shape), _written(first.shape)
+            difference = f"inconsistent shape: {expected} is inferred from model {first.model} while {found}"
+        else:
+            return
+        text = f"{self._who}ensemble tensor {name}: {difference} is inferred from model {seen.model}"
+        index = int(where.partition("[")[2].partition("]")[0])
+        self._problems.add_whole(text, where, hint=f"see {self._graph.told(index)}")
+
+    def _check_origins(self) -> None:
+        """Check that no step, and no response, needs tensors of which there may be different numbers."""
+        if all(model is not None for model in self._models):
+            origins = _Origins(self._config, [model for model in self._models if model is not None], self._graph)
+            for index, step in enumerate(self._config.ensemble_scheduling.step):
+                self._check_one_origin(
+                    origins, step.input_map.values(), step.model_name, f"ensemble_scheduling.step[{index}].input_map"
+                )
+            self._check_one_origin(
+                origins, [tensor.name for tensor in self._config.output], self._config.name, "output"
+            )
+
+    def _check_one_origin(self, origins: _Origins, tensors: Iterable[str], model: str, where: str) -> None:
+        found = {tensor: origins.of(tensor) for tensor in tensors}
+        if len(set(found.values())) > 1:
+            text = f"{self._who}step of model '{model}' receives inputs originated from different decoupled models"
+            told = "; ".join(
+                f"'{tensor}' from {'the request' if origin is None else self._graph.told(origin)}"
+                for tensor, origin in found.items()
+            )
+            self._problems.add_whole(text, where, found=told)
+
+
+class _Origins:
+    """Which decoupled step's responses decide how often a tensor comes; None where it comes once for a request."""
+
+    def __init__(self, config: ModelConfig, models: Sequence[ModelConfig], graph: EnsembleGraph) -> None:
+        self._steps = config.ensemble_scheduling.step
+        self._models = models
+        self._writers = graph.writers
+        self._found: dict[str, int | None] = {tensor.name: None for tensor in config.input}
+
+    def of(self, tensor: str) -> int | None:
+        """Give the index of that step, by the first way that leads to one: others are told where they meet."""
+        if tensor not in self._found:
+            writer = self._writers[tensor][0]
+            sources = [self.of(source) for source in self._steps[writer].input_map.values()]
+            decoupled = self._models[writer].model_transaction_policy.decoupled
+            self._found[tensor] = writer if decoupled else next((it for it in sources if it is not None), None)
+        return self._found[tensor]
+
+
+def _seen(model: ModelConfig, tensor: ModelInput | ModelOutput) -> _Tensor:
+    dims = tuple(tensor.dims)
+    return _Tensor(model.name, tensor.data_type, dims, (-1, *dims) if model.max_batch_size > 0 else dims)
+
+
+def _agree(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return len(one) == len(other) and all(-1 in pair or pair[0] == pair[1] for pair in zip(one, other, strict=True))
+
+
+def _written(shape: tuple[int, ...]) -> str:
+    return "[" + ",".join(map(str, shape)) + "]"

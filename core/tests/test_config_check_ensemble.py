@@ -1,0 +1,240 @@
+"""The checks of an ensemble: of its graph by itself, and against the models of its steps; worded as in the reference."""
+
+import pytest
+from charonia.config import check_config, composing_models, parse_config, step_problems
+from charonia.testing.builders import model_config
+
+
+def ensemble(*steps, inputs=("I",), outputs=("O",), max_batch_size=0, dims=(2,)):
+    """Write the ensemble "e"; each step as (model, input map, output map)."""
+    text = f"name: 'e' platform: 'ensemble' max_batch_size: {max_batch_size}\n"
+    for kind, names in (("input", inputs), ("output", outputs)):
+        for name in names:
+            text += f"{kind} {{ name: '{name}' data_type: TYPE_FP32 dims: {list(dims)} }}\n"
+    text += "ensemble_scheduling {\n"
+    for model, read, written in steps:
+        text += f"step {{ model_name: '{model}' model_version: -1\n"
+        for part, names in (("input_map", read), ("output_map", written)):
+            text += "".join(f"{part} {{ key: '{key}' value: '{value}' }}\n" for key, value in names.items())
+        text += "}\n"
+    return parse_config(text + "}", model="e", file="config.pbtxt", environment={})
+
+
+def inc(name="inc", **differences):
+    """Describe a model with an input X and an output Y, both FP32 of two elements."""
+    described = {"inputs": [("X", "FP32", [2])], "outputs": [("Y", "FP32", [2])], "max_batch_size": 0, **differences}
+    return model_config(name, **described)
+
+
+def of_graph(*steps, **differences):
+    """List the problems of an ensemble that need no other model."""
+    return check_config(ensemble(*steps, **differences))
+
+
+def of_steps(parsed, *models):
+    """List the problems of an ensemble with the models of its steps."""
+    assert not check_config(parsed)
+    return [(problem.text, problem.field) for problem in step_problems(parsed.config, models, parsed.places)]
+
+
+CHAIN = (("inc", {"X": "I"}, {"Y": "m"}), ("inc", {"X": "m"}, {"Y": "O"}))
+
+
+def test_sound_graph_has_no_problems():
+    """Steps may stand in any order, and a tensor may have several readers."""
+    assert not of_graph(
+        ("add", {"A": "p", "B": "q"}, {"S": "O"}),
+        ("inc", {"X": "I"}, {"Y": "p"}),
+        ("inc", {"X": "I"}, {"Y": "q"}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "told", "field"),
+    [
+        (
+            [("inc", {"X": "I"}, {"Y": "O"}), ("inc", {"X": "I"}, {"Y": "O"})],
+            "ensemble tensor 'O' can appear in an output map only once for ensemble 'e' step 1",
+            'ensemble_scheduling.step[1].output_map["Y"]',
+        ),
+        (
+            [("two", {"X": "I"}, {"Y": "O", "Z": "more"})],
+            "ensemble tensor 'more' is unused in ensemble 'e'",
+            'ensemble_scheduling.step[0].output_map["Z"]',
+        ),
+        (
+            [("add", {"A": "I", "B": "lost"}, {"S": "O"})],
+            "output 'O' for ensemble 'e' is not written: at least one of its depending tensors, 'lost', is not connected",
+            'ensemble_scheduling.step[0].input_map["B"]',
+        ),
+        (
+            [("two", {"X": "I"}, {"Y": "O", "Z": "I"})],
+            "ensemble tensor 'I' is an input of ensemble 'e', so that no step can write it",
+            'ensemble_scheduling.step[0].output_map["Z"]',
+        ),
+    ],
+)
+def test_unsound_graph(steps, told, field):
+    """What does not connect is told with the step where it stands."""
+    (problem,) = of_graph(*steps)
+    assert (problem.text, problem.field) == (told, field)
+    assert problem.line
+
+
+def test_output_that_no_step_writes():
+    """An output of the ensemble that is in no output map is told at the output."""
+    (problem,) = of_graph(("inc", {"X": "I"}, {"Y": "O"}), outputs=("O", "P"))
+    assert problem.field == "output[1]"
+    assert "its depending tensors, 'P', is not connected" in problem.text
+
+
+def test_steps_that_wait_for_each_other():
+    """A circle of steps is told with all of its steps."""
+    (problem,) = of_graph(
+        ("add", {"A": "I", "B": "n"}, {"S": "m"}), ("inc", {"X": "m"}, {"Y": "n"}), ("inc", {"X": "n"}, {"Y": "O"})
+    )
+    assert problem.text.startswith("output 'O' for ensemble 'e' is not written")
+    assert problem.hint == "these wait for each other: step 1 (model 'inc'), step 0 (model 'add')"
+
+
+def test_input_that_no_step_reads():
+    """An input of the ensemble that is in no input map is told, with the reference's stray quote."""
+    (problem,) = of_graph(("inc", {"X": "I"}, {"Y": "O"}), inputs=("I", "J"))
+    assert (problem.text, problem.field) == ("ensemble input 'J' for ensemble e' is not used", "input[1]")
+
+
+def test_all_is_told_at_once():
+    """One look at the configuration finds every problem of the graph."""
+    problems = of_graph(("two", {"X": "I"}, {"Y": "O", "Z": "more"}), inputs=("I", "J"), outputs=("O", "P"))
+    assert [problem.field for problem in problems] == [
+        "input[1]",
+        'ensemble_scheduling.step[0].output_map["Z"]',
+        "output[1]",
+    ]
+
+
+def test_models_of_an_ensemble_are_listed_once():
+    """Each model is needed once, -1 is the latest version, and no version is version 0, as in the reference."""
+    parsed = ensemble(*CHAIN, ("b", {"X": "I"}, {"Y": "P"}), outputs=("O", "P"))
+    parsed.config.ensemble_scheduling.step[2].ClearField("model_version")
+    assert composing_models(parsed.config) == [("inc", None), ("b", 0)]
+    assert composing_models(inc()) == []
+
+
+def test_fitting_models_have_no_problems():
+    """Models with the same datatypes and shapes fit."""
+    assert not of_steps(ensemble(*CHAIN), inc(), inc())
+
+
+def test_names_that_the_model_does_not_have():
+    """Wrong names in both maps, and the input that is therefore not mapped, are told together."""
+    assert of_steps(ensemble(("inc", {"NOPE": "I"}, {"YNOPE": "O"})), inc()) == [
+        (
+            "in ensemble e, ensemble tensor I is mapping to non-existing input NOPE in model inc",
+            'ensemble_scheduling.step[0].input_map["NOPE"]',
+        ),
+        (
+            "in ensemble e, ensemble tensor O is mapped from non-existing output YNOPE in model inc",
+            'ensemble_scheduling.step[0].output_map["YNOPE"]',
+        ),
+        (
+            "in ensemble e, input X in model inc is not mapped to any ensemble tensors",
+            "ensemble_scheduling.step[0].input_map",
+        ),
+    ]
+
+
+def test_optional_input_may_stay_unmapped():
+    """Only inputs that the model must have need a tensor."""
+    model = inc(inputs=[("X", "FP32", [2]), ("W", "FP32", [2])])
+    model.input[1].optional = True
+    assert not of_steps(ensemble(("inc", {"X": "I"}, {"Y": "O"})), model)
+
+
+def test_datatypes_and_shapes_that_differ():
+    """Two models that see a tensor differently are both named, and each difference is told."""
+    told = of_steps(
+        ensemble(*CHAIN),
+        inc(outputs=[("Y", "INT32", [2])]),
+        inc("more", outputs=[("Y", "FP32", [3])]),
+    )
+    assert told == [
+        (
+            (
+                "in ensemble e, ensemble tensor m: inconsistent data type: TYPE_INT32 is inferred from model inc while TYPE_FP32 "
+                "is inferred from model more"
+            ),
+            'ensemble_scheduling.step[1].input_map["X"]',
+        ),
+        (
+            (
+                "in ensemble e, ensemble tensor O: inconsistent shape: [2] is inferred from model e while [3] is inferred from "
+                "model more"
+            ),
+            'ensemble_scheduling.step[1].output_map["Y"]',
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("batch", "dims", "model_batch", "model_dims", "fits"),
+    [
+        (8, [2], 8, [2], True),
+        (8, [2], 8, [-1], True),
+        (8, [2], 0, [-1, 2], True),  # the whole shapes agree
+        (0, [2], 4, [2], True),  # a batch dimension is put in front
+        (0, [-1, 2], 4, [2], True),
+        (8, [2], 8, [3], False),
+        (8, [2], 0, [2, 2, 2], False),
+        (0, [2, 2, 2], 4, [2], False),
+    ],
+)
+def test_shapes_with_and_without_batch(batch, dims, model_batch, model_dims, fits):
+    """Shapes agree with or without the batch dimension; -1 agrees with any size."""
+    parsed = ensemble(("inc", {"X": "I"}, {"Y": "O"}), max_batch_size=batch, dims=dims)
+    tensors = {"inputs": [("X", "FP32", model_dims)], "outputs": [("Y", "FP32", model_dims)]}
+    assert of_steps(parsed, inc(max_batch_size=model_batch, **tensors)) == [] or not fits
+    assert bool(of_steps(parsed, inc(max_batch_size=model_batch, **tensors))) is not fits
+
+
+def test_larger_batches_than_a_model_takes():
+    """An ensemble may not promise larger batches than each of its batching models takes."""
+    parsed = ensemble(("inc", {"X": "I"}, {"Y": "O"}), max_batch_size=8)
+    assert of_steps(parsed, inc(max_batch_size=4)) == [
+        (
+            "ensemble e allows maximum batch size 8, but it contains model inc which only allows maximum batch size to be 4",
+            "ensemble_scheduling.step[0].model_name",
+        )
+    ]
+
+
+def test_unknown_model_is_passed_over():
+    """Nothing is said about a step whose model is not known."""
+    assert not of_steps(ensemble(*CHAIN), None, inc())
+
+
+MIXED = "in ensemble e, step of model '{}' receives inputs originated from different decoupled models"
+ADD = {"inputs": [("A", "FP32", [2]), ("B", "FP32", [2])], "outputs": [("S", "FP32", [2])]}
+
+
+def test_inputs_of_different_numbers():
+    """A step cannot combine the responses of a decoupled model with what comes once for a request."""
+    parsed = ensemble(("dec", {"X": "I"}, {"Y": "d"}), ("add", {"A": "d", "B": "I"}, {"S": "O"}))
+    told = of_steps(parsed, inc("dec", decoupled=True), inc("add", **ADD))
+    assert told == [(MIXED.format("add"), "ensemble_scheduling.step[1].input_map")]
+
+
+def test_outputs_of_different_numbers():
+    """Nor can a response."""
+    parsed = ensemble(("dec", {"X": "I"}, {"Y": "O"}), ("inc", {"X": "I"}, {"Y": "P"}), outputs=("O", "P"))
+    assert of_steps(parsed, inc("dec", decoupled=True), inc()) == [(MIXED.format("e"), "output")]
+
+
+def test_responses_of_one_decoupled_model_meet_again():
+    """What comes from one decoupled step on different ways may be combined."""
+    parsed = ensemble(
+        ("dec", {"X": "I"}, {"Y": "d"}),
+        ("inc", {"X": "d"}, {"Y": "p"}),
+        ("add", {"A": "d", "B": "p"}, {"S": "O"}),
+    )
+    assert not of_steps(parsed, inc("dec", decoupled=True), inc(), inc("add", **ADD))
