@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from charonia.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from charonia.config import ModelConfig
     from charonia.request import InferenceRequest
 
@@ -40,6 +42,22 @@ class Models(Protocol):
             UnavailableError: the version is loading or unloading.
         """
 
+    def can_serve(self, name: str, version: int | None = None) -> bool:
+        """Tell whether a model, or one version of it, takes requests now. False, too, if there is none."""
+
+    def require_explicit_control(self) -> None:
+        """Refuse the wish of somebody else than the operator to load or unload, unless the control mode lets them have it.
+
+        Raises:
+            UnavailableError: the control mode is another one.
+        """
+
+    def load(self, name: str, *, config: str | None = None, files: Mapping[str, bytes] | None = None) -> None:
+        """Load a model, or load it anew, and wait for it. Raises InferenceError: it cannot be loaded."""
+
+    def unload(self, name: str, *, unload_dependents: bool = False) -> None:
+        """Take a model out of service. Requests that it accepted still finish. No error if it is not loaded."""
+
 
 class NoModels:
     """The other models where there is no server around: none."""
@@ -59,3 +77,19 @@ class NoModels:
         """Say that there is no such model."""
         del version
         raise NotFoundError(f"Request for unknown model: '{name}' is not found: there is no server around")
+
+    def can_serve(self, name: str, version: int | None = None) -> bool:
+        """Say that there is no such model."""
+        del name, version
+        return False
+
+    def require_explicit_control(self) -> None:
+        """Refuse nobody."""
+
+    def load(self, name: str, *, config: str | None = None, files: Mapping[str, bytes] | None = None) -> None:
+        """Refuse to load."""
+        del config, files
+        raise NotFoundError(f"failed to load '{name}': there is no server around")
+
+    def unload(self, name: str, *, unload_dependents: bool = False) -> None:
+        """Do nothing: it is not loaded."""
