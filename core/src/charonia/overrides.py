@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 from charonia.config import ParsedConfig, config_from_json
 from charonia.errors import InvalidArgumentError, RepositoryError
-from charonia.repository import LocalStorage
+from charonia.repository import LocalStorage, nothing_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from charonia.config import ModelConfig
+    from charonia.repository import Progress
 
 __all__ = ["FILE_PREFIX", "LoadParameters", "Override", "OverrideSlot", "check_model_name"]
 
@@ -175,10 +176,10 @@ class _OverrideStorage(LocalStorage):
                 f'the files that came with the load of model "{model}" cannot be written: {error.strerror}'
             ) from error
 
-    def localize(self, model: str, versions: Sequence[int]) -> Path:
+    def localize(self, model: str, versions: Sequence[int], progress: Progress = nothing_told) -> Path:
         """Give the directory, which stays until it is released, even if the storage is closed before."""
         with self._lock:
-            directory = super().localize(model, versions)
+            directory = super().localize(model, versions, progress)
             self._in_use += 1
             return directory
 

@@ -13,17 +13,28 @@ import os
 import re
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 from charonia.errors import RepositoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["CONFIG_FILES", "Entry", "LocalStorage", "RepositoryStorage", "model_versions"]
+__all__ = [
+    "CONFIG_FILES",
+    "Entry",
+    "LocalStorage",
+    "Progress",
+    "RepositoryStorage",
+    "StorageOptions",
+    "check_inside",
+    "is_version",
+    "model_versions",
+    "nothing_told",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +52,36 @@ class Entry:
     is_directory: bool
 
 
+def _default_cache() -> str:
+    return str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "charonia" / "models")
+
+
+@dataclass(frozen=True)
+class StorageOptions:
+    """What the server's settings say to storages.
+
+    Attributes:
+        cache_directory: where copies of remote models lie, in this machine's file system.
+        cache_byte_size: how many bytes these may take; 0 is what the disk has.
+        environment: the environment variables, where credentials may stand.
+    """
+
+    cache_directory: str = field(default_factory=_default_cache)
+    cache_byte_size: int = 0
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+class Progress(Protocol):
+    """Is told how many bytes of a model are here, and how many there are in all. Called from any thread, and often."""
+
+    def __call__(self, done: int, total: int, /) -> None:
+        """Take note."""
+
+
+def nothing_told(_: int, __: int, /) -> None:
+    """Take no note of progress."""
+
+
 class RepositoryStorage(ABC):
     """Where a model repository lies. One object per repository; its methods may be called from several threads at once.
 
@@ -48,10 +89,12 @@ class RepositoryStorage(ABC):
 
     Args:
         url: the repository's location as the user gave it.
+        options: the settings for storages; the defaults if not given.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, options: StorageOptions | None = None) -> None:
         self.url = url
+        self.options = StorageOptions() if options is None else options
 
     @abstractmethod
     def model_names(self) -> list[str]:
@@ -78,10 +121,11 @@ class RepositoryStorage(ABC):
         """
 
     @abstractmethod
-    def localize(self, model: str, versions: Sequence[int]) -> Path:
+    def localize(self, model: str, versions: Sequence[int], progress: Progress = nothing_told) -> Path:
         """Make the model's files available on this machine: all of them, save the version directories not in `versions`.
 
-        Gives the model's directory. It stays valid until `release` of the same path, or `close`.
+        Gives the model's directory. It stays valid until `release` of the same path, or `close`. Nobody writes into it.
+        `progress` is told how it gets on, where that takes time.
 
         Raises:
             RepositoryError: the files cannot be had.
@@ -91,6 +135,9 @@ class RepositoryStorage(ABC):
         """Tell states of the model's files apart: any text, and another one after a change. `__pycache__` does not count.
 
         Gives "" where there is no such model, and always where the storage cannot tell.
+
+        Raises:
+            RepositoryError: the repository cannot be read now.
         """
         return ""
 
@@ -104,8 +151,8 @@ class RepositoryStorage(ABC):
 class LocalStorage(RepositoryStorage):
     """A repository in the local file system, or one that is mounted there (NFS)."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, options: StorageOptions | None = None) -> None:
+        super().__init__(url, options)
         path = unquote(url.removeprefix("file://")) if url.startswith("file://") else url
         self._root = Path(path).expanduser().absolute()
 
@@ -136,7 +183,7 @@ class LocalStorage(RepositoryStorage):
         except OSError as error:
             raise RepositoryError(f'"{file}" cannot be read: {error.strerror}') from error
 
-    def localize(self, model: str, versions: Sequence[int]) -> Path:
+    def localize(self, model: str, versions: Sequence[int], progress: Progress = nothing_told) -> Path:
         """Give the model's own directory: everything is here already."""
         directory = self._inside(model, "")
         if not directory.is_dir():
@@ -160,13 +207,25 @@ class LocalStorage(RepositoryStorage):
         return found.hexdigest() if root.is_dir() else ""
 
     def _inside(self, model: str, path: str) -> Path:
-        if not model or "/" in model or "\\" in model or "\0" in model or model in {".", ".."}:
-            raise RepositoryError(f"{model!r} is no name of a model: it must be the name of one directory")
-        base = self._root / model
-        target = base / path
-        if "\0" in path or ".." in Path(path).parts or Path(path).is_absolute():
-            raise RepositoryError(f'{path!r} leaves the directory of model "{model}"')
-        return target
+        check_inside(model, path)
+        return self._root / model / path
+
+
+def check_inside(model: str, path: str) -> None:
+    """Refuse a name that is not that of one directory, and a path that leads out of it.
+
+    Raises:
+        RepositoryError: it is one of these.
+    """
+    if not model or "/" in model or "\\" in model or "\0" in model or model in {".", ".."}:
+        raise RepositoryError(f"{model!r} is no name of a model: it must be the name of one directory")
+    if "\0" in path or ".." in Path(path).parts or Path(path).is_absolute():
+        raise RepositoryError(f'{path!r} leaves the directory of model "{model}"')
+
+
+def is_version(name: str) -> bool:
+    """Tell whether a directory of this name is a version: ASCII digits without leading zeros."""
+    return re.fullmatch(r"0|[1-9][0-9]*", name) is not None
 
 
 def model_versions(entries: Sequence[Entry], model: str) -> list[int]:
@@ -179,7 +238,7 @@ def model_versions(entries: Sequence[Entry], model: str) -> list[int]:
     for entry in entries:
         if not entry.is_directory or entry.name in _NOT_VERSIONS:
             continue
-        if re.fullmatch(r"0|[1-9][0-9]*", entry.name):
+        if is_version(entry.name):
             versions.append(int(entry.name))
         elif re.fullmatch(r"0[0-9]+", entry.name):
             _log.warning('model "%s": ignoring version directory "%s": leading zeros', model, entry.name)
