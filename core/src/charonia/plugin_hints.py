@@ -22,6 +22,7 @@ HINTS: dict[tuple[str, str], str] = {
     ("backend", "python"): "charonia-backend-custom",
     ("frontend", "grpc"): "charonia-frontend-grpc",
     ("frontend", "http"): "charonia-frontend-http",
+    ("storage", "s3"): "charonia-repo-s3",
 }
 """(kind, name) → the requirement that provides it, as pip takes it."""
 
