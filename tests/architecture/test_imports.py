@@ -30,7 +30,14 @@ def test_core_imports_no_framework(statement):
 
 
 @pytest.mark.parametrize(
-    "plugin", ["charonia_frontend_grpc", "charonia_frontend_http", "charonia_backend_onnx", "charonia_backend_custom"]
+    "plugin",
+    [
+        "charonia_frontend_grpc",
+        "charonia_frontend_http",
+        "charonia_backend_onnx",
+        "charonia_backend_custom",
+        "charonia_backend_pytorch",
+    ],
 )
 def test_plugins_are_discovered_without_their_frameworks(plugin):
     """A plugin's entry module returns names and import paths only."""

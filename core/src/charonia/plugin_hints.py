@@ -20,6 +20,7 @@ __all__ = ["HINTS", "KIND_WORDS", "explain_lack", "install_command"]
 HINTS: dict[tuple[str, str], str] = {
     ("backend", "onnxruntime"): "charonia-backend-onnx[cpu]",
     ("backend", "python"): "charonia-backend-custom",
+    ("backend", "pytorch"): "charonia-backend-pytorch",
     ("frontend", "grpc"): "charonia-frontend-grpc",
     ("frontend", "http"): "charonia-frontend-http",
     ("storage", "s3"): "charonia-repo-s3",
@@ -27,7 +28,7 @@ HINTS: dict[tuple[str, str], str] = {
 """(kind, name) → the requirement that provides it, as pip takes it."""
 
 _BACKENDS_ELSEWHERE = frozenset(
-    {"pytorch", "tensorflow", "tensorrt", "tensorrtllm", "openvino", "dali", "fil", "vllm", "armnn_tflite", "paddle"}
+    {"tensorflow", "tensorrt", "tensorrtllm", "openvino", "dali", "fil", "vllm", "armnn_tflite", "paddle"}
 )
 """Names of backends that the reference has: nobody who writes one has misspelt another."""
 
