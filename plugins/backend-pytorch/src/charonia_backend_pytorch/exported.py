@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import UnsupportedError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["ExportedProgram", "read_interface"]
+
+_load_lock = threading.Lock()
+"""PyTorch reads one exported program at a time: what it is reading is a variable of its module."""
 
 _REMEDY = "save the model as TorchScript, as model.pt"
 
@@ -71,7 +75,7 @@ def read_interface(file: Path) -> Interface:
 
 def _load(file: Path) -> Any:
     load = needed("export.load", "exported programs", _REMEDY)
-    with file.open("rb") as opened:  # by name it takes only files that end in .pt2
+    with _load_lock, file.open("rb") as opened:  # by name it takes only files that end in .pt2
         return load(opened)
 
 
@@ -87,7 +91,11 @@ def _interface(exported: Any) -> Interface:
     inputs = [
         (leaf.name, path) for leaf, path in zip(_leaves(signature), paths, strict=True) if not hasattr(leaf, "value")
     ]
-    arguments = [_place("input", _argument_name(name, path, exported), path, nodes[name]) for name, path in inputs]
+    alone = len({path[:2] for path in paths}) == 1
+    names = exported.module_call_graph[0].signature.forward_arg_names
+    arguments = [
+        _place("input", _argument_name(name, path, names, alone=alone), path, nodes[name]) for name, path in inputs
+    ]
     results = [
         _place("output", path[1] if _is_key(path, spec.out_spec) else f"OUTPUT__{index}", path, nodes.get(name))
         for index, (name, path) in enumerate(zip(signature.user_outputs, result_paths(spec.out_spec), strict=True))
@@ -95,15 +103,20 @@ def _interface(exported: Any) -> Interface:
     return Interface(arguments, results, most_batched=_most_batched(exported, [nodes[name] for name, _ in inputs]))
 
 
-def _argument_name(name: str, path: Sequence[str], exported: Any) -> str:
-    """Give the name of the argument in `forward`, the key in a lone dictionary, or PyTorch's own name of something deeper."""
+def _argument_name(name: str, path: Sequence[str], names: Sequence[str] | None, *, alone: bool) -> str:
+    """Give the name of an argument: that in `forward`, the key in a lone dictionary, or PyTorch's own name of something deeper.
+
+    Args:
+        name: PyTorch's own.
+        path: where it is in the call.
+        names: the names of the arguments of `forward`, where the file tells them.
+        alone: whether there is only one argument, which it is, or is inside of.
+    """
     first, *deeper = path[1:]
     if deeper:
-        alone = len(exported.call_spec.in_spec.children_specs[0].children_specs) == 1
         return deeper[0] if alone and len(deeper) == 1 and not deeper[0].isdecimal() else name
     if path[0] == "KWARGS":
         return first
-    names = exported.module_call_graph[0].signature.forward_arg_names
     return names[int(first)] if names else name
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InvalidArgumentError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InductorPackage"]
 
+_METADATA = ".wrapper_metadata.json"
 _REMEDY = "save the exported program itself, with torch.export.save"
 
 
@@ -36,16 +39,15 @@ class InductorPackage(Program):
     def __init__(self, file: Path, device: Any) -> None:
         import torch._inductor  # a part of PyTorch that is imported by itself
 
-        load = needed("_inductor.aoti_load_package", "packages of AOTInductor", _REMEDY)
-        index = -1 if device is None or device.type == "cpu" else device.index
-        self._package = load(str(file), device_index=index)
-        made_for = self._package.get_metadata().get("AOTI_DEVICE_KEY", "cpu")
+        made_for = _device_of(file)
         if device is not None and device.type != made_for:
             raise InvalidArgumentError(
                 f"'{file}' was compiled for the device '{made_for}', but an instance shall run it on '{device.type}': change the "
                 "kind in instance_group, or compile it for that device"
             )
-        self.device = torch.device("cpu" if made_for == "cpu" else f"{made_for}:{max(index, 0)}")
+        self.device = torch.device(made_for, 0) if device is None else device
+        load = needed("_inductor.aoti_load_package", "packages of AOTInductor", _REMEDY)
+        self._package = load(str(file), device_index=-1 if made_for == "cpu" else self.device.index)
         self.interface = _interface(*self._package.loader.get_call_spec())
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
@@ -57,6 +59,16 @@ class InductorPackage(Program):
     def close(self) -> None:
         """Let the package go."""
         del self._package
+
+
+def _device_of(file: Path) -> str:
+    """Tell for which kind of device a package was compiled, which stands in its metadata."""
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            if name.endswith(_METADATA):
+                made_for: str = json.loads(archive.read(name)).get("AOTI_DEVICE_KEY", "cpu")
+                return made_for
+    return "cpu"
 
 
 def _interface(arguments: str, results: str) -> Interface:
