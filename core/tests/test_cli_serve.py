@@ -127,6 +127,15 @@ def test_clients_share_memory_only_if_it_is_asked_for(told):
     assert told("--model-repository=m", "--allow-client-shm=true").options.allow_client_shm is True
 
 
+def test_the_response_cache_is_told_in_either_way(told):
+    """Settings of one cache add up, a cache may have none, and the deprecated flag means the local one."""
+    words = ("--cache-config=redis,host=here", "--cache-config=redis,port=1")
+    assert told("--model-repository=m", *words).options.cache_config == {"redis": {"host": "here", "port": "1"}}
+    assert told("--model-repository=m", "--cache-config=acme").options.cache_config == {"acme": {}}
+    by_size = told("--model-repository=m", "--response-cache-byte-size=1000")
+    assert by_size.options.cache_config == {"local": {"size": "1000"}}
+
+
 def test_a_disabled_frontend_has_no_options(told):
     """A plugin that is switched off, wherever that is said, is not asked for its options."""
     for words, env in ((["--disable-plugin=acme-toy"], {}), ([], {"CHARONIA_SERVE_DISABLE_PLUGIN": "frontend-toy"})):
@@ -155,6 +164,13 @@ def test_the_file_chooses_among_plugins(told, tmp_path):
         (["--model-repository=m", "--exit-timeout-secs=-1"], "-1.0 is not in the range"),
         (["--model-repository=m", "--model-control-mode=poll"], "'poll' comes later. Use 'none'"),
         (["--model-repository=m", "--model-control-mode=all"], "'all' is no control mode. Use 'none'"),
+        (["--model-repository=m", "--cache-config=size=5"], "No cache specified. --cache-config option format is"),
+        (["--model-repository=m", "--cache-config=a,size"], "<cache name>,<setting>=<value>. Got a,size"),
+        (["--model-repository=m", "--cache-config=a,b=1", "--cache-config=c,b=1"], "one response cache at most"),
+        (
+            ["--model-repository=m", "--cache-config=local,size=1", "--response-cache-byte-size=1"],
+            "Please provide one or the other.",
+        ),
         (["--model-repository=m", "--backend-config=fast"], "'fast' is not of the form BACKEND,NAME=VALUE"),
         (
             ["--model-repository=m", "--load-model=a"],

@@ -58,7 +58,7 @@ def test_account_is_taken_once_and_before_the_delivery():
     """The model's own account of a request is complete when its caller learns of the end."""
     told = []
     request = InferenceRequest("m", {}, lambda response: told.append(("sink", response.final)))
-    request.accept(lambda which, error: told.append(("account", which is request, error)))
+    request.accept(lambda which, response: told.append(("account", which is request, response.error)))
     request.respond(InferenceResponse(OUTPUTS, final=False))
     request.respond(InferenceResponse(OUTPUTS))
     request.respond(InferenceResponse(OUTPUTS))
@@ -69,7 +69,7 @@ def test_failure_keeps_its_code():
     """An InferenceError is passed on as it is, to the caller and to the account."""
     request, answers = make()
     accounts = []
-    request.accept(lambda _, error: accounts.append(error))
+    request.accept(lambda _, response: accounts.append(response.error))
     error = UnavailableError("full")
     request.fail(error)
     assert answers[0].error is error is accounts[0]

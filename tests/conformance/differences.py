@@ -73,7 +73,6 @@ WAITING = {
     ("http_repository", "composing_gone"): "ensembles",
     ("http_repository", "restore_ens"): "ensembles",
     ("http_repository", "ensemble_gone_too"): "ensembles",
-    ("http_statistics", "cached_stats"): "the response cache",
     ("http_config", "config_kitchen"): "dynamic batching, for which its model asks",
     ("http_config", "config_seq_u64"): "sequences",
     ("http_config", "config_ens"): "ensembles",

@@ -31,8 +31,6 @@ FILES = {path.stem: recorded_memory.load(path) for path in sorted(GOLDEN.glob("h
 STEPS = [pytest.param(topic, step, id=f"{topic}-{name_of(step)}") for topic in FILES for step in steps_of(FILES[topic])]
 SERVED = {model.name for model in MODELS.iterdir()} - set(MODELS_WAITING)
 FRONTEND_FLAGS = {"http-restricted-api", "http-header-forward-pattern"}
-LATER_FLAGS = {"cache-config"}
-"""Flags of the recordings that this server has not got yet."""
 
 
 @pytest.fixture
@@ -72,12 +70,20 @@ def settings_of(flags):
         model_control_mode=told.pop("model-control-mode")[0],
         load_model=told.pop("load-model", []),
         exit_on_error=told.pop("exit-on-error", ["true"]) == ["true"],
+        cache_config={name: dict([setting]) for name, setting in map(cache_of, told.pop("cache-config", []))},
         allow_client_shm=True,  # as it was without being asked when the recordings were made
     )
     frontend = {name: "\n".join(values) for name, values in told.items()}  # as options that come several times are told
-    unknown = {name for name in told if not name.startswith("grpc-")} - FRONTEND_FLAGS - LATER_FLAGS
+    unknown = {name for name in told if not name.startswith("grpc-")} - FRONTEND_FLAGS
     assert not unknown
     return options, {name: value for name, value in frontend.items() if name in FRONTEND_FLAGS}
+
+
+def cache_of(text):
+    """Take a cache's name and its setting apart."""
+    name, _, setting = text.partition(",")
+    key, _, value = setting.partition("=")
+    return name, (key, value)
 
 
 @pytest.mark.parametrize(("topic", "step"), STEPS)

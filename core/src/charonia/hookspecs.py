@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PROJECT",
     "charonia_backends",
+    "charonia_caches",
     "charonia_frontends",
     "charonia_repositories",
     "charonia_schedulers",
@@ -59,6 +60,11 @@ def charonia_schedulers() -> Mapping[str, str]:  # type: ignore[empty-body]  # a
 @hookspec
 def charonia_repositories() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
     """Offer repository storages: a URL's scheme → "module:Class" of a `charonia.repository.RepositoryStorage`."""
+
+
+@hookspec
+def charonia_caches() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
+    """Offer response caches: the name in `--cache-config` → "module:Class" of a `charonia.cache.ResponseCache`."""
 
 
 @hookspec

@@ -32,6 +32,7 @@ from charonia.model import Model
 from charonia.models import NoModels
 from charonia.overrides import Override
 from charonia.repository import CONFIG_FILES, RepositoryStorage, model_versions
+from charonia.response_lookup import ResponseLookup
 from charonia.scheduler import SchedulerContext, scheduler_name
 from charonia.statistics import ModelStatistics
 from charonia.warmup import warmup_samples
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from charonia.backend import Backend, LoadedModel
+    from charonia.cache import ResponseCache
     from charonia.config import ModelConfig
     from charonia.models import Models
     from charonia.options import ServerOptions
@@ -112,12 +114,12 @@ class Candidate:
 
 
 class Loader:
-    """Makes models. Owns the storages and the backends, which `close` closes.
+    """Makes models. Owns the storages, the backends and the response cache, which `close` closes.
 
     Args:
         repositories: the locations of the model repositories.
         options: the server's settings.
-        plugins: where backends, schedulers and storages come from.
+        plugins: where backends, schedulers, storages and caches come from.
         models: the models of the server, which those that are made may call.
     """
 
@@ -129,12 +131,18 @@ class Loader:
         self._models = NoModels() if models is None else models
         self._clock = Clock()
         self._backends = Backends(options, plugins)
+        self._cache = self._response_cache()
         self.storages = [self._storage(url) for url in repositories]
 
     def _storage(self, url: str) -> RepositoryStorage:
         scheme, separator, _ = url.partition("://")
         asker = f'the model repository "{url}"'
         return self._plugins.storage(scheme if separator else "file", asker=asker)(url)
+
+    def _response_cache(self) -> ResponseCache | None:
+        for name, settings in self._options.cache_config.items():
+            return self._plugins.cache(name, asker="--cache-config")(settings)
+        return None
 
     def names(self) -> list[str]:
         """List the models of all repositories, sorted.
@@ -243,6 +251,7 @@ class Loader:
                 instances=_instances(context, loaded, scheduler, statistics, undo),
                 statistics=statistics,
                 labels=labels,
+                responses=self._responses(context.config, version, statistics),
                 release=partial(candidate.storage.release, directory),
             )
             samples = warmup_samples(context.config, context.directory)
@@ -254,6 +263,11 @@ class Loader:
             model.start()
             undo.pop_all()
         return model
+
+    def _responses(self, config: ModelConfig, version: int, statistics: ModelStatistics) -> ResponseLookup | None:
+        if self._cache is None or not config.response_cache.enable:
+            return None
+        return ResponseLookup(self._cache, config.name, version, statistics)
 
     def _context(self, candidate: Candidate, version: int, backend: Backend, directory: Path) -> ModelContext:
         written = type(candidate.parsed.config)()
@@ -282,9 +296,11 @@ class Loader:
         return replace(context, config=config)
 
     def close(self) -> None:
-        """Close the backends and the storages. All models are closed. Idempotent."""
+        """Close the backends, the response cache and the storages. All models are closed. Idempotent."""
         self._clock.close()
         self._backends.close()
+        if self._cache is not None:
+            self._cache.close()
         for storage in self.storages:
             storage.close()
 

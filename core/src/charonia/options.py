@@ -32,10 +32,11 @@ class ServerOptions:
         disabled_plugins: entry points or distributions that are left alone.
         plugin_choices: which distribution serves a name that several claim, as "backend.onnxruntime" → distribution.
         allow_client_shm: whether clients may register shared memory, which lets them end the server by shrinking it.
+        cache_config: the response cache as its name → its settings; without one, no response is given again.
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
 
     Raises:
-        InvalidArgumentError: there is no such control mode.
+        InvalidArgumentError: there is no such control mode; or there is more than one response cache.
     """
 
     server_id: str = "charonia"
@@ -50,6 +51,7 @@ class ServerOptions:
     disabled_plugins: Sequence[str] = ()
     plugin_choices: Mapping[str, str] = field(default_factory=dict)
     allow_client_shm: bool = False
+    cache_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
@@ -57,6 +59,11 @@ class ServerOptions:
         if self.model_control_mode not in modes:
             raise InvalidArgumentError(
                 f"model_control_mode is {self.model_control_mode!r}; expected one of {', '.join(map(repr, modes))}"
+            )
+
+        if len(self.cache_config) > 1:
+            raise InvalidArgumentError(
+                f"cache_config names {', '.join(map(repr, self.cache_config))}: a server has one response cache at most"
             )
 
     def of_backend(self, name: str) -> dict[str, str]:

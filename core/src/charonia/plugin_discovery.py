@@ -37,6 +37,7 @@ KIND_OF_HOOK = {
     "charonia_backends": "backend",
     "charonia_schedulers": "scheduler",
     "charonia_repositories": "storage",
+    "charonia_caches": "cache",
     "charonia_frontends": "frontend",
 }
 
@@ -76,7 +77,7 @@ class Offer:
     """An implementation that a plugin offers, imported at its first use.
 
     Attributes:
-        kind: "backend", "scheduler", "storage" or "frontend".
+        kind: "backend", "scheduler", "storage", "cache" or "frontend".
         name: the name by which it is chosen.
         path: "module:Class" of the implementation.
         source: the plugin.

@@ -21,6 +21,7 @@ HINTS: dict[tuple[str, str], str] = {
     ("backend", "onnxruntime"): "charonia-backend-onnx[cpu]",
     ("backend", "python"): "charonia-backend-custom",
     ("backend", "pytorch"): "charonia-backend-pytorch",
+    ("cache", "local"): "charonia-cache-local",
     ("frontend", "grpc"): "charonia-frontend-grpc",
     ("frontend", "http"): "charonia-frontend-http",
     ("storage", "s3"): "charonia-repo-s3",
@@ -36,6 +37,7 @@ KIND_WORDS = {
     "backend": "backend",
     "scheduler": "scheduler",
     "storage": "repository storage",
+    "cache": "response cache",
     "frontend": "frontend",
 }
 """The kinds of things that plugins offer, and what a person calls them."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from charonia.backend import Backend
+    from charonia.cache import ResponseCache
     from charonia.plugin_discovery import Offer, PluginState, Source
     from charonia.repository import RepositoryStorage
     from charonia.scheduler import Scheduler
@@ -31,7 +32,7 @@ class PluginRecord:
     """One line of the list of plugins: something that is offered, or a plugin that could not be asked.
 
     Attributes:
-        kind: "backend", "scheduler", "storage" or "frontend"; "" where the plugin could not be asked.
+        kind: "backend", "scheduler", "storage", "cache" or "frontend"; "" where the plugin could not be asked.
         name: the name by which it is chosen, or "".
         plugin: the name of the plugin's entry point.
         distribution, version: what brought it; "" where it was passed in by the program.
@@ -112,6 +113,12 @@ class Plugins:
         from charonia.repository import RepositoryStorage
 
         return cast("type[RepositoryStorage]", self._implementation("storage", scheme, asker, RepositoryStorage))
+
+    def cache(self, name: str, *, asker: str) -> type[ResponseCache]:
+        """Give the class of a response cache. Otherwise as `backend`."""
+        from charonia.cache import ResponseCache
+
+        return cast("type[ResponseCache]", self._implementation("cache", name, asker, ResponseCache))
 
     def frontend(self, name: str) -> type[Frontend]:
         """Give the class of a frontend. Otherwise as `backend`."""

@@ -155,7 +155,7 @@ class InferenceRequest:
         self.failed = False
         self._sink = sink
         self._cancelled = False
-        self._on_final: Callable[[InferenceRequest, InferenceError | None], None] | None = None
+        self._on_final: Callable[[InferenceRequest, InferenceResponse], None] | None = None
         self._lock = threading.Lock()  # guards `done`: exactly one final response, from whichever thread
 
     def child(
@@ -187,8 +187,11 @@ class InferenceRequest:
             parent=self,
         )
 
-    def accept(self, on_final: Callable[[InferenceRequest, InferenceError | None], None]) -> None:
-        """Name the model's own account of this request, called once, just before the final response is delivered."""
+    def accept(self, on_final: Callable[[InferenceRequest, InferenceResponse], None]) -> None:
+        """Name the model's own account of this request, called once, just before the final response is delivered.
+
+        A second call takes the place of the first.
+        """
         self._on_final = on_final
 
     def respond(self, response: InferenceResponse) -> None:
@@ -208,7 +211,7 @@ class InferenceRequest:
             response = self._in_place(response)
         self.failed = response.error is not None
         if self._on_final is not None:
-            self._on_final(self, response.error)
+            self._on_final(self, response)
         self._deliver(response)
 
     def _in_place(self, response: InferenceResponse) -> InferenceResponse:

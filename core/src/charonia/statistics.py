@@ -40,7 +40,8 @@ class StatisticsSnapshot:
         success, fail: finished requests, from arrival to the final response.
         queue: successful requests, from entering the queue to the start of their execution.
         compute_input, compute_infer, compute_output: the whole batch's durations, once for each successful request in it.
-        cache_hit, cache_miss: look-ups of the response cache.
+        cache_hit: requests that the response cache answered: the time of the look-up.
+        cache_miss: requests that it could not answer: the time of the look-up, and of keeping the response.
         batches: by batch size, ascending.
         batch_reasons: how many executions' batches were closed for which reason (`charonia.scheduler.BatchReason`).
         pending: requests in the queue.
@@ -93,12 +94,13 @@ class ModelStatistics:
         self._execution_count = 0
         self._success_count = self._success_ns = self._queue_ns = 0
         self._fail_count = self._fail_ns = 0
+        self._cache_hit_count = self._cache_hit_ns = self._cache_miss_count = self._cache_miss_ns = 0
         self._compute = _Phases()
         self._batches: dict[int, _Phases] = {}
         self._batch_reasons: dict[str, int] = {}
 
     def count_success(self, *, total_ns: int, queue_ns: int, inferences: int) -> None:
-        """Count a request that was answered well."""
+        """Count a request that was answered well; `inferences` is 0 where nothing was executed for it."""
         with self._lock:
             self._inference_count += inferences
             self._success_count += 1
@@ -110,6 +112,18 @@ class ModelStatistics:
         with self._lock:
             self._fail_count += 1
             self._fail_ns += total_ns
+
+    def count_cache_hit(self, *, ns: int) -> None:
+        """Count a request that the response cache answered."""
+        with self._lock:
+            self._cache_hit_count += 1
+            self._cache_hit_ns += ns
+
+    def count_cache_miss(self, *, ns: int) -> None:
+        """Count a request that the response cache could not answer."""
+        with self._lock:
+            self._cache_miss_count += 1
+            self._cache_miss_ns += ns
 
     def count_execution(
         self, *, batch_size: int, reason: str, successes: int, input_ns: int, infer_ns: int, output_ns: int
@@ -147,8 +161,8 @@ class ModelStatistics:
                 compute_input=compute.compute_input,
                 compute_infer=compute.compute_infer,
                 compute_output=compute.compute_output,
-                cache_hit=Duration(),
-                cache_miss=Duration(),
+                cache_hit=Duration(self._cache_hit_count, self._cache_hit_ns),
+                cache_miss=Duration(self._cache_miss_count, self._cache_miss_ns),
                 batches={size: phases.frozen() for size, phases in sorted(self._batches.items())},
                 batch_reasons=dict(sorted(self._batch_reasons.items())),
                 pending=pending,

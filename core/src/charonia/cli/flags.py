@@ -65,6 +65,23 @@ def backend_setting(text: str) -> tuple[str, str, str]:
     return backend.strip(), name.strip(), value.strip()
 
 
+def cache_setting(text: str) -> tuple[str, str, str]:
+    """Take `NAME,SETTING=VALUE`, or the name of a cache without a setting, apart into (name, setting, value).
+
+    Raises:
+        click.BadParameter: it is neither; the reference's text.
+    """
+    name, _, setting = text.partition(",")
+    if not name.strip() or "=" in name:
+        raise click.BadParameter(
+            f"No cache specified. --cache-config option format is <cache name>,<setting>=<value>. Got {text}"
+        )
+    key, equals, value = setting.partition("=")
+    if setting and (not equals or not key.strip()):
+        raise click.BadParameter(f"--cache-config option format is <cache name>,<setting>=<value>. Got {text}")
+    return name.strip(), key.strip(), value.strip()
+
+
 def control_mode(text: str) -> str:
     """Take one of the control modes that there are; `poll` is one of the reference's that there is not.
 
@@ -184,6 +201,23 @@ def _loading_flags() -> list[Flag]:
             multiple=True,
             metavar="[BACKEND,]NAME=VALUE",
             help="A setting for one backend, or for all. May come several times.",
+        ),
+        Flag(
+            "cache-config",
+            MODELS,
+            type=cache_setting,
+            multiple=True,
+            metavar="NAME[,SETTING=VALUE]",
+            help="Keep the responses of models that ask for it in this response cache, such as 'local,size=BYTES'. May come "
+            "several times, with one setting each.",
+        ),
+        Flag(
+            "response-cache-byte-size",
+            MODELS,
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="BYTES",
+            help="Deprecated; means --cache-config=local,size=BYTES. 0 is no cache.",
         ),
         Flag(
             "strict-model-config",

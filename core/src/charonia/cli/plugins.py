@@ -18,8 +18,8 @@ __all__ = ["plugins"]
 _HELP = """List what the installed plugins offer, and why something cannot be used.
 
 A plugin is an installed package that brings a backend (which runs models), a frontend (which speaks a protocol), a
-scheduler (which forms batches) or a storage (where models lie). Listing imports none of the frameworks that they
-need, so that it is quick; --import tries them. The exit code is 1 if something is broken.
+scheduler (which forms batches), a storage (where models lie) or a cache (which keeps responses). Listing imports none
+of the frameworks that they need, so that it is quick; --import tries them. The exit code is 1 if something is broken.
 
 \b
 Example: see whether the backends that are installed can really be used.

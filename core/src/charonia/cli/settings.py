@@ -68,6 +68,7 @@ class ServeSettings:
             disabled_plugins=parameters["disable_plugin"],
             plugin_choices=choices,
             allow_client_shm=parameters["allow_client_shm"],
+            cache_config=_by_cache(parameters["cache_config"], parameters["response_cache_byte_size"]),
         )
         frontends = {
             option.name: _as_one(parameters[parameter_name(option.name)])
@@ -95,3 +96,19 @@ def _by_backend(settings: Sequence[tuple[str, str, str]]) -> dict[str, dict[str,
     for backend, name, value in settings:
         sorted_settings.setdefault(backend, {})[name] = value
     return sorted_settings
+
+
+def _by_cache(settings: Sequence[tuple[str, str, str]], byte_size: int) -> dict[str, dict[str, str]]:
+    """Give the one response cache with its settings, or none; of two settings of the same name the later wins."""
+    if settings and byte_size:
+        raise click.UsageError(
+            "Incompatible flags --response-cache-byte-size and --cache-config both provided. Please provide one or the other."
+        )
+    if byte_size:
+        return {"local": {"size": str(byte_size)}}
+    caches: dict[str, dict[str, str]] = {}
+    for name, setting, value in settings:
+        caches.setdefault(name, {}).update({setting: value} if setting else {})
+    if len(caches) > 1:
+        raise click.UsageError(f"--cache-config names {', '.join(caches)}: a server has one response cache at most.")
+    return caches

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from charonia.config.check_ensemble import ensemble_problems
+from charonia.config.check_response_cache import response_cache_problems
 from charonia.config.check_scheduling import scheduling_problems
 from charonia.config.problems import Problems
 
@@ -28,22 +29,11 @@ def check_config(parsed: ParsedConfig) -> list[ConfigProblem]:
         text = "'max_batch_size' must be non-negative value"
         problems.add(text, "max_batch_size", found=config.max_batch_size, hint="0 means that the model does not batch")
     scheduling_problems(config, problems)
-    _check_response_cache(config, problems)
+    response_cache_problems(config, problems)
     ensemble_problems(config, problems)
     _check_agents(config, problems)
     _check_metrics(config, problems)
     return problems.found
-
-
-def _check_response_cache(config: ModelConfig, problems: Problems) -> None:
-    if not config.response_cache.enable:
-        return
-    where, advice = "response_cache.enable", "Please disable the response cache."
-    start = f"Response Cache does not currently support model {config.name} with"
-    if config.HasField("sequence_batching"):
-        problems.add_whole(f"{start} sequence batching scheduler. {advice}", where)
-    if config.model_transaction_policy.decoupled:
-        problems.add_whole(f"{start} 'decoupled' transaction policy. {advice}", where)
 
 
 def _check_agents(config: ModelConfig, problems: Problems) -> None:

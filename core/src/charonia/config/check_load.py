@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from charonia_protos.model_config_pb2 import BatchInput, BatchOutput, DataType, ModelInstanceGroup
 
+from charonia.config.check_response_cache import response_cache_problems
 from charonia.config.check_tensors import tensor_problems
 from charonia.config.problems import Problems
 
@@ -41,6 +42,7 @@ def check_loadable(
     _check_batch_outputs(config, problems)
     _check_states(config, problems)
     _check_instance_groups(config, gpus, problems)
+    response_cache_problems(config, problems)  # again: a backend may find out that the model is decoupled
     return problems.found
 
 

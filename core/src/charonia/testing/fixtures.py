@@ -20,7 +20,15 @@ __all__ = ["StartServer", "model_repository", "no_surviving_threads", "server"]
 
 _PATIENCE_SECONDS = 30.0
 
-for _suite in ("backend_bench", "backend_suite", "repository_suite", "scheduler_suite", "shared_objects", "suite"):
+for _suite in (
+    "backend_bench",
+    "backend_suite",
+    "cache_suite",
+    "repository_suite",
+    "scheduler_suite",
+    "shared_objects",
+    "suite",
+):
     pytest.register_assert_rewrite(f"charonia.testing.{_suite}")
 
 
