@@ -99,7 +99,7 @@ def test_failing_run_is_the_requests_error(serve, repository, config, package):
 def test_package_for_another_device_is_refused(compiled):
     """A package for the CPU does not run on a GPU, and the text says so before anything runs."""
     with pytest.raises(
-        ValueError, match="was compiled for the device 'cpu', but an instance shall run it on 'cuda'"
+        InvalidArgumentError, match="was compiled for the device 'cpu', but an instance shall run it on 'cuda'"
     ) as caught:
         InductorPackage(compiled / "package.pt2", torch.device("cuda", 0))
     assert "instance_group" in str(caught.value)
