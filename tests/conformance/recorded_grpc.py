@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import grpc  # noqa: TID253 - these exchanges are gRPC's
+import grpc
 import recorded_memory
 from charonia_protos import grpc_service_pb2 as pb
 from google.protobuf import json_format

@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import grpc  # noqa: TID253 - this test is about it
+import grpc
 import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-import grpc  # noqa: TID253 - some recordings are gRPC's
+import grpc
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # the folders are no packages

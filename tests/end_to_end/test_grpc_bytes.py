@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-import grpc  # noqa: TID253 - this test is about it
+import grpc
 import numpy as np
 import pytest
 from charonia import Server

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import ExitStack
 
 import charonia_frontend_grpc
-import grpc  # noqa: TID253 - the tests' own client
+import grpc
 import numpy as np
 import pytest
 from charonia import Server

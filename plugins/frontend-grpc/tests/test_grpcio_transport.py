@@ -8,7 +8,7 @@ import socket
 import threading
 from contextlib import contextmanager, suppress
 
-import grpc  # noqa: TID253 - the tests' own client
+import grpc
 import numpy as np
 import pytest
 from charonia.request import InferenceRequest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import grpc  # noqa: TID253 - the tests' own client
+import grpc
 import pytest
 from charonia.errors import CharoniaError, UnavailableError
 from charonia.restricted_access import CATEGORIES, Restriction

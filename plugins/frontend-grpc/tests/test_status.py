@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import grpc  # noqa: TID253 - the names are its own
+import grpc
 from charonia.errors import CancelledError, ErrorCode, InvalidArgumentError
 from charonia_frontend_grpc.status import STATUS, error_text, status_details
 from hypothesis import given

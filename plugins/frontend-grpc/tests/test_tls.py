@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-import grpc  # noqa: TID253 - the tests' own client
+import grpc
 import pytest
 from charonia.errors import CharoniaError
 

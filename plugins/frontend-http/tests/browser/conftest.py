@@ -7,7 +7,7 @@ import json
 import shutil
 from contextlib import asynccontextmanager
 
-import aiohttp  # noqa: TID253 - the tests' own client
+import aiohttp
 import pytest
 
 PATIENCE_SECONDS = 60
