@@ -7,7 +7,7 @@ import pytest
 import torch
 from charonia.errors import InvalidArgumentError
 from torch.export import Dim
-from torch_modules import HalfAndRow, Linear, Same, Scores
+from torch_modules import HalfAndRow, Linear, Overwriting, Same, Scores
 
 BARE = 'backend: "pytorch"'
 
@@ -212,3 +212,50 @@ def test_programs_load_side_by_side(serve, repository, scores):
         folder = repository(scores, name=f"m{index}")
     server = serve(folder, model_load_thread_count=4)
     assert all(server.model(f"m{index}").ready for index in range(6))
+
+
+def test_kind_model_leaves_the_program_where_it_was_exported(serve, repository, saved):
+    """A program that was exported on the CPU runs there."""
+    more = f"{BARE} instance_group [ {{ kind: KIND_MODEL }} ]"
+    server = serve(repository(lambda folder: saved.export(Same(), (torch.ones(2),), folder / "model.pt2"), more))
+    assert server.model("m").infer({"x": [1.0, 2.0]})["OUTPUT__0"].tolist() == [1, 2]
+
+
+class Remembering(torch.nn.Module):
+    """Adds up what it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.zeros(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.total.add_(x)
+        return self.total.clone()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of PyTorch, while it decomposes
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_program_that_keeps_state_is_not_shared(serve, repository, decomposed):
+    """A buffer that a program changes is seen in its operators or its signature: each instance has one of its own."""
+
+    def write(folder):
+        program = torch.export.export(Remembering(), (torch.ones(2),))
+        torch.export.save(program.run_decompositions() if decomposed else program, folder / "model.pt2")
+
+    server = serve(repository(write, f"{BARE} instance_group [ {{ kind: KIND_CPU count: 2 }} ]"))
+    programs = {id(instance._execution._program) for instance in server.get("m")._instances}
+    assert len(programs) == 2
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of PyTorch, while it decomposes
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_program_that_writes_to_its_input_does_not_write_to_the_callers(serve, repository, decomposed):
+    """The caller's array is as it was, although the program overwrites what it gets."""
+
+    def write(folder):
+        program = torch.export.export(Overwriting(), (torch.ones(2),))
+        torch.export.save(program.run_decompositions() if decomposed else program, folder / "model.pt2")
+
+    mine = np.array([1, 2], np.float32)
+    assert serve(repository(write)).model("m").infer({"x": mine})["OUTPUT__0"].tolist() == [2, 4]
+    assert mine.tolist() == [1, 2]

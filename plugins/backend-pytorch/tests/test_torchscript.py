@@ -199,6 +199,17 @@ class NormInPlace(torch.nn.Module):
         return self.layers(x)
 
 
+class Comparing(torch.nn.Module):
+    """Has operators whose names look like those of operators in place, and fills a list."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        parts = [x]
+        parts.append(y)
+        if x is not y and not bool((x > 0).any()):
+            return (x > 0) & (y > 0)
+        return parts[0] > parts[1]
+
+
 class Setting(torch.nn.Module):
     """Sets an attribute at each run."""
 
@@ -220,6 +231,7 @@ class Setting(torch.nn.Module):
         (NormInPlace(), State.NONE, True),
         (Counter(), State.KEPT, True),
         (Setting(), State.KEPT, False),
+        (Comparing(), State.NONE, False),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else "",
 )
@@ -228,6 +240,14 @@ def test_state_and_writing_are_seen_in_the_code(tmp_path, saved, module, state, 
     saved.script(module, tmp_path / "model.pt")
     program = TorchScript(tmp_path / "model.pt", torch.device("cpu"))
     assert (program.state, program.writes_inputs) == (state, writes)
+
+
+def test_input_that_is_optional_only_in_the_configuration_is_the_callers_to_give(serve, repository, config):
+    """Where the program needs what the caller left out, the caller is told, and nothing is called a fault of the server."""
+    more = 'input [ { name: "second" data_type: TYPE_FP32 dims: [ 1 ] optional: true } ]'
+    handle = serve(repository(Difference(), config([("first", "FP32", [1])], [("y", "FP32", [1])], more))).model("m")
+    with pytest.raises(InvalidArgumentError, match="model 'm' cannot do without its input second: give it"):
+        handle.infer({"first": [1.0]})
 
 
 def test_results_of_a_dictionary_that_are_not_there_are_told(serve, repository, config):

@@ -50,6 +50,7 @@ class PyTorchExecution(ArrayExecution):
         config = context.model.config
         self._program = program
         self._places = bind_inputs(config, program.interface)
+        self._required = {name for name, place in self._places.items() if place.required}
         self._indices = bind_outputs(config, program.interface)
         self._outputs = {tensor.name: DataType.of_number(tensor.data_type) for tensor in config.output}
         self._found: dict[tuple[str, ...], Sequence[int]] = {}  # names of results → the indices of the outputs
@@ -66,10 +67,15 @@ class PyTorchExecution(ArrayExecution):
         """Run the program on one batch.
 
         Raises:
-            InvalidArgumentError: text is not UTF-8, a guard of the program refuses a shape, or the outputs are not those of the
-                configuration.
+            InvalidArgumentError: an input is absent that the program needs, text is not UTF-8, a guard of the program refuses a
+                shape, or the outputs are not those of the configuration.
             InternalError: the program failed.
         """
+        if not self._required <= inputs.keys():
+            missing = ", ".join(sorted(self._required - inputs.keys()))
+            raise InvalidArgumentError(
+                f"model '{self.context.model.name}' cannot do without its input {missing}: give it"
+            )
         with self._surroundings():
             arguments = {
                 place.name: self._argument(name, place.kind, inputs[name])

@@ -40,17 +40,21 @@ class ExportedProgram(Program):
 
     def __init__(self, file: Path, device: Any) -> None:
         exported = _load(file)
-        if device is not None and device.type != "cpu":
+        home = _home(exported)
+        if device is not None and device != home:
             move = needed(
                 "export.passes.move_to_device_pass", "way to move exported programs", "export it on that device"
             )
             exported = move(exported, str(device))
-        self.device = torch().device("cpu") if device is None else device
+        self.device = home if device is None else device
         self.interface = _interface(exported)
-        signature = exported.graph_signature
-        self.state = State.KEPT if signature.buffers_to_mutate else State.NONE
-        self.writes_inputs = bool(signature.user_inputs_to_mutate)
-        self._leaves = _leaves(signature)
+        written = _written(exported)
+        buffers = exported.graph_signature.inputs_to_buffers
+        self.state = (
+            State.KEPT if exported.graph_signature.buffers_to_mutate or written & buffers.keys() else State.NONE
+        )
+        self.writes_inputs = bool(exported.graph_signature.user_inputs_to_mutate or written)
+        self._leaves = _leaves(exported.graph_signature)
         self._spec = exported.call_spec.in_spec
         self._module = exported.module()
 
@@ -58,7 +62,7 @@ class ExportedProgram(Program):
         """Run the program; its guards check the shapes."""
         from torch.utils import _pytree as pytree
 
-        given = iter(arguments.values())
+        given = iter(arguments.values())  # one for each leaf that is no constant, in their order
         leaves = [leaf.value if hasattr(leaf, "value") else next(given) for leaf in self._leaves]
         positional, named = pytree.tree_unflatten(leaves, self._spec)
         return self._module(*positional, **named)
@@ -82,6 +86,18 @@ def _load(file: Path) -> Any:
 def _leaves(signature: Any) -> list[Any]:
     """List the leaves of the call. Those with a value are constants, and part of the program; the others have a name."""
     return [spec.arg for spec in signature.input_specs if spec.kind.name == "USER_INPUT"]
+
+
+def _home(exported: Any) -> Any:
+    """Give the device on which a program was exported: that of its first tensor, or the CPU if it has none."""
+    values = (node.meta.get("val") for node in exported.graph.nodes)
+    return next((value.device for value in values if hasattr(value, "device")), torch().device("cpu"))
+
+
+def _written(exported: Any) -> set[str]:
+    """Name what operators in place write to. A program has such operators until it is decomposed; then its signature tells."""
+    nodes = [node for node in exported.graph.nodes if node.op == "call_function"]
+    return {str(node.args[0]) for node in nodes if getattr(getattr(node.target, "_schema", None), "is_mutable", False)}
 
 
 def _interface(exported: Any) -> Interface:

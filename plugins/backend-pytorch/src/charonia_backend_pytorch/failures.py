@@ -37,9 +37,9 @@ def _sentence(error: BaseException) -> str:
 
 def load_failure(file: Path, error: BaseException) -> InferenceError:
     """Make the reason why a model's file cannot be loaded."""
-    version, text = torch().__version__, _sentence(error)
     if isinstance(error, InferenceError):
         return error
+    version, text = torch().__version__, _sentence(error)
     if _DAMAGED.search(text):
         return InvalidArgumentError(f"'{file}' is damaged, or of a kind that PyTorch {version} does not read: {text}")
     if _UNKNOWN_OPERATOR.search(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import UnsupportedError
@@ -28,6 +29,7 @@ _KINDS = {
     "Scalar": Kind.NUMBER,
 }
 _DICTIONARY = "Dict[str, Tensor]"
+_WRITTEN = re.compile(r"Tensor\(\w+!")
 _SET = "prim::SetAttr"
 _GET = "prim::GetAttr"
 _COUNTED_IN_TRAINING = "num_batches_tracked"
@@ -103,8 +105,8 @@ def _nodes(block: Any) -> Iterator[Any]:
 
 
 def _is_in_place(node: Any) -> bool:
-    """Tell whether an operator writes to one of its arguments; by convention its name ends in `_` then."""
-    return bool(node.kind().endswith("_"))
+    """Tell whether an operator writes to a tensor among its arguments, which its schema marks as `Tensor(a!)`."""
+    return _WRITTEN.search(node.schema()) is not None
 
 
 def _changes_module(node: Any) -> bool:
