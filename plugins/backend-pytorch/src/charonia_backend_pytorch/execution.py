@@ -22,6 +22,7 @@ from charonia_backend_pytorch.values import as_bytes, as_number, as_text, as_tor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from charonia.backend import InstanceContext
     from charonia.tensor import Tensor
@@ -91,17 +92,22 @@ class PyTorchExecution(ArrayExecution):
                 raise failure from error
             return self._taken(names, values)
 
+    def _surroundings(self) -> AbstractContextManager[Any]:
+        """Set what PyTorch keeps for each thread."""
+        plain = self._stream is None and self._optimized
+        return self._without_gradients() if plain else self._stream_and_optimisation()
+
     @contextmanager
-    def _surroundings(self) -> Iterator[None]:
-        """Set what PyTorch keeps for each thread, and on a GPU wait for what was computed."""
-        with self._without_gradients():
-            if self._stream is None and self._optimized:
-                yield
-                return
-            with torch().jit.optimized_execution(self._optimized), torch().cuda.stream(self._stream):
-                yield
-                if self._stream is not None:
-                    self._stream.synchronize()
+    def _stream_and_optimisation(self) -> Iterator[None]:
+        """Do so, and on a GPU wait for what was computed."""
+        with (
+            self._without_gradients(),
+            torch().jit.optimized_execution(self._optimized),
+            torch().cuda.stream(self._stream),
+        ):
+            yield
+            if self._stream is not None:
+                self._stream.synchronize()
         if self._stream is not None and self._cleans_cache:
             torch().cuda.empty_cache()
 

@@ -52,12 +52,12 @@ class PythonClass(Program):
             module = _class_of(self._source, file)()
             self.device = _device_of(module) if device is None else device
             _load_weights(module, file.with_suffix(".pt"), self.device)
-            module = module.to(device).eval() if device is not None else module.eval()
+            module = module.eval() if device is None else module.to(device).eval()
+            self.interface = _interface(module.forward)
+            self._module = module if options is None else torch().compile(module, **options)
         except BaseException:
             self._forget()
             raise
-        self.interface = _interface(module.forward)
-        self._module = module if options is None else torch().compile(module, **options)
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """Call the object."""
