@@ -113,11 +113,11 @@ def test_all_is_told_at_once():
     ]
 
 
-def test_models_of_an_ensemble_are_listed_once():
-    """Each model is needed once, -1 is the latest version, and no version is version 0, as in the reference."""
+def test_models_of_the_steps():
+    """Of a step's model, -1 is the latest version, and no version is version 0, as in the reference."""
     parsed = ensemble(*CHAIN, ("b", {"X": "I"}, {"Y": "P"}), outputs=("O", "P"))
     parsed.config.ensemble_scheduling.step[2].ClearField("model_version")
-    assert composing_models(parsed.config) == [("inc", None), ("b", 0)]
+    assert composing_models(parsed.config) == [("inc", None), ("inc", None), ("b", 0)]
     assert composing_models(inc()) == []
 
 

@@ -86,11 +86,16 @@ class Batch:
             return
         self.counted = True
         computed = self._computed_ns if self._computed_ns > self._gathered_ns else time.monotonic_ns()
+        input_ns = self._gathered_ns - self._started_ns
+        infer_ns = computed - self._gathered_ns
+        output_ns = time.monotonic_ns() - computed
+        for request in self.requests:
+            request.compute_ns = (input_ns, infer_ns, output_ns)
         self._statistics.count_execution(
             batch_size=self.size,
             reason=self.reason,
             successes=successes,
-            input_ns=self._gathered_ns - self._started_ns,
-            infer_ns=computed - self._gathered_ns,
-            output_ns=time.monotonic_ns() - computed,
+            input_ns=input_ns,
+            infer_ns=infer_ns,
+            output_ns=output_ns,
         )

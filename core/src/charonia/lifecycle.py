@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from charonia.composition import CompositionError
+from charonia.config import composing_models
 from charonia.deadline import Deadline
+from charonia.departures import Departures
+from charonia.dependencies import Dependencies, LoadRun
 from charonia.errors import (
     CharoniaError,
     InternalError,
@@ -23,29 +25,20 @@ from charonia.errors import (
     UnavailableError,
     describe_cause,
 )
-from charonia.loader import LoadEvent, Phase
-from charonia.model_states import UNLOADED, ModelRecord, VersionRecord, VersionState
+from charonia.load_teller import LoadTeller
+from charonia.loader import Phase
+from charonia.model_states import UNLOADED, IndexEntry, ModelRecord, VersionRecord, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from charonia.loader import Candidate, Loader
+    from charonia.loader import Candidate, Loader, LoadEvent
     from charonia.model import Model
     from charonia.overrides import LoadParameters
 
-__all__ = ["IndexEntry", "Lifecycle"]
+__all__ = ["Lifecycle"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class IndexEntry:
-    """A row of the repository's index. `version`, `state` and `reason` are "" where there is nothing to say."""
-
-    name: str
-    version: str = ""
-    state: str = ""
-    reason: str = ""
 
 
 class Lifecycle:
@@ -64,7 +57,8 @@ class Lifecycle:
         self._loader = loader
         self._lock = threading.Lock()  # guards all here, what the records hold, and `table` as it is replaced
         self._records: dict[str, ModelRecord] = {}
-        self._retired: set[threading.Thread] = set()
+        self._departures = Departures()
+        self._dependencies = Dependencies()
         self._closing = False
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-loader")
 
@@ -76,9 +70,11 @@ class Lifecycle:
         Raises:
             UnavailableError: the lifecycle is closed, or was closed meanwhile.
         """
+        run = LoadRun(names)
+        self._dependencies.want(run.names)
         with self._lock:
             self._check_open()
-            futures = {name: self._pool.submit(self.load, name, listener) for name in dict.fromkeys(names)}
+            futures = {name: self._pool.submit(self._load_once, name, run, listener) for name in sorted(run.names)}
         failures: dict[str, CharoniaError] = {}
         for name, future in futures.items():
             try:
@@ -86,6 +82,7 @@ class Lifecycle:
             except CharoniaError as error:
                 failures[name] = error
         self._check_open()
+        self._follow(run, listener)
         return failures
 
     def _check_open(self) -> None:
@@ -111,9 +108,24 @@ class Lifecycle:
             InvalidArgumentError: a version failed to load; the text tells each version's reason.
             UnavailableError: the lifecycle is closed, or was closed meanwhile.
         """
+        run = LoadRun([name])
+        self._dependencies.want([name])
+        run.once(name, lambda: self._load(name, run, listener, parameters))
+        self._follow(run, listener)
+
+    def _load_once(self, name: str, run: LoadRun, listener: Callable[[LoadEvent], None] | None) -> None:
+        run.once(name, lambda: self._load(name, run, listener))
+
+    def _load(
+        self,
+        name: str,
+        run: LoadRun,
+        listener: Callable[[LoadEvent], None] | None,
+        parameters: LoadParameters | None = None,
+    ) -> None:
         with self._lock:
             record = self._records.setdefault(name, ModelRecord())
-        tell = _Teller(name, listener)
+        tell = LoadTeller(name, listener)
         with record.loading:
             self._check_open()
             with self._polling(name, record, tell, stored=not parameters):
@@ -125,10 +137,12 @@ class Lifecycle:
             with record.overrides.trying(override):
                 with self._polling(name, record, tell, stored=not parameters):
                     candidate = self._loader.read(name, tell, override)
+                with self._composing(record, tell):
+                    candidate = self._with_models(candidate, run, listener)
                 self._load_versions(record, candidate, tell)
 
     @contextmanager
-    def _polling(self, name: str, record: ModelRecord, tell: _Teller, *, stored: bool) -> Iterator[None]:
+    def _polling(self, name: str, record: ModelRecord, tell: LoadTeller, *, stored: bool) -> Iterator[None]:
         """Tell what goes wrong in the block; where it is about what is stored, the model keeps it as its problem."""
         try:
             yield
@@ -140,7 +154,47 @@ class Lifecycle:
             tell(Phase.FAILED, reason=reason, errors=(error,))
             raise InternalError(f"failed to load '{name}', failed to poll from model repository: {error}") from error
 
-    def _load_versions(self, record: ModelRecord, candidate: Candidate, tell: _Teller) -> None:
+    @contextmanager
+    def _composing(self, record: ModelRecord, tell: LoadTeller) -> Iterator[None]:
+        """Tell what is wrong with what a model wants of others, and keep it as the model's problem."""
+        try:
+            yield
+        except CompositionError as error:
+            reason = f"{error.code.value}: {error.told}"
+            with self._lock:
+                record.problem = reason
+            tell(Phase.FAILED, reason=reason, errors=(error,))
+            raise
+
+    def _with_models(
+        self, candidate: Candidate, run: LoadRun, listener: Callable[[LoadEvent], None] | None
+    ) -> Candidate:
+        """See to it that the models that a model uses serve, and fill in what follows from them."""
+        used = list(dict.fromkeys(name for name, _ in composing_models(candidate.parsed.config)))
+        self._dependencies.declare(candidate.name, used)
+        failures: dict[str, CharoniaError] = {}
+        for name in used:
+            if name in run.names or name not in self.table:
+                try:
+                    self._load_once(name, run, listener)
+                except CharoniaError as error:
+                    failures[name] = error
+        return self._loader.compose(candidate, failures) if used else candidate
+
+    def _follow(self, run: LoadRun, listener: Callable[[LoadEvent], None] | None) -> None:
+        """Load the users of what has been loaded anew, with what they use now; those that do not fit any more go."""
+        loaded = run.loaded
+        users = {user for name in loaded for user in self._dependencies.users(name)} - set(loaded)
+        serving = [user for user in users if user in self.table or self._dependencies.wanted(user)]
+        for user in reversed(self._dependencies.from_users_to_used(serving)):
+            try:
+                self._load_once(user, run, listener)
+            except CharoniaError as error:
+                if user in self.table:
+                    _log.error('model "%s" does not go with what it uses any more, and is unloaded: %s', user, error)
+                    self._take_out(user, reason=describe_cause(error))
+
+    def _load_versions(self, record: ModelRecord, candidate: Candidate, tell: LoadTeller) -> None:
         with self._lock:
             record.problem = ""
             for version in candidate.versions:
@@ -171,7 +225,7 @@ class Lifecycle:
         candidate: Candidate,
         models: Mapping[int, Model],
         errors: Mapping[int, BaseException],
-        tell: _Teller,
+        tell: LoadTeller,
     ) -> None:
         failures = {version: describe_cause(error) for version, error in errors.items()}
         for model in models.values():
@@ -197,22 +251,24 @@ class Lifecycle:
         tell(Phase.FAILED, reason="; ".join(dict.fromkeys(failures.values())), errors=tuple(errors.values()))
         raise InvalidArgumentError(f"load failed for model '{candidate.name}': {told}")
 
-    def _switch(self, record: ModelRecord, name: str, models: Mapping[int, Model]) -> None:
+    def _switch(self, record: ModelRecord, name: str, models: Mapping[int, Model], reason: str = UNLOADED) -> None:
         with self._lock:
             old = self.table.get(name, {})
+            leaving = [version for version in old if version not in models]
+            if leaving:
+                self._departures.announce(name, {version: old[version] for version in leaving})
             self._replace(name, models)
             for version in models:
                 known = record.versions[version]
                 if known.state is VersionState.LOADING:
                     known.move(VersionState.READY)
                 known.reason = ""
-            leaving = [version for version in old if version not in models]
             for version, known in record.versions.items():
                 if version in leaving:
                     known.move(VersionState.UNLOADING)
                 elif version not in models and known.state is VersionState.UNAVAILABLE:
-                    known.reason = UNLOADED  # it failed once, and is not wanted any more
-        self._retire(record, old, leaving)
+                    known.reason = reason  # it failed once, and is not wanted any more
+        self._retire(record, old, leaving, reason)
 
     def _replace(self, name: str, models: Mapping[int, Model]) -> None:
         table = dict(self.table)
@@ -222,42 +278,59 @@ class Lifecycle:
             table.pop(name, None)
         self.table = MappingProxyType(table)
 
-    def _retire(self, record: ModelRecord, old: Mapping[int, Model], leaving: Sequence[int]) -> None:
-        """Let old models finish and go, on a thread of its own, so that nobody waits for their last request."""
+    def _retire(self, record: ModelRecord, old: Mapping[int, Model], leaving: Sequence[int], reason: str) -> None:
+        """Let old models finish and go; those that leave serve the last requests of their users before."""
         if not old:
             return
 
-        def drain() -> None:
-            for version, model in old.items():
-                model.close()
-                with self._lock:
-                    known = record.versions[version]
-                    if version in leaving and known.state is VersionState.UNLOADING:
-                        known.move(VersionState.UNAVAILABLE, UNLOADED)
+        def gone(version: int) -> None:
             with self._lock:
-                self._retired.discard(thread)
+                known = record.versions[version]
+                if version in leaving and known.state is VersionState.UNLOADING:
+                    known.move(VersionState.UNAVAILABLE, reason)
 
         name = next(iter(old.values())).name
-        thread = threading.Thread(target=drain, name=f"charonia-drain-{name}", daemon=True)
-        with self._lock:
-            self._retired.add(thread)
-        thread.start()
+        self._departures.close(name, old, self._dependencies.users(name) if leaving else (), gone)
 
-    def unload(self, name: str) -> None:
-        """Take a model out of service. Returns once nobody new can reach it; accepted requests still finish.
+    def unload(self, name: str, *, unload_dependents: bool = False) -> None:
+        """Take a model and its users out of service. Returns once nobody new can reach them; accepted requests still finish.
 
         As in the reference, unloading what is not loaded, or not known, is no error.
+
+        Args:
+            name: the model's name.
+            unload_dependents: whether the models that it uses go, too, unless they were asked for by name, or others use them.
         """
+        self._dependencies.leave(name)
+        self._take_out(name)
+        for used in self._dependencies.used(name) if unload_dependents else ():
+            if not self._dependencies.wanted(used) and not any(
+                it in self.table for it in self._dependencies.users(used)
+            ):
+                self._take_out(used)
+
+    def _take_out(self, name: str, reason: str = UNLOADED) -> None:
+        for user in self._dependencies.users(name):
+            self._unload_alone(user, UNLOADED)
+        self._unload_alone(name, reason)
+        for user in self._dependencies.users(name):  # once more: one may have been loaded meanwhile
+            self._unload_alone(user, UNLOADED)
+
+    def _unload_alone(self, name: str, reason: str) -> None:
         with self._lock:
             record = self._records.get(name)
         if record is None:
             return
         with record.loading:
-            self._let_go(record, name)
+            self._let_go(record, name, reason)
 
-    def _let_go(self, record: ModelRecord, name: str) -> None:
-        self._switch(record, name, {})
+    def _let_go(self, record: ModelRecord, name: str, reason: str = UNLOADED) -> None:
+        self._switch(record, name, {}, reason)
         record.overrides.clear()
+
+    def leaving(self, name: str, version: int | None = None) -> Model | None:
+        """Find a version that has left the table, but still serves the last requests of its users; None if none does."""
+        return self._departures.find(name, version)
 
     def knows(self, name: str) -> bool:
         """Tell whether any version of the model was ever asked to load."""
@@ -308,34 +381,15 @@ class Lifecycle:
         deadline = Deadline(timeout_seconds)
         self.refuse_loads()
         with self._lock:
-            records = sorted(self._records.items(), key=lambda item: item[1].loading.locked())  # who loads comes last
+            names = self._dependencies.from_users_to_used(self._records)
+            names.sort(key=lambda name: self._records[name].loading.locked())  # who loads comes last
         loads_ended = True
-        for name, record in records:
+        for name in names:
+            record = self._records[name]
             if record.loading.acquire(timeout=deadline.left):
                 self._let_go(record, name)
                 record.loading.release()
             else:
                 loads_ended = False
         self._pool.shutdown(wait=loads_ended, cancel_futures=False)  # those that wait end by themselves
-        with self._lock:
-            draining = list(self._retired)
-        for thread in draining:
-            thread.join(deadline.left)
-        return loads_ended and not any(thread.is_alive() for thread in draining)
-
-
-class _Teller:
-    """Tells a listener how the load of one model gets on."""
-
-    def __init__(self, name: str, listener: Callable[[LoadEvent], None] | None) -> None:
-        self._name = name
-        self._listener = listener
-        self._begun = time.monotonic()
-
-    def __call__(
-        self, phase: Phase, *, version: int | None = None, reason: str = "", errors: Sequence[BaseException] = ()
-    ) -> None:
-        if self._listener is not None:
-            seconds = time.monotonic() - self._begun
-            with suppress(Exception):  # a display that fails must not fail the load
-                self._listener(LoadEvent(self._name, version, phase, seconds, reason, errors))
+        return self._departures.wait(deadline) and loads_ended

@@ -15,7 +15,7 @@ from charonia.overrides import OverrideSlot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["UNLOADED", "ModelRecord", "VersionRecord", "VersionState"]
+__all__ = ["UNLOADED", "IndexEntry", "ModelRecord", "VersionRecord", "VersionState"]
 
 UNLOADED = "unloaded"
 """The reason of a version that was unloaded on purpose, which harms nobody's readiness."""
@@ -69,3 +69,13 @@ class ModelRecord:
     versions: dict[int, VersionRecord] = field(default_factory=dict)
     problem: str = ""
     overrides: OverrideSlot = field(default_factory=OverrideSlot)
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """A row of the repository's index. `version`, `state` and `reason` are "" where there is nothing to say."""
+
+    name: str
+    version: str = ""
+    state: str = ""
+    reason: str = ""

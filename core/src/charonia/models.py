@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from charonia.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from charonia.config import ModelConfig
     from charonia.request import InferenceRequest
@@ -41,6 +41,9 @@ class Models(Protocol):
             NotFoundError: there is no such model or version.
             UnavailableError: the version is loading or unloading.
         """
+
+    def labels(self, name: str, version: int | None = None) -> Mapping[str, Sequence[bytes]]:
+        """Give the labels of a serving model's outputs, by output. Raises what `model_config` raises."""
 
     def can_serve(self, name: str, version: int | None = None) -> bool:
         """Tell whether a model, or one version of it, takes requests now. False, too, if there is none."""
@@ -77,6 +80,11 @@ class NoModels:
         """Say that there is no such model."""
         del version
         raise NotFoundError(f"Request for unknown model: '{name}' is not found: there is no server around")
+
+    def labels(self, name: str, version: int | None = None) -> Mapping[str, Sequence[bytes]]:
+        """Say that there is no such model."""
+        self.model_config(name, version)
+        return {}
 
     def can_serve(self, name: str, version: int | None = None) -> bool:
         """Say that there is no such model."""

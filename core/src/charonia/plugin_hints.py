@@ -24,6 +24,7 @@ HINTS: dict[tuple[str, str], str] = {
     ("cache", "local"): "charonia-cache-local",
     ("frontend", "grpc"): "charonia-frontend-grpc",
     ("frontend", "http"): "charonia-frontend-http",
+    ("scheduler", "ensemble_scheduling"): "charonia-scheduler-ensemble",
     ("storage", "s3"): "charonia-repo-s3",
 }
 """(kind, name) → the requirement that provides it, as pip takes it."""

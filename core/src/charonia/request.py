@@ -91,6 +91,7 @@ class InferenceRequest:
         batch_size: the first dimension of the inputs where the model batches, else 1. Set by validation.
         done, failed: whether the final response has been made, and whether it was an error.
         arrival_ns, queued_ns, started_ns: monotonic times of acceptance, of entering the queue, of leaving it.
+        compute_ns: how long its execution took: gathering inputs, computing, making outputs. Zeros until it is counted.
     """
 
     __slots__ = (
@@ -100,6 +101,7 @@ class InferenceRequest:
         "_sink",
         "arrival_ns",
         "batch_size",
+        "compute_ns",
         "correlation_id",
         "done",
         "failed",
@@ -151,6 +153,7 @@ class InferenceRequest:
         self.arrival_ns = time.monotonic_ns()
         self.queued_ns = 0
         self.started_ns = 0
+        self.compute_ns = (0, 0, 0)
         self.done = False
         self.failed = False
         self._sink = sink

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -87,6 +87,10 @@ class Scheduler(ABC):
     Args:
         context: the model version.
     """
+
+    answers_itself: ClassVar[bool] = False
+    """Whether it answers requests by itself, by those that it makes to other models. Its model then has neither a backend nor
+    instances, and nobody asks for batches. A request's `started_ns` and `compute_ns` are its to set."""
 
     def __init__(self, context: SchedulerContext) -> None:
         self.context = context

@@ -26,12 +26,10 @@ class Lack(NamedTuple):
     reason: str
 
 
-def composing_models(config: ModelConfig) -> Sequence[tuple[str, int | None]]:
-    """List the models of an ensemble's steps, each once: name, and version or None for the latest. Other models have none."""
+def composing_models(config: ModelConfig) -> list[tuple[str, int | None]]:
+    """Give the model of each of an ensemble's steps: its name, and its version or None for the latest. Other models have none."""
     steps = config.ensemble_scheduling.step
-    return list(
-        dict.fromkeys((step.model_name, None if step.model_version == -1 else step.model_version) for step in steps)
-    )
+    return [(step.model_name, None if step.model_version == -1 else step.model_version) for step in steps]
 
 
 class EnsembleGraph:

@@ -9,8 +9,8 @@ from charonia_protos import grpc_service_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from charonia.lifecycle import IndexEntry
     from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
+    from charonia.model_states import IndexEntry
     from charonia.statistics import Duration, StatisticsSnapshot
 
 __all__ = ["index_message", "model_message", "server_message", "statistics_message"]

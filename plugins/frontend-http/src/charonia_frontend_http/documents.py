@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from charonia.lifecycle import IndexEntry
     from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
+    from charonia.model_states import IndexEntry
     from charonia.statistics import BatchStatistics, Duration, StatisticsSnapshot
 
 __all__ = ["index_document", "model_document", "server_document", "statistics_document"]

@@ -1,0 +1,273 @@
+"""One request on its way through an ensemble.
+
+A step begins on the thread that makes the last tensor that it waits for. Nothing here waits, save for a decoupled step that is
+too far ahead, where the ensemble has a limit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from charonia.errors import CancelledError, InferenceError, InvalidArgumentError
+from charonia.request import SEQUENCE_END, SEQUENCE_START, InferenceResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from charonia.models import Models
+    from charonia.request import InferenceRequest, Parameter
+    from charonia.tensor import Tensor
+
+    from charonia_scheduler_ensemble.limit import WaveLimit
+    from charonia_scheduler_ensemble.plan import Plan, Segment, Step
+
+__all__ = ["Run"]
+
+
+class _Wave:
+    """One passage through a segment: the tensors of one response of a decoupled step, or those of the request.
+
+    A tensor is let go when all its readers have it. Guarded by the run's lock.
+    """
+
+    __slots__ = ("in_flight", "left", "missing", "origin", "segment", "sequences", "tensors")
+
+    def __init__(self, segment: Segment, origin: int | None) -> None:
+        self.segment = segment
+        self.origin = origin
+        self.in_flight = 0
+        self.missing = dict(segment.counts)
+        self.tensors: dict[str, Tensor] = {}
+        self.left: dict[str, int] = {}
+        self.sequences: dict[str, tuple[int | str, int]] = {}
+
+    def put(self, tensor: str, value: Tensor) -> list[Step]:
+        """Add a tensor, and give the steps that can begin now."""
+        readers = self.segment.readers.get(tensor, ())
+        if tensor in self.tensors or not (readers or tensor in self.segment.outputs):
+            return []
+        self.tensors[tensor] = value
+        self.left[tensor] = len(readers) + (tensor in self.segment.outputs)
+        ready = []
+        for index in readers:
+            self.missing[index] -= 1
+            if self.missing[index] == 0:
+                ready.append(self.segment.steps[index])
+        return ready
+
+    def take(self, tensor: str) -> Tensor:
+        """Give a tensor to one of its readers."""
+        self.left[tensor] -= 1
+        return self.tensors[tensor] if self.left[tensor] else self.tensors.pop(tensor)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all outputs of a response are there."""
+        outputs = self.segment.outputs
+        return bool(outputs) and all(output in self.tensors for output in outputs)
+
+
+class _Call:
+    """The sink of the request to one step's model."""
+
+    __slots__ = ("child", "run", "step", "wave")
+
+    def __init__(self, run: Run, step: Step, wave: _Wave) -> None:
+        self.run = run
+        self.step = step
+        self.wave = wave
+        self.child: InferenceRequest
+
+    def __call__(self, response: InferenceResponse) -> None:
+        self.run.receive(self, response)
+
+
+class Run:
+    """One request on its way.
+
+    Args:
+        plan: the ensemble's plan.
+        models: the models of the server.
+        request: what is answered.
+        limit: holds decoupled steps back, if the ensemble has a limit.
+        ended: called once the final response is on its way.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        models: Models,
+        request: InferenceRequest,
+        limit: WaveLimit | None = None,
+        ended: Callable[[], object] = bool,
+    ) -> None:
+        self._plan = plan
+        self._models = models
+        self._request = request
+        self._limit = limit
+        self._ended = ended
+        self._route = plan.route(request)
+        self._lock = threading.Lock()  # guards all below
+        self._in_flight = 0
+        self._answered = False
+        self._compute_ns = [0, 0, 0]
+        self._answers: deque[InferenceResponse] = deque()
+        self._delivering = False
+
+    def start(self) -> None:
+        """Begin with the steps that need nothing but the request."""
+        request = self._request
+        request.started_ns = time.monotonic_ns()
+        if not self._route.reachable:
+            with self._lock:
+                self._queue(InferenceResponse(error=self._deadlock()))
+            self._deliver()
+            return
+        wave = _Wave(self._route.segments[None], None)
+        with self._lock:
+            ready = [step for name, value in request.inputs.items() for step in wave.put(name, value)]
+            self._in_flight = wave.in_flight = len(ready)
+        for step in ready:
+            self._begin(step, wave)
+
+    def _begin(self, step: Step, wave: _Wave) -> None:
+        """Ask a step's model. It is counted as in flight already."""
+        call = _Call(self, step, wave)
+        with self._lock:
+            taken = [
+                (name, place.fit(wave.take(tensor))) for name, tensor, place in step.inputs if tensor in wave.tensors
+            ]
+            sequences = [wave.sequences[tensor] for _, tensor, _ in step.inputs if tensor in wave.sequences]
+            answered = self._answered
+        child = call.child = self._request.child(
+            step.model, dict(taken), call, model_version=step.version, requested_outputs=step.wanted
+        )
+        if sequences:
+            child.correlation_id, child.flags = sequences[-1]
+        try:
+            if answered or self._request.cancelled:
+                raise CancelledError("")
+            self._models.submit(child)
+        except InferenceError as error:
+            self.receive(call, InferenceResponse(error=error))
+
+    def receive(self, call: _Call, response: InferenceResponse) -> None:
+        """Take a response of a step's model, on whichever thread it was made."""
+        wave = call.wave
+        if response.outputs and call.step.decoupled:
+            wave = _Wave(self._route.segments[call.step.index], call.step.index)
+            if self._limit is not None:
+                self._limit.enter(call.step.index, lambda: self._answered or self._request.cancelled)
+        with self._lock:
+            ready = self._take_in(wave, call.step, response)
+            self._count(call, wave, len(ready), final=response.final)
+            if not self._answered:
+                self._answer(call.step, wave, response)
+        for step in ready:
+            self._begin(step, wave)
+        self._deliver()
+
+    def _count(self, call: _Call, wave: _Wave, begun: int, *, final: bool) -> None:
+        """Keep count of what is in flight. The lock is held."""
+        self._in_flight += begun
+        wave.in_flight += begun
+        if final:
+            self._in_flight -= 1
+            call.wave.in_flight -= 1
+            for phase, duration in enumerate(call.child.compute_ns):
+                self._compute_ns[phase] += duration
+        if self._limit is not None:
+            for one in {wave, call.wave}:
+                if one.in_flight == 0 and one.origin is not None:
+                    self._limit.leave(one.origin)
+
+    def _take_in(self, wave: _Wave, step: Step, response: InferenceResponse) -> list[Step]:
+        """Put a response's outputs into a wave, and give the steps that can begin now. The lock is held."""
+        if self._answered:
+            return []
+        sequence = _sequence(response)
+        ready = []
+        for name, value in response.outputs.items():
+            tensor = step.outputs.get(name)
+            if tensor is not None:
+                if sequence is not None:
+                    wave.sequences[tensor] = sequence
+                ready += wave.put(tensor, value)
+        return ready
+
+    def _answer(self, step: Step, wave: _Wave, response: InferenceResponse) -> None:
+        """Queue the response that a wave makes, and the final one when nothing more can come. The lock is held."""
+        if response.error is not None:
+            self._queue(InferenceResponse(error=self._of_step(step, response.error)))
+        elif response.outputs and wave.complete:
+            self._queue(self._response(wave, final=self._in_flight == 0 or not self._plan.decoupled))
+        elif self._in_flight == 0:
+            self._queue(InferenceResponse() if self._plan.decoupled else InferenceResponse(error=self._deadlock()))
+
+    def _queue(self, response: InferenceResponse) -> None:
+        self._answered = response.final
+        if response.final:
+            input_ns, infer_ns, output_ns = self._compute_ns
+            self._request.compute_ns = (input_ns, infer_ns, output_ns)
+        self._answers.append(response)
+
+    def _response(self, wave: _Wave, *, final: bool) -> InferenceResponse:
+        outputs = {}
+        sequence = (self._request.correlation_id, self._request.flags)
+        for name in wave.segment.outputs:
+            outputs[name] = self._plan.outputs[name].fit(wave.take(name))
+            sequence = wave.sequences.get(name, sequence)
+        return InferenceResponse(outputs, parameters=_parameters(*sequence), final=final)
+
+    def _deliver(self) -> None:
+        """Pass on what is queued, in its order, unless another thread does so just now."""
+        with self._lock:
+            if self._delivering:
+                return
+            self._delivering = True
+        while True:
+            with self._lock:
+                if not self._answers:
+                    self._delivering = False
+                    return
+                response = self._answers.popleft()
+            self._request.respond(response)
+            if response.final:
+                self._ended()
+
+    def _of_step(self, step: Step, error: InferenceError) -> InferenceError:
+        """Word a step's error as the ensemble's: with the reference's beginning, and the step at the end."""
+        if self._request.cancelled:
+            return CancelledError("")
+        told = InferenceError.of(error.code, f"in ensemble '{self._plan.name}', {error} ({step})")
+        told.__cause__ = error
+        return told
+
+    def _deadlock(self) -> InferenceError:
+        return InvalidArgumentError(
+            f"in ensemble '{self._plan.name}', [request id: {self._request.id or '<id_unknown>'}] unexpected deadlock, at least "
+            "one output is not set while no more ensemble steps can be made"
+        )
+
+
+def _sequence(response: InferenceResponse) -> tuple[int | str, int] | None:
+    """Read the sequence that a response's parameters name for the steps that follow, if they do."""
+    parameters = response.parameters
+    if not parameters or parameters.keys().isdisjoint(("sequence_id", "sequence_start", "sequence_end")):
+        return None
+    flags = (SEQUENCE_START if parameters.get("sequence_start") else 0) | (
+        SEQUENCE_END if parameters.get("sequence_end") else 0
+    )
+    correlation_id = parameters.get("sequence_id", 0)
+    return (correlation_id if isinstance(correlation_id, str) else int(correlation_id)), flags
+
+
+def _parameters(correlation_id: int | str, flags: int) -> dict[str, Parameter]:
+    return {
+        "sequence_id": correlation_id,
+        "sequence_start": bool(flags & SEQUENCE_START),
+        "sequence_end": bool(flags & SEQUENCE_END),
+    }
