@@ -65,17 +65,8 @@ WAITING = {
     ("grpc_stream", "in_order_non_decoupled"): "dynamic batching, for which its model asks",
     ("grpc_stream", "decoupled_overtakes"): "dynamic batching, for which its model asks",
     ("grpc_stream", "sequence"): "sequences",
-    ("http_repository", "ensemble_infer"): "ensembles",
-    ("http_repository", "load_ensemble_loads_composing"): "ensembles",
-    ("http_repository", "composing_ready"): "ensembles",
-    ("http_repository", "ensemble_ready"): "ensembles",
-    ("http_repository", "unload_ensemble_with_dependents"): "ensembles",
-    ("http_repository", "composing_gone"): "ensembles",
-    ("http_repository", "restore_ens"): "ensembles",
-    ("http_repository", "ensemble_gone_too"): "ensembles",
     ("http_config", "config_kitchen"): "dynamic batching, for which its model asks",
     ("http_config", "config_seq_u64"): "sequences",
-    ("http_config", "config_ens"): "ensembles",
     ("http_config", "config_slow"): "dynamic batching, for which its model asks",
     ("http_scheduling", "busy"): "dynamic batching",
     ("http_scheduling", "staged"): "dynamic batching",
@@ -91,7 +82,6 @@ WAITING = {
 """Recordings that wait for a capability, by topic and id, with its name."""
 
 MODELS_WAITING = {
-    "ens": "ensembles",
     "kitchen": "dynamic batching",
     "seq_state": "sequences with implicit state",
     "seq_str": "sequences",
