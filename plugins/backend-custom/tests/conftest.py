@@ -43,13 +43,26 @@ class ServeModel:
         return self._server(self.repository, options=ServerOptions(**options))
 
     @staticmethod
-    def module():
-        """Give the module of the one model that is loaded, so that a test can look into it."""
-        (module,) = [
+    def call(model, x="[3]", *, way="exec()", **arguments):
+        """The source of a call of another model, with an INT32 input X."""
+        told = "".join(f", {name}={value!r}" for name, value in arguments.items())
+        return (
+            f"pb_utils.InferenceRequest(model_name={model!r}, inputs=[pb_utils.Tensor('X', np.array({x}, np.int32))]{told})"
+            f".{way}"
+        )
+
+    @staticmethod
+    def modules():
+        """Give the modules of the models that are loaded."""
+        return [
             module
             for name, module in sys.modules.items()
             if name.startswith("charonia_model_") and name.endswith(".model")
         ]
+
+    def module(self):
+        """Give the module of the one model that is loaded, so that a test can look into it."""
+        (module,) = self.modules()
         return module
 
     def reason(self, source, **written):

@@ -170,7 +170,7 @@ request = requests[0]
 told = {
     "id": request.request_id(), "correlation": request.correlation_id(), "flags": request.flags(),
     "timeout": request.timeout(), "parameters": json.loads(request.parameters()),
-    "outputs": request.requested_output_names(), "inputs": [tensor.name() for tensor in request.inputs()],
+    "outputs": sorted(request.requested_output_names()), "inputs": [tensor.name() for tensor in request.inputs()],
     "cancelled": request.is_cancelled(), "same": request.inputs() is request.inputs(),
 }
 answer = pb_utils.Tensor("Y", np.array([json.dumps(told)], np.object_))
@@ -205,7 +205,7 @@ def test_a_request_tells_what_its_caller_said(execute):
 
 
 def test_a_request_that_names_no_outputs_wants_all(execute):
-    """As in the reference, `requested_output_names` lists all outputs then."""
+    """As in the reference, `requested_output_names` has all outputs then."""
     model = execute(ASK, outputs=[("Y", "BYTES", [1]), ("Z", "BYTES", [1])])
     told = json.loads(model.infer({"X": [1]})["Y"][0])
     assert told["outputs"] == ["Y", "Z"]
@@ -237,7 +237,7 @@ def test_a_sender_sends_one_response(execute):
 
 
 def test_execute_may_be_a_coroutine(serve):
-    """The batch ends when the coroutine does; coroutines of an instance share one event loop."""
+    """A request is answered when its coroutine ends; coroutines of an instance share one event loop."""
     source = f"""
     import asyncio
 
@@ -253,6 +253,42 @@ def test_execute_may_be_a_coroutine(serve):
     model = serve(source)
     for _ in range(3):
         assert model.infer({"X": [1]})["Y"].tolist() == [0]
+
+
+MEETING = f"""
+import asyncio
+
+class TritonPythonModel:
+    waiting = []
+
+    async def execute(self, requests):
+        me = asyncio.Event()
+        self.waiting.append(me)
+        if len(self.waiting) == 3:
+            for event in self.waiting:
+                event.set()
+        await asyncio.wait_for(me.wait(), {{patience}})
+        return [{ANSWER}]
+"""
+
+
+def test_coroutines_of_one_instance_are_in_progress_together(serve):
+    """Three requests that wait for each other are all answered by one instance."""
+    model = serve(MEETING.format(patience=30))
+
+    async def ask():
+        return await asyncio.gather(*(model.infer_async({"X": [1]}) for _ in range(3)))
+
+    assert [answer["Y"].tolist() for answer in asyncio.run(ask())] == [[0]] * 3
+    assert model.statistics().fail.count == 0
+
+
+def test_a_model_may_want_one_coroutine_at_a_time(serve):
+    """With the parameter ASYNC_EXECUTIONS at 1, each batch ends before the next begins, as in the reference."""
+    model = serve(MEETING.format(patience=0.01), parameters={"ASYNC_EXECUTIONS": "1"})
+    for _ in range(2):
+        with pytest.raises(InternalError, match="TimeoutError"):
+            model.infer({"X": [1]})
 
 
 def test_a_coroutine_that_fails(serve):

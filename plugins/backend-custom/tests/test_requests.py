@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import numpy as np
@@ -26,7 +25,8 @@ def test_a_request_tells_what_it_was_made_from():
     assert request.inputs() == [tensor]
     assert request.request_id() == "i"
     assert request.correlation_id() == "s"
-    assert request.requested_output_names() == ["Y"]
+    assert request.requested_output_names() == {"Y"}
+    assert (request.model_name(), request.model_version()) == ("m", -1)
     assert request.flags() == 1
     assert request.timeout() == 5
     assert json.loads(request.parameters()) == {"a": 1}
@@ -49,20 +49,46 @@ def test_nobody_waits_for_the_answer_to_such_a_request():
     "call",
     [
         lambda: pb_utils.InferenceRequest().exec(),
-        lambda: asyncio.run(pb_utils.InferenceRequest().async_exec()),
-        lambda: pb_utils.InferenceRequest().preferred_memory(),
-        lambda: pb_utils.InferenceRequest().trace(),
-        lambda: pb_utils.InferenceRequest().set_release_flags(pb_utils.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE),
         lambda: pb_utils.MetricFamily(name="n", description="d", kind=pb_utils.MetricFamily.COUNTER),
-        lambda: pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU),
         lambda: pb_utils.load_model(model_name="m"),
         lambda: pb_utils.unload_model(model_name="m"),
         lambda: pb_utils.is_model_ready("m"),
     ],
 )
-def test_what_is_not_there_yet_says_so(call):
-    """Each name of the reference's module exists, and refuses in one way what cannot be done yet."""
-    with pytest.raises(
-        pb_utils.TritonModelException, match=r"is not supported yet by this version of charonia-backend-custom$"
-    ):
+def test_what_needs_a_server_says_so(call):
+    """Without a server, each wish that only one can grant is refused, with what to do instead."""
+    with pytest.raises(pb_utils.TritonModelException, match=r"needs a server, .* the fixture `python_model`"):
         call()
+
+
+def test_async_exec_needs_an_event_loop():
+    """As in the reference."""
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        pb_utils.InferenceRequest().async_exec()
+
+
+def test_only_iterative_sequences_are_rescheduled():
+    """Another model is told so, where the reference would never answer its request."""
+    with pytest.raises(pb_utils.TritonModelException, match="iterative_sequence"):
+        pb_utils.InferenceRequest().set_release_flags(pb_utils.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)
+
+
+def test_parameters_are_simple_values():
+    """As in the reference, a list is refused when the request is made."""
+    with pytest.raises(pb_utils.TritonModelException, match="found type <class 'list'>"):
+        pb_utils.InferenceRequest(parameters={"a": [1]})
+
+
+def test_preferred_memory_and_trace():
+    """A request tells the memory that it prefers, and the trace that it belongs to."""
+    memory = pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_GPU, 1)
+    trace = pb_utils.InferenceTrace("{}")
+    request = pb_utils.InferenceRequest(preferred_memory=memory, trace=trace)
+    assert request.preferred_memory() is memory
+    assert (memory.memory_type, memory.device_id) == (pb_utils.TRITONSERVER_MEMORY_GPU, 1)
+    assert repr(memory) == "PreferredMemory(TRITONSERVER_MEMORY_GPU, 1)"
+    assert request.trace().get_context() == "{}"
+    assert pb_utils.InferenceRequest().preferred_memory() is None
+    assert pb_utils.InferenceRequest().trace().get_context() is None
+    with pytest.raises(TypeError, match="expected TRITONSERVER_MEMORY_CPU"):
+        pb_utils.PreferredMemory(7)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import triton_python_backend_utils as pb_utils
 from charonia.errors import ErrorCode, InferenceError
 from charonia.request import InferenceResponse
 
 from charonia_backend_custom.ownership import given_away
 
 if TYPE_CHECKING:
-    import triton_python_backend_utils as pb_utils
     from charonia.arrays import TensorLayout
     from charonia.config import ModelConfig
     from charonia.request import InferenceRequest
     from charonia.tensor import Array, Tensor
 
-__all__ = ["Answers"]
+__all__ = ["Answers", "triton_error"]
 
 _CODES = (
     ErrorCode.UNKNOWN,
@@ -30,6 +30,11 @@ _CODES = (
     ErrorCode.CANCELLED,
 )
 """The codes in the order of TritonError's numbers."""
+
+
+def triton_error(error: InferenceError) -> pb_utils.TritonError:
+    """Give an error as models see it: with its text, and the number of its code."""
+    return pb_utils.TritonError(str(error), _CODES.index(error.code))
 
 
 class Answers:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import gc
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import triton_python_backend_utils as pb_utils
-from charonia.backend import Backend, LoadedModel
+from charonia.backend import Backend
 from charonia.config import config_from_json, config_to_json
-from charonia.errors import InternalError, UnsupportedError
+from charonia.errors import UnsupportedError
 
-from charonia_backend_custom.execution import DecoupledExecution, UnaryExecution
-from charonia_backend_custom.failures import MODEL_FAILURES, load_failure
-from charonia_backend_custom.imports import ModelFinder, ModelImports
+from charonia_backend_custom.circles import WaitGraph
+from charonia_backend_custom.host import ServerHost
+from charonia_backend_custom.imports import ModelFinder
+from charonia_backend_custom.metric_values import HeldMetrics, MetricTable
+from charonia_backend_custom.model_file import ModelFile
+from charonia_backend_custom.thread_model import ThreadModel, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from charonia.backend import Execution, InstanceContext, ModelContext
+    from charonia.backend import LoadedModel, ModelContext
     from charonia.config import ModelConfig
 
-__all__ = ["CustomBackend", "CustomModel"]
+    from charonia_backend_custom.metric_values import MetricFamily
+
+__all__ = ["CustomBackend"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,102 +41,50 @@ class CustomBackend(Backend):
     def __init__(self, options: Mapping[str, str]) -> None:
         super().__init__(options)
         self._finder = ModelFinder()
+        self._graph = WaitGraph()
+        self._metrics = MetricTable()
 
     def complete_config(self, context: ModelContext) -> ModelConfig:
         """Have the model's `auto_complete_config`, if it has one, fill the configuration in."""
+        _check_environment(context)
+        host = self._host(context)
         try:
-            completed = self._completed(context)
+            file = ModelFile(place_of(context, host), context.model_path, self._finder)
+            try:
+                completed = file.complete(config_to_json(context.config))
+            finally:
+                file.close()
         finally:
+            host.close()
             gc.collect(1)  # the file is about to be imported again, and may hold a lot; all of it is young
         if completed is None:
             return context.config
-        return _servable(config_from_json(json.dumps(completed.as_dict()), model=context.name), context)
+        return _servable(config_from_json(json.dumps(completed), model=context.name), context)
 
-    def _completed(self, context: ModelContext) -> pb_utils.ModelConfig | None:
-        imports = ModelImports(context, self._finder)
-        try:
-            method = getattr(_model_class(context, imports), "auto_complete_config", None)
-            return None if method is None else _call_completion(context, method)
-        finally:
-            imports.close()
-
-    def load(self, context: ModelContext) -> CustomModel:
+    def load(self, context: ModelContext) -> LoadedModel:
         """Import the model's file."""
-        return CustomModel(context, ModelImports(context, self._finder))
+        _check_environment(context)
+        return ThreadModel(context, self._host(context), self._finder)
+
+    def _host(self, context: ModelContext) -> ServerHost:
+        return ServerHost(context, self._graph, HeldMetrics(self._metrics, context.name))
+
+    def metrics(self) -> Sequence[MetricFamily]:
+        """Give the metrics that models have made."""
+        return self._metrics.snapshot()
 
     def close(self) -> None:
         """Leave Python's import system as it was."""
         self._finder.close()
 
 
-class CustomModel(LoadedModel):
-    """One version: the model's modules, of whose class each instance makes an object of its own.
-
-    Args:
-        context: the model.
-        imports: its modules; closed with the model.
-
-    Raises:
-        InternalError: the file cannot be imported, or has no class TritonPythonModel.
-    """
-
-    def __init__(self, context: ModelContext, imports: ModelImports) -> None:
-        super().__init__(context)
-        self._imports = imports
-        try:
-            self._kind: type[Any] | None = _model_class(context, imports)
-        except BaseException:
-            imports.close()
-            raise
-
-    def instantiate(self, context: InstanceContext) -> Execution:
-        """Make and initialise an object of the model's class."""
-        assert self._kind is not None  # noqa: S101 - a model that is closed has no more instances
-        decoupled = self.context.config.model_transaction_policy.decoupled
-        try:
-            return (DecoupledExecution if decoupled else UnaryExecution)(context, self._kind)
-        finally:
-            self._imports.keep_added_paths()
-
-    def close(self) -> None:
-        """Forget the model's modules. What they held is free when this returns, however large: it does not wait for Python."""
-        self._kind = None
-        self._imports.close()
-        gc.collect()  # modules refer to their functions, and these to them
-
-
-def _model_class(context: ModelContext, imports: ModelImports) -> type[Any]:
-    """Import the model's file, and give its class."""
+def _check_environment(context: ModelContext) -> None:
+    """Refuse a model that asks for an environment of its own."""
     if _OWN_ENVIRONMENT in context.config.parameters:
         raise UnsupportedError(
             f"model '{context.name}' has the parameter {_OWN_ENVIRONMENT}: models in an environment of their own are not "
             "supported yet. Install what it needs beside the server, and remove the parameter"
         )
-    file = context.model_path
-    if not file.is_file():
-        raise InternalError(f"Python model file not found in '{file}'")
-    try:
-        module = imports.load(file)
-    except MODEL_FAILURES as error:  # the border of loading: what the file raises is the reason why it is not there
-        raise load_failure(error) from error
-    kind: type[Any] | None = getattr(module, "TritonPythonModel", None)
-    if kind is None:
-        raise InternalError(
-            f"AttributeError: module '{context.version}.{file.stem}' has no attribute 'TritonPythonModel'"
-        )
-    return kind
-
-
-def _call_completion(context: ModelContext, method: Any) -> pb_utils.ModelConfig:
-    try:
-        completed = method(pb_utils.ModelConfig(config_to_json(context.config)))
-    except MODEL_FAILURES as error:  # the border of loading
-        raise load_failure(error) from error
-    if not isinstance(completed, pb_utils.ModelConfig):
-        raise InternalError(
-            f"auto_complete_config function in model '{context.name}' must return a valid pb.ModelConfig object."
-        )
-    return completed
 
 
 def _servable(completed: ModelConfig, context: ModelContext) -> ModelConfig:

@@ -19,13 +19,13 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from triton_python_backend_utils.place import MARK, ModelPlace
+from triton_python_backend_utils.place import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-    from charonia.backend import ModelContext
+    from triton_python_backend_utils.place import ModelPlace
 
 __all__ = ["ModelFinder", "ModelImports"]
 
@@ -75,14 +75,14 @@ class ModelImports:
     """The modules of one loaded model. `close` forgets them.
 
     Args:
-        context: the model.
+        place: the model; told to each of its modules.
         finder: finds them for the import system.
     """
 
-    def __init__(self, context: ModelContext, finder: ModelFinder) -> None:
-        self.place = ModelPlace(context.name, context.version_directory.absolute())
+    def __init__(self, place: ModelPlace, finder: ModelFinder) -> None:
+        self.place = place
         self.builtins = {**vars(builtins), "__import__": self._import}
-        self._model_directory = context.directory.absolute()
+        self._model_directory = place.directory.parent
         self._finder = finder
         self._package = f"charonia_model_{next(_numbers)}"
         self._added: list[str] = []

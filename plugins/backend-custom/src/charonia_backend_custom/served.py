@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import triton_python_backend_utils as pb_utils
 from charonia.request import InferenceResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from charonia.arrays import TensorLayout
-    from charonia.request import InferenceRequest
+    from charonia.request import InferenceRequest, Parameter
 
     from charonia_backend_custom.answers import Answers
 
@@ -25,19 +27,21 @@ class ServedRequest(pb_utils.InferenceRequest):
         maker: what all requests of an instance share.
     """
 
-    __slots__ = ("_made_inputs", "_maker", "_request", "_sender")
+    __slots__ = ("_made_inputs", "_request", "_sender", "_shared")
 
     def __init__(self, request: InferenceRequest, maker: RequestMaker) -> None:
         self._request = request
-        self._maker = maker
+        self._shared = maker
         self._made_inputs: list[pb_utils.Tensor] | None = None
         self._sender: pb_utils.InferenceResponseSender | None = None
         self._flags = request.flags
+        self._preferred_memory = None
+        self._trace = None
 
     def inputs(self) -> list[pb_utils.Tensor]:
         """List the inputs that the request has."""
         if self._made_inputs is None:
-            tensors = self._maker.layout.gather([self._request])
+            tensors = self._shared.layout.gather([self._request])
             self._made_inputs = [pb_utils.Tensor.around(name, tensor) for name, tensor in tensors.items()]
         return self._made_inputs
 
@@ -49,9 +53,9 @@ class ServedRequest(pb_utils.InferenceRequest):
         """Give the sequence to which the request belongs; 0 or "" for none."""
         return self._request.correlation_id
 
-    def requested_output_names(self) -> list[str]:
-        """List the outputs wanted: all that the model has, where the caller named none."""
-        return list(self._request.requested_outputs or self._maker.answers.outputs)
+    def requested_output_names(self) -> set[str]:
+        """Give the outputs wanted: all that the model has, where the caller named none."""
+        return set(self._request.requested_outputs or self._shared.answers.outputs)
 
     def timeout(self) -> int:
         """Give the time that the request may wait in a queue, in microseconds; 0 where not said."""
@@ -61,6 +65,23 @@ class ServedRequest(pb_utils.InferenceRequest):
         """Give the caller's free parameters as a JSON object."""
         return json.dumps(dict(self._request.parameters))
 
+    def parameter_values(self) -> Mapping[str, Parameter]:
+        """Give the caller's free parameters."""
+        return self._request.parameters
+
+    @property
+    def answered(self) -> bool:
+        """Whether the request has its last response."""
+        return self._request.done
+
+    def model_name(self) -> str:
+        """Tell the model that is asked."""
+        return self._request.model_name
+
+    def model_version(self) -> int:
+        """Tell the version that is asked; -1 where the caller left it to the server."""
+        return -1 if self._request.model_version is None else self._request.model_version
+
     def is_cancelled(self) -> bool:
         """Tell whether the caller has taken the request back."""
         return self._request.cancelled
@@ -68,9 +89,14 @@ class ServedRequest(pb_utils.InferenceRequest):
     def get_response_sender(self) -> pb_utils.InferenceResponseSender:
         """Give the sender of this request's responses; always the same one."""
         if self._sender is None:
-            line = _Line(self._request, self._maker)
-            self._sender = pb_utils.InferenceResponseSender(line, decoupled=self._maker.decoupled)
+            line = _Line(self._request, self._shared)
+            self._sender = pb_utils.InferenceResponseSender(line, decoupled=self._shared.decoupled)
         return self._sender
+
+    def _send(self, *, decoupled: bool) -> NoReturn:
+        raise pb_utils.TritonModelException(
+            "this request came from a client, and cannot be passed on as it is: make an InferenceRequest to call another model"
+        )
 
 
 class RequestMaker:

@@ -22,14 +22,10 @@ from triton_python_backend_utils.datatypes import (
     triton_to_numpy_type,
 )
 from triton_python_backend_utils.errors import TritonError, TritonModelException
-from triton_python_backend_utils.later import (
-    MetricFamily,
-    PreferredMemory,
-    is_model_ready,
-    load_model,
-    unload_model,
-)
+from triton_python_backend_utils.loading import is_model_ready, load_model, unload_model
 from triton_python_backend_utils.logger import Logger
+from triton_python_backend_utils.memory import TRITONSERVER_MEMORY_CPU, TRITONSERVER_MEMORY_GPU, PreferredMemory
+from triton_python_backend_utils.metrics import MetricFamily
 from triton_python_backend_utils.place import get_model_dir
 from triton_python_backend_utils.requests import (
     TRITONSERVER_REQUEST_FLAG_SEQUENCE_END,
@@ -39,6 +35,7 @@ from triton_python_backend_utils.requests import (
     InferenceRequest,
     get_input_tensor_by_name,
 )
+from triton_python_backend_utils.response_iterator import ResponseIterator
 from triton_python_backend_utils.responses import (
     TRITONSERVER_RESPONSE_COMPLETE_FINAL,
     InferenceResponse,
@@ -46,9 +43,7 @@ from triton_python_backend_utils.responses import (
     get_output_tensor_by_name,
 )
 from triton_python_backend_utils.tensors import Tensor
-
-TRITONSERVER_MEMORY_CPU = 0
-TRITONSERVER_MEMORY_GPU = 2
+from triton_python_backend_utils.trace import InferenceTrace
 
 __all__ = [
     "TRITONSERVER_MEMORY_CPU",
@@ -62,10 +57,12 @@ __all__ = [
     "InferenceRequest",
     "InferenceResponse",
     "InferenceResponseSender",
+    "InferenceTrace",
     "Logger",
     "MetricFamily",
     "ModelConfig",
     "PreferredMemory",
+    "ResponseIterator",
     "Tensor",
     "TritonError",
     "TritonModelException",

@@ -6,11 +6,15 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from triton_python_backend_utils.errors import TritonModelException
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-__all__ = ["MARK", "ModelPlace", "calling_model", "get_model_dir"]
+    from triton_python_backend_utils.host import ModelHost
+
+__all__ = ["MARK", "ModelPlace", "calling_host", "calling_model", "get_model_dir"]
 
 MARK = "__charonia_model__"
 """The name under which the server leaves a `ModelPlace` in each module of a model."""
@@ -22,11 +26,15 @@ class ModelPlace:
 
     Attributes:
         name: the model's name.
+        version: the version.
         directory: the directory of the version.
+        host: what the model's server does for it.
     """
 
     name: str
+    version: int
     directory: Path
+    host: ModelHost
 
 
 def calling_model() -> ModelPlace | None:
@@ -38,6 +46,24 @@ def calling_model() -> ModelPlace | None:
             return place
         frame = frame.f_back
     return None
+
+
+def calling_host(wish: str) -> ModelHost:
+    """Give the host of the calling model.
+
+    Args:
+        wish: what it is wanted for, for the error's text.
+
+    Raises:
+        TritonModelException: the caller is not a model that a server has loaded.
+    """
+    place = calling_model()
+    if place is None:
+        raise TritonModelException(
+            f"{wish} needs a server, and the caller is not a model that one has loaded: the fixture `python_model` of "
+            "charonia.testing loads a model for a test, and answers its calls"
+        )
+    return place.host
 
 
 def get_model_dir() -> str:

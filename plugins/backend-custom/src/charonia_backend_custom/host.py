@@ -1,0 +1,183 @@
+"""What the server does for a model: passing its calls on, loading for it, keeping its metrics."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import triton_python_backend_utils as pb_utils
+from charonia.errors import InferenceError, InvalidArgumentError, NotFoundError, UnavailableError
+from charonia.request import InferenceRequest
+from charonia.tensor import as_numpy
+
+from charonia_backend_custom.activity import current_activity
+from charonia_backend_custom.answers import triton_error
+from charonia_backend_custom.circles import Running
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from charonia.backend import ModelContext
+    from charonia.request import InferenceResponse
+    from triton_python_backend_utils.host import Deliver
+
+    from charonia_backend_custom.circles import WaitGraph
+    from charonia_backend_custom.metric_values import HeldMetrics
+
+__all__ = ["ServedCall", "ServerHost"]
+
+_LATEST = -1
+
+
+class ServerHost:
+    """The host of one loaded version, for all its instances.
+
+    Args:
+        context: the model.
+        graph: where executions that wait are known.
+        metrics: the model's hold on the metrics.
+    """
+
+    def __init__(self, context: ModelContext, graph: WaitGraph, metrics: HeldMetrics) -> None:
+        self.metrics = metrics
+        self.graph = graph
+        self._context = context
+        self._parent = Running(context.name, context.version, ()).parent
+
+    def call(self, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool) -> ServedCall:
+        """Pass a request on, on behalf of what the calling thread or coroutine is busy with."""
+        activity = current_activity()
+        if activity is not None and activity.task is None:
+            raise pb_utils.TritonModelException("BLS is only supported during the 'execute' function.")
+        running = None if activity is None else activity.task
+        assert running is None or isinstance(running, Running)  # noqa: S101 - what executions here are known by
+        return self.call_for(running, request, deliver, decoupled=decoupled)
+
+    def call_for(
+        self, running: Running | None, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool
+    ) -> ServedCall:
+        """Pass a request on, on behalf of an execution; None where it is not known. Does not block."""
+        on_cpu = _wanted_on_cpu(request)
+        made = InferenceRequest(
+            request.model_name(),
+            {tensor.name(): tensor.data for tensor in request.inputs()},
+            partial(_deliver, deliver, on_cpu),
+            model_version=None if request.model_version() == _LATEST else request.model_version(),
+            id=request.request_id(),
+            requested_outputs=tuple(request.requested_output_names()),
+            parameters=request.parameter_values(),
+            timeout_us=request.timeout(),
+            correlation_id=request.correlation_id(),
+            flags=request.flags(),
+            parent=self._parent if running is None else running.parent,
+        )
+        try:
+            self._pass_on(made, decoupled=decoupled)
+        except InferenceError as error:
+            told = f"Model {made.model_name} - Error when running inference: {error}"
+            deliver(pb_utils.InferenceResponse(error=triton_error(InferenceError.of(error.code, told))), True)  # noqa: FBT003 - the last
+            made.fail(error)
+        return ServedCall(self, running, made)
+
+    def _pass_on(self, request: InferenceRequest, *, decoupled: bool) -> None:
+        models = self._context.models
+        try:
+            config = models.model_config(request.model_name, request.model_version)
+        except (NotFoundError, UnavailableError) as error:
+            raise InferenceError.of(
+                error.code,
+                f"Failed for execute the inference request. Model '{request.model_name}' is not ready.",
+            ) from error
+        if config.model_transaction_policy.decoupled and not decoupled:
+            raise InvalidArgumentError(
+                f"Model {request.model_name} is using the decoupled. The current BLS request call doesn't support models using "
+                "the decoupled transaction policy. Please use 'decoupled=True' argument to the 'exec' or 'async_exec' calls for "
+                "decoupled models.'"
+            )
+        models.submit(request)
+
+    def waiting(self, running: Running | None, call: InferenceRequest) -> AbstractContextManager[None]:
+        """Stand around the time in which an execution waits for a call."""
+        return self.graph.waiting(running, call, self._context.models)
+
+    def load_model(self, name: str, config: str, files: Mapping[str, bytes]) -> None:
+        """Load a model, unless it is the one that is just being made."""
+        activity = current_activity()
+        if activity is not None and activity.task is None and activity.model == name:
+            raise self._refusal("load model", f"model '{name}' cannot load itself while it is being initialised")
+        try:
+            self._context.models.require_explicit_control()
+            self._context.models.load(
+                name,
+                config=config or None,
+                files={path.removeprefix("file:"): content for path, content in files.items()},
+            )
+        except InferenceError as error:
+            raise self._refusal("load model", str(error)) from error
+
+    def unload_model(self, name: str, *, unload_dependents: bool) -> None:
+        """Unload a model."""
+        try:
+            self._context.models.require_explicit_control()
+            self._context.models.unload(name, unload_dependents=unload_dependents)
+        except InferenceError as error:
+            raise self._refusal("unload model", str(error)) from error
+
+    def is_model_ready(self, name: str, version: str) -> bool:
+        """Tell whether a model serves."""
+        if version and not (version.isascii() and version.isdecimal()):
+            raise self._refusal(
+                "check model readiness",
+                f"failed to get model version from specified version string '{version}' (details: stol), version should be an "
+                "integral value > 0",
+            )
+        return self._context.models.can_serve(name, int(version) if version else None)
+
+    def _refusal(self, what: str, text: str) -> pb_utils.TritonModelException:
+        activity = current_activity()
+        instance = self._context.name if activity is None else activity.instance
+        return pb_utils.TritonModelException(
+            f"Failed to {what}: Failed to process the request for model '{instance}', message: {text}"
+        )
+
+    def close(self) -> None:
+        """Let go of the model's metrics. The model's code does not run any more."""
+        self.metrics.close()
+
+
+class ServedCall:
+    """A call that was passed on.
+
+    Args:
+        host: the host of the model that calls.
+        running: the execution that calls, where it is known.
+        request: what was passed on, or failed already.
+    """
+
+    def __init__(self, host: ServerHost, running: Running | None, request: InferenceRequest) -> None:
+        self._host = host
+        self._running = running
+        self._request = request
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Stand around the time in which the caller waits for a response."""
+        return self._host.waiting(self._running, self._request)
+
+    def cancel(self) -> None:
+        """Take the request back."""
+        self._request.cancel()
+
+
+def _wanted_on_cpu(request: pb_utils.InferenceRequest) -> bool:
+    memory = request.preferred_memory()
+    return memory is not None and memory.memory_type is pb_utils.TRITONSERVER_MEMORY_CPU
+
+
+def _deliver(deliver: Deliver, on_cpu: bool, response: InferenceResponse) -> None:  # noqa: FBT001 - bound beforehand
+    outputs = [
+        pb_utils.Tensor.around(name, as_numpy(tensor) if on_cpu else tensor)
+        for name, tensor in response.outputs.items()
+    ]
+    error = None if response.error is None else triton_error(response.error)
+    deliver(pb_utils.InferenceResponse(outputs, error, response.parameters), response.final)
