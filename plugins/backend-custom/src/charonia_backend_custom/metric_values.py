@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import triton_python_backend_utils as pb_utils
 
+from charonia_backend_custom.activity import current_activity
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -258,8 +260,10 @@ class HeldMetrics:
         self._table.leave_all(self)
 
     def _refusal(self, what: str, error: ValueError) -> pb_utils.TritonModelException:
+        activity = current_activity()
+        caller = self._holder if activity is None else activity.instance
         return pb_utils.TritonModelException(
-            f"{what}: Failed to process the request for model '{self._holder}', message: {error}"
+            f"{what}: Failed to process the request for model '{caller}', message: {error}"
         )
 
 
