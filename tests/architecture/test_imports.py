@@ -37,6 +37,7 @@ def test_core_imports_no_framework(statement):
         "charonia_backend_onnx",
         "charonia_backend_custom",
         "charonia_backend_pytorch",
+        "charonia_backend_tensorflow",
         "charonia_cache_local",
     ],
 )

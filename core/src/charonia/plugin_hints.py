@@ -21,6 +21,7 @@ HINTS: dict[tuple[str, str], str] = {
     ("backend", "onnxruntime"): "charonia-backend-onnx[cpu]",
     ("backend", "python"): "charonia-backend-custom",
     ("backend", "pytorch"): "charonia-backend-pytorch",
+    ("backend", "tensorflow"): "charonia-backend-tensorflow[cpu]",
     ("cache", "local"): "charonia-cache-local",
     ("frontend", "grpc"): "charonia-frontend-grpc",
     ("frontend", "http"): "charonia-frontend-http",
@@ -30,7 +31,7 @@ HINTS: dict[tuple[str, str], str] = {
 """(kind, name) → the requirement that provides it, as pip takes it."""
 
 _BACKENDS_ELSEWHERE = frozenset(
-    {"tensorflow", "tensorrt", "tensorrtllm", "openvino", "dali", "fil", "vllm", "armnn_tflite", "paddle"}
+    {"tensorrt", "tensorrtllm", "openvino", "dali", "fil", "vllm", "armnn_tflite", "paddle"}
 )
 """Names of backends that the reference has: nobody who writes one has misspelt another."""
 
