@@ -16,9 +16,16 @@ sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
 
 from nets_in_onnx import write_onnx
 from nets_in_pytorch import write_exported, write_torchscript
+from nets_in_tensorflow import write_graph_def, write_saved_model
 from small_nets import NETS
 
-WAYS = {"onnx": write_onnx, "torchscript": write_torchscript, "exported": write_exported}
+WAYS = {
+    "onnx": write_onnx,
+    "torchscript": write_torchscript,
+    "exported": write_exported,
+    "saved_model": write_saved_model,
+    "graph_def": write_graph_def,
+}
 """Each writes a net into a model's directory."""
 
 TOLERANCE = 1e-5

@@ -1,4 +1,4 @@
-"""A trained net that its makers give in two forms: the answers are equal.
+"""Trained nets that their makers give in two forms: the answers are equal.
 
 The nets are files of packages that are installed where the tests run; none is part of this repository.
 """
@@ -42,6 +42,21 @@ def detectors(tmp_path):
         yield server.model("torchscript"), server.model("onnx")
 
 
+@pytest.fixture
+def transcribers(tmp_path):
+    """Serve the two forms of a net that finds notes in music. Neither needs a configuration."""
+    spec = importlib.util.find_spec("basic_pitch")
+    if spec is None:
+        pytest.skip("needs the files of the distribution basic-pitch: pip install --no-deps basic-pitch")
+    data = Path(spec.origin).parent / "saved_models" / "icassp_2022"
+    for name in ("onnx", "tensorflow"):
+        (tmp_path / name / "1").mkdir(parents=True)
+    shutil.copy(data / "nmp.onnx", tmp_path / "onnx" / "1" / "model.onnx")
+    shutil.copytree(data / "nmp", tmp_path / "tensorflow" / "1" / "model.savedmodel")
+    with Server(tmp_path) as server:
+        yield server.model("tensorflow"), server.model("onnx")
+
+
 def sound(batch):
     """Make two seconds of something between a hum and noise, as [chunks, batch, CHUNK]."""
     time = np.arange(62 * CHUNK) / RATE
@@ -67,3 +82,21 @@ def test_speech_is_found_by_both_forms(detectors, batch):
         np.testing.assert_allclose(speech, answer["output"], atol=1e-4)
         found.append(speech)
     assert np.ptp(found) > 0.1, "the sound must tell the two forms apart"
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_notes_are_found_by_both_forms(transcribers, batch):
+    """The SavedModel and the ONNX model, whose tensors have other names, give the same three maps of notes."""
+    saved_model, onnx = transcribers
+    (source,) = onnx.metadata().inputs
+    window = source.shape[1]
+    music = sound(batch).swapaxes(0, 1).reshape(batch, -1)
+    music = np.tile(music, (1, window // music.shape[1] + 1))[:, :window, np.newaxis]
+    expected = onnx.infer({source.name: music})
+    answer = saved_model.infer({saved_model.metadata().inputs[0].name: music})
+    by_width = [
+        sorted(each.outputs.values(), key=lambda array: (array.shape[2], array.sum())) for each in (answer, expected)
+    ]
+    for found, wanted in zip(*by_width, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+        assert np.ptp(found) > 0.1, "the music must tell the two forms apart"
