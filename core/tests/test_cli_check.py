@@ -166,9 +166,9 @@ def test_yaml_has_places_too(charonia, models):
 
 def test_a_storage_that_nobody_provides(charonia):
     """A repository at a place that no plugin can read is told as such."""
-    result = charonia("check", "s3://bucket/models")
+    result = charonia("check", "ftp://bucket/models")
     assert (
-        's3://bucket/models: error: the model repository "s3://bucket/models" needs the repository storage "s3"'
+        'ftp://bucket/models: error: the model repository "ftp://bucket/models" needs the repository storage "ftp"'
         in result.stdout
     )
     assert result.exit_code == 1

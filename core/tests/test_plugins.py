@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from charonia.backend import Backend, LoadedModel
+from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import PluginError
 from charonia.frontend import Frontend, FrontendOffer, FrontendOption
 from charonia.hookspecs import hookimpl
 from charonia.plugins import PluginRecord, Plugins
 from charonia.repository import LocalStorage
-from charonia.default_scheduler import DefaultScheduler
 
 ASKER = 'model "resnet" (models/resnet/config.pbtxt)'
 CORE = importlib.metadata.version("charonia")

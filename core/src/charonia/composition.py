@@ -80,7 +80,7 @@ def inherited_labels(config: ModelConfig, models: Models) -> Mapping[str, Sequen
 
 
 def _why_missing(ensemble: str, name: str, version: int | None, error: CharoniaError) -> str:
-    """Say why a model is missing, in the reference's words: it was not found, does not fit, failed to load, or lacks a version."""
+    """Say why a model is missing, as the reference does: not found, not fitting, failed to load, or without a version."""
     if isinstance(error, InternalError):
         return f"ensemble {ensemble} contains models that are not available or ambiguous: {name} ({error})"
     if isinstance(error, CompositionError):

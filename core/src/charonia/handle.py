@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from charonia.errors import InvalidArgumentError, UnsupportedError
+from charonia.reply import Reply
 from charonia.request import SEQUENCE_END, SEQUENCE_START, InferenceRequest, InferenceResponse, Parameter
 from charonia.response_stream import AsyncResponseStream, ResponseStream
 from charonia.tensor import SupportsDLPack, Tensor, as_tensor
@@ -87,17 +88,12 @@ class ModelHandle:
     async def infer_async(self, inputs: Mapping[str, object], **options: Unpack[RequestOptions]) -> InferenceResponse:
         """Send one request and await its response. Cancelling the coroutine cancels the request. Raises what `infer` raises."""
         model = self._unary_model()
-        future: asyncio.Future[InferenceResponse] = asyncio.get_running_loop().create_future()
-        mailbox = self._server.mailboxes.of(asyncio.get_running_loop())
-
-        def deliver(response: InferenceResponse) -> None:
-            if not future.done():
-                future.set_result(response)
-
-        request = self._request(model, inputs, _TheOne(lambda response: mailbox.post(deliver, response)), options)
-        self._server.submit(request)
+        reply = Reply(self._server.mailboxes.of(asyncio.get_running_loop()))
+        request = self._request(model, inputs, _TheOne(reply.sink), options)
+        if not self._server.submit_prompt(request):
+            self._server.submit(request)
         try:
-            return _good(await future)
+            return _good(await reply.future)
         except asyncio.CancelledError:
             request.cancel()
             raise

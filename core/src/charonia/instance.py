@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from charonia.backend import Batch, Device
 from charonia.errors import CancelledError, InferenceError, InternalError
 from charonia.mailbox import Wakeups
+from charonia.promptness import Promptness, size_of
 from charonia.scheduler import BatchReason
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["ModelInstance", "instance_places"]
 
 _log = logging.getLogger(__name__)
-
-_QUICK_NS = 100_000
-"""An execution of less than a tenth of a millisecond is quick: waking an event loop costs as much."""
-
-_PROVEN = 32
-"""So many quick executions in a row let one expect that the next one is quick, too."""
 
 _HOLD_NS = 500_000
 """No event loop waits for quick executions for longer than half a millisecond."""
@@ -58,14 +53,24 @@ class ModelInstance:
         execution: what computes; closed with the instance.
         scheduler: where the batches come from; not the instance's own.
         statistics: where executions are counted.
+        promptness: where it is noted how quick they are; its own if not given.
         passive: whether the instance takes no part in serving.
     """
 
     def __init__(
-        self, execution: Execution, scheduler: Scheduler, statistics: ModelStatistics, *, passive: bool = False
+        self,
+        execution: Execution,
+        scheduler: Scheduler,
+        statistics: ModelStatistics,
+        *,
+        promptness: Promptness | None = None,
+        passive: bool = False,
     ) -> None:
         self.name = execution.context.name
         self.passive = passive
+        self.predictable = execution.predictable
+        self._promptness = Promptness() if promptness is None else promptness
+        self._clock_ns = time.thread_time_ns if self.predictable else time.monotonic_ns
         self._execution = execution
         self._scheduler = scheduler
         self._statistics = statistics
@@ -85,12 +90,11 @@ class ModelInstance:
         Once the executions have proved to be quick, the event loops that wait for the responses of several are woken together.
         """
         wakeups = Wakeups()
-        quick = 0  # how many executions in a row were quick
         held_since = 0
         while True:
             formed = self._scheduler.ready_batch(self) if wakeups.held else None
             now = time.monotonic_ns()
-            if wakeups.held and (formed is None or not quick or now - held_since > _HOLD_NS):
+            if wakeups.held and (formed is None or now - held_since > _HOLD_NS):
                 wakeups.held = False
                 wakeups.send()
             if formed is None:
@@ -98,12 +102,11 @@ class ModelInstance:
                 if formed is None:
                     return
                 now = time.monotonic_ns()
-            if quick >= _PROVEN and not wakeups.held:
+            if self._promptness.proven and not wakeups.held:
                 wakeups.held = True
                 held_since = now
             self.execute(*formed)
             del formed  # an idle instance keeps no request alive, nor the memory that its tensors lie in
-            quick = quick + 1 if time.monotonic_ns() - now < _QUICK_NS else 0
 
     def execute(self, requests: list[InferenceRequest], reason: str = BatchReason.UNBATCHED) -> None:
         """Execute requests as one batch, on the instance's thread or on that of a caller who has borrowed the instance.
@@ -117,6 +120,7 @@ class ModelInstance:
                 break
         if not requests:
             return
+        begun_ns = self._clock_ns()
         batch = Batch(requests, self._statistics, reason)
         try:
             self._execution.execute(batch)
@@ -138,6 +142,7 @@ class ModelInstance:
             )
         if not batch.counted:
             batch.count(successes=sum(not request.failed for request in requests))
+        self._promptness.note(self._clock_ns() - begun_ns, sum([size_of(request.inputs) for request in requests]))
 
     def _drop_cancelled(self, requests: list[InferenceRequest]) -> list[InferenceRequest]:
         for request in requests:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from charonia.backend import InstanceContext, ModelContext
 from charonia.backends import Backends
 from charonia.clock import Clock
+from charonia.composition import compose, inherited_labels
 from charonia.config import (
     ParsedConfig,
     check_config,
@@ -31,6 +32,7 @@ from charonia.labels import read_labels
 from charonia.model import Model
 from charonia.models import NoModels
 from charonia.overrides import Override
+from charonia.promptness import Promptness
 from charonia.repository import CONFIG_FILES, RepositoryStorage, model_versions
 from charonia.response_lookup import ResponseLookup
 from charonia.scheduler import SchedulerContext, scheduler_name
@@ -38,12 +40,13 @@ from charonia.statistics import ModelStatistics
 from charonia.warmup import warmup_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from charonia.backend import Backend, LoadedModel
     from charonia.cache import ResponseCache
     from charonia.config import ModelConfig
+    from charonia.errors import CharoniaError
     from charonia.models import Models
     from charonia.options import ServerOptions
     from charonia.overrides import LoadParameters
@@ -227,8 +230,9 @@ class Loader:
         """
         tell(Phase.LOADING, version=version)
         asker = f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
-        # before the backend is asked for, which an ensemble has none of
-        self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)
+        kind = self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)
+        if kind.answers_itself:
+            return self._load_composed(candidate, version, kind)
         backend = self._backends.get(candidate.parsed.config.backend, asker)
         with ExitStack() as undo:
             directory = candidate.storage.localize(candidate.name, candidate.versions)
@@ -243,13 +247,15 @@ class Loader:
             undo.callback(loaded.close)
             tell(Phase.INSTANTIATING, version=version)
             statistics = ModelStatistics()
+            promptness = Promptness()
             model = Model(
                 context.config,
                 version,
                 loaded=loaded,
                 scheduler=scheduler,
-                instances=_instances(context, loaded, scheduler, statistics, undo),
+                instances=_instances(context, loaded, scheduler, statistics, promptness, undo),
                 statistics=statistics,
+                promptness=promptness,
                 labels=labels,
                 responses=self._responses(context.config, version, statistics),
                 release=partial(candidate.storage.release, directory),
@@ -263,6 +269,42 @@ class Loader:
             model.start()
             undo.pop_all()
         return model
+
+    def _load_composed(self, candidate: Candidate, version: int, kind: type[Scheduler]) -> Model:
+        """Load a version of a model whose scheduler answers by itself."""
+        config = normalise(candidate.parsed.config)
+        problems = check_loadable(config, places=candidate.parsed.places)
+        if problems:
+            raise ConfigError(candidate.name, problems, candidate.parsed.file)
+        with ExitStack() as undo:
+            directory = candidate.storage.localize(candidate.name, candidate.versions)
+            undo.callback(candidate.storage.release, directory)
+            statistics = ModelStatistics()
+            model = Model(
+                config,
+                version,
+                scheduler=kind(SchedulerContext(config, version, directory, self._models, self._clock)),
+                statistics=statistics,
+                labels={**inherited_labels(config, self._models), **read_labels(config, directory)},
+                responses=self._responses(config, version, statistics),
+                release=partial(candidate.storage.release, directory),
+            )
+            undo.pop_all()
+        model.start()
+        return model
+
+    def compose(self, candidate: Candidate, failures: Mapping[str, CharoniaError]) -> Candidate:
+        """Check a model that uses others against these, which serve, and fill in what follows from them.
+
+        Args:
+            candidate: the model.
+            failures: why models that it uses could not be loaded, by name.
+
+        Raises:
+            CompositionError: they do not fit.
+        """
+        config = compose(candidate.parsed, self._models, failures)
+        return replace(candidate, parsed=replace(candidate.parsed, config=config))
 
     def _responses(self, config: ModelConfig, version: int, statistics: ModelStatistics) -> ResponseLookup | None:
         if self._cache is None or not config.response_cache.enable:
@@ -306,14 +348,19 @@ class Loader:
 
 
 def _instances(
-    context: ModelContext, loaded: LoadedModel, scheduler: Scheduler, statistics: ModelStatistics, undo: ExitStack
+    context: ModelContext,
+    loaded: LoadedModel,
+    scheduler: Scheduler,
+    statistics: ModelStatistics,
+    promptness: Promptness,
+    undo: ExitStack,
 ) -> list[ModelInstance]:
     instances: list[ModelInstance] = []
     places = instance_places(context.config)
     for name, device, passive in places:
         execution = loaded.instantiate(InstanceContext(name, device, context, len(places)))
         undo.callback(execution.close)
-        instances.append(ModelInstance(execution, scheduler, statistics, passive=passive))
+        instances.append(ModelInstance(execution, scheduler, statistics, promptness=promptness, passive=passive))
     return instances
 
 

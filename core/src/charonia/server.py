@@ -15,7 +15,7 @@ from charonia.loader import Loader
 from charonia.log_settings import LogSettings
 from charonia.mailbox import Mailboxes
 from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
-from charonia.model import ModelRetiredError
+from charonia.model import Model, ModelRetiredError
 from charonia.model_states import VersionState
 from charonia.options import ServerOptions
 from charonia.overrides import LoadParameters, check_model_name
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from charonia.config import ModelConfig
-    from charonia.lifecycle import IndexEntry
     from charonia.loader import LoadEvent
-    from charonia.model import Model
+    from charonia.model_states import IndexEntry
     from charonia.request import InferenceRequest
     from charonia.trace_settings import TraceSetting
 
@@ -196,17 +195,34 @@ class Server:
 
     def submit_direct(self, request: InferenceRequest) -> bool:
         """Execute a request in the calling thread, if an instance is free. False if not: then `submit` it. Raises the same."""
+        return self._execute_here(request, Model.submit_direct)
+
+    def submit_prompt(self, request: InferenceRequest) -> bool:
+        """Execute a request in the calling thread, which must not be held up. Raises what `submit` raises.
+
+        False, and nothing done, unless an instance is free and the model has proved to be so quick that passing the request to
+        another thread would take longer: then `submit` it.
+        """
+        return self._execute_here(request, Model.submit_prompt)
+
+    def _execute_here(self, request: InferenceRequest, execute: Callable[[Model, InferenceRequest], bool]) -> bool:
         while True:
             model = self._accepting(request)
             try:
-                return model.submit_direct(request)
+                return execute(model, request)
             except ModelRetiredError:
                 self._check_replaced(model)
 
     def _accepting(self, request: InferenceRequest) -> Model:
         if self._closing and request.parent is None:  # what was accepted may need other models to finish
             raise UnavailableError(_EXITING)
-        return self.get(request.model_name, request.model_version)
+        try:
+            return self.get(request.model_name, request.model_version)
+        except (NotFoundError, UnavailableError):
+            leaving = request.parent and self._lifecycle.leaving(request.model_name, request.model_version)
+            if not leaving:
+                raise
+            return leaving
 
     def _check_replaced(self, model: Model) -> None:
         """Go on if the table has another model by now; the switch comes before the retirement, so that it has."""
@@ -293,9 +309,10 @@ class Server:
 
         Args:
             name: the model's name.
-            unload_dependents: whether the models that it uses go, too. No model uses another one yet.
+            unload_dependents: whether the models that it uses go, too, unless somebody asked for them by name, or other models
+                use them. Models that use this one go in any case.
         """
-        self._lifecycle.unload(name)
+        self._lifecycle.unload(name, unload_dependents=unload_dependents)
 
     # -- what it tells
 
@@ -322,6 +339,10 @@ class Server:
     def model_config(self, name: str, version: int | None = None) -> ModelConfig:
         """Give a model's configuration, complete and normalised; read only. Raises what `get` raises."""
         return self.get(name, version).config
+
+    def labels(self, name: str, version: int | None = None) -> Mapping[str, Sequence[bytes]]:
+        """Give the labels of a model's outputs, for those that have any. Raises what `get` raises."""
+        return self.get(name, version).labels
 
     def statistics(self, name: str = "", version: int | None = None) -> list[VersionStatistics]:
         """Give the counters of all ready versions of a model, of one version, or of all models; sorted by name and version.

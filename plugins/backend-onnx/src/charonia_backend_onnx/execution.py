@@ -46,6 +46,7 @@ class OnnxExecution(ArrayExecution):
 
     def __init__(self, context: InstanceContext, session: Any, graph: Graph, *, arenas: str = "") -> None:
         super().__init__(context)
+        self.predictable = context.device.kind == "CPU"
         self._session = session
         self._names = [tensor.name for tensor in context.model.config.output]
         served = [tensor for name in self._names for tensor in graph.outputs if tensor.name == name]

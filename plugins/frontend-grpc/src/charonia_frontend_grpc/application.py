@@ -8,6 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InferenceError, InternalError, InvalidArgumentError, UnsupportedError
+from charonia.outbox import Outbox
+from charonia.reply import Reply
 from charonia_protos import grpc_service_pb2 as pb
 from google.protobuf.message import DecodeError
 
@@ -18,7 +20,6 @@ from charonia_frontend_grpc.infer_response import ResponseEncoders
 from charonia_frontend_grpc.infer_stream import InferStream
 from charonia_frontend_grpc.metadata import forward_metadata, no_metadata
 from charonia_frontend_grpc.model_version import read_version
-from charonia_frontend_grpc.outbox import Outbox
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
 from charonia_frontend_grpc.restricted_protocol import HEALTH_CHECK, RestrictedProtocol
 from charonia_frontend_grpc.settings_calls import SettingsCalls
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from charonia.header_forwarding import HeaderForwarding
     from charonia.mailbox import Mailbox
-    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.request import InferenceRequest
     from charonia.restricted_access import Restriction
     from charonia.server import Server
     from google.protobuf.message import Message
@@ -159,26 +160,16 @@ class GrpcApplication:
         model = self._server.get(message.model_name, version)
         if model.decoupled:
             raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
-        answer: asyncio.Future[InferenceResponse] = asyncio.get_running_loop().create_future()
-        post = self._mailbox.post
-
-        def deliver(response: InferenceResponse) -> None:
-            if response.final and not answer.done():
-                answer.set_result(response)
-
-        def refuse(error: Exception) -> None:
-            if not answer.done():
-                answer.set_exception(error)
-
+        reply = Reply(self._mailbox)
         memory = self._server.shared_memory
-        decoded = decode_infer(model, version, message, raw, memory, lambda response: post(deliver, response))
+        decoded = decode_infer(model, version, message, raw, memory, reply.sink)
         request = decoded.request
         if forward is not None:
             forward(request)
         del message, raw, body  # a large request may wait for long: only its tensors are kept
-        self._outbox.put(request, refuse)
+        self._outbox.put(request, reply.refuse)
         try:
-            response = await answer
+            response = await reply.future
         except asyncio.CancelledError:
             request.cancel()
             raise

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from charonia.mailbox import Mailbox
+    from charonia.outbox import Outbox
     from charonia.request import InferenceRequest, InferenceResponse
     from charonia.server import Server
 
     from charonia_frontend_grpc.infer_request import Decoded
     from charonia_frontend_grpc.infer_response import ResponseEncoder, ResponseEncoders
-    from charonia_frontend_grpc.outbox import Outbox
 
 __all__ = ["InferStream"]
 

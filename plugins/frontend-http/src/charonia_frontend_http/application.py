@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import orjson
 from charonia.config import config_to_json
 from charonia.errors import InferenceError, InternalError
+from charonia.outbox import Outbox
 
 from charonia_frontend_http.docs_endpoints import DocsEndpoints
 from charonia_frontend_http.documents import model_document, server_document, statistics_document
 from charonia_frontend_http.generation import GenerateEndpoints
 from charonia_frontend_http.inference import InferEndpoint
 from charonia_frontend_http.message import JSON, PLAIN, HttpResponse, error_body, error_response
-from charonia_frontend_http.outbox import Outbox
 from charonia_frontend_http.predict import PredictEndpoint
 from charonia_frontend_http.repository_endpoints import RepositoryEndpoints
 from charonia_frontend_http.routes import Routes

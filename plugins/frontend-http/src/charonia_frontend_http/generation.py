@@ -16,10 +16,10 @@ from charonia_frontend_http.response_queue import ResponseQueue
 if TYPE_CHECKING:
     from charonia.mailbox import Mailbox
     from charonia.model import Model
+    from charonia.outbox import Outbox
     from charonia.server import Server
 
     from charonia_frontend_http.message import HttpRequest
-    from charonia_frontend_http.outbox import Outbox
     from charonia_frontend_http.routes import Route
 
 __all__ = ["GenerateEndpoints"]
@@ -36,7 +36,7 @@ class GenerateEndpoints:
     Args:
         server: the server that has the models.
         mailbox: the way from instance threads into the loop.
-        outbox: where requests wait for the end of the loop's turn.
+        outbox: the way of requests to their models.
         max_input_size: the largest body, in bytes.
     """
 
@@ -85,5 +85,5 @@ class GenerateEndpoints:
         encoder = self._encoders.get(model)
         if encoder is None:
             encoder = self._encoders[model] = GenerateEncoder(model)
-        self._outbox.put(decoded, responses)
+        self._outbox.put(decoded, responses.refuse)
         return ResponseStream(decoded, responses, lambda response: encoder.encode(decoded.id, response))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from charonia.errors import InferenceError, UnsupportedError
+from charonia.reply import Reply
 
 from charonia_frontend_http.compression import CODINGS, accepted_coding, compress, decompress
 from charonia_frontend_http.event_stream import EVENT_STREAM, ResponseStream, event_response
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from charonia.header_forwarding import HeaderForwarding
     from charonia.mailbox import Mailbox
     from charonia.model import Model
+    from charonia.outbox import Outbox
     from charonia.request import InferenceResponse, ResponseSink
     from charonia.server import Server
 
     from charonia_frontend_http.infer_request import Decoded
     from charonia_frontend_http.message import HttpRequest, HttpResponse
-    from charonia_frontend_http.outbox import Outbox
     from charonia_frontend_http.routes import Route
 
 __all__ = ["InferEndpoint"]
@@ -42,7 +43,7 @@ class InferEndpoint:
     Args:
         server: the server that has the models.
         mailbox: the way from instance threads into the loop.
-        outbox: where requests wait for the end of the loop's turn.
+        outbox: the way of requests to their models.
         max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
         forwarding: which header fields become parameters, or None for none.
     """
@@ -82,22 +83,16 @@ class InferEndpoint:
 
     async def _one(self, model: Model, route: Route, request: HttpRequest) -> HttpResponse:
         """Answer with the one response of a model."""
-        answer: asyncio.Future[InferenceResponse] = asyncio.get_running_loop().create_future()
-        post = self._mailbox.post
-
-        def deliver(response: InferenceResponse) -> None:
-            if response.final and not answer.done():
-                answer.set_result(response)
-
+        reply = Reply(self._mailbox)
         try:
-            decoded = self._decode(model, route, request, lambda response: post(deliver, response))
+            decoded = self._decode(model, route, request, reply.sink)
         except HeaderLengthError:
             raise
         except InferenceError as error:
             return error_response(error, JSON)
-        self._outbox.put(decoded.request, answer)
+        self._outbox.put(decoded.request, reply.refuse)
         try:
-            response = await answer
+            response = await reply.future
         except InferenceError as error:  # refused: what fails later is told by the response
             return error_response(error, JSON)
         except asyncio.CancelledError:
@@ -134,7 +129,7 @@ class InferEndpoint:
             in_json = replace(decoded, binary=dict.fromkeys(decoded.binary, False), binary_default=False)
             encoder = self._encoder(model)
             stream = ResponseStream(decoded.request, responses, lambda response: encoder.encode(in_json, response).body)
-            self._outbox.put(decoded.request, responses)
+            self._outbox.put(decoded.request, responses.refuse)
             return await event_response(stream)
         except HeaderLengthError:
             raise

@@ -56,12 +56,6 @@ class ResponseQueue:
         """Drop what still comes: nobody reads it."""
         self._closed = True
 
-    # what an outbox wants of an answer
-
-    def done(self) -> bool:
-        """Tell whether nobody waits for a response any more."""
-        return self._closed
-
-    def set_exception(self, error: BaseException, /) -> None:
+    def refuse(self, error: BaseException) -> None:
         """Take the reason why the request was refused."""
         self._items.put_nowait(error)

@@ -1,8 +1,4 @@
-"""Where decoded requests wait for the end of the event loop's turn.
-
-The loop reads from many connections in one turn. Passing what they brought to the models together, instead of one by one, lets
-an instance's thread find all of it when it wakes, and lets the loop sleep while that thread has the interpreter.
-"""
+"""The way of requests from an event loop to their models."""
 
 from __future__ import annotations
 
@@ -19,10 +15,14 @@ __all__ = ["Outbox"]
 
 
 class Outbox:
-    """Submits requests at the end of the loop's turn, in the order in which they were put in.
+    """Passes on what an event loop has decoded. One per loop; all methods belong to it.
+
+    A model that has proved to be quick answers at once, on the loop's own thread, if an instance is free. Everything else is
+    submitted at the end of the loop's turn, in the order in which it was put in: the loop reads from many connections in one
+    turn, and an instance's thread then finds all that they brought when it wakes, while the loop sleeps.
 
     Args:
-        server: where they go.
+        server: where requests go.
     """
 
     def __init__(self, server: Server) -> None:
@@ -30,10 +30,16 @@ class Outbox:
         self._waiting: list[tuple[InferenceRequest, Callable[[Exception], None]]] = []
 
     def put(self, request: InferenceRequest, refused: Callable[[Exception], None]) -> None:
-        """Have a request submitted soon. If the server refuses it, `refused` gets the error, and the sink gets nothing."""
-        self._waiting.append((request, refused))
-        if len(self._waiting) == 1:
+        """Pass on a request, now or soon. If the server refuses it, `refused` gets the error, and the sink gets nothing."""
+        if not self._waiting:
+            try:
+                if self._server.submit_prompt(request):
+                    return
+            except Exception as error:  # noqa: BLE001 - to the border of requests, which `refused` leads to
+                refused(error)
+                return
             asyncio.get_running_loop().call_soon(self._send)
+        self._waiting.append((request, refused))
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
