@@ -20,7 +20,6 @@ def test_an_ignored_flag_is_named_once(charonia, toy):
     [
         ("--metrics-port=8002", "--metrics-port is not supported yet."),
         ("--allow-metrics=true", "--allow-metrics is not supported yet."),
-        ("--rate-limit=execution_count", "--rate-limit is not supported yet."),
         ("--backend-directory=/opt", "--backend-directory is not supported yet: backends are Python packages"),
         ("--log-file", "--log-file is not supported yet: redirect stderr instead."),
     ],
@@ -42,9 +41,7 @@ def test_a_flag_may_come_from_the_environment_and_the_file(charonia, toy, tmp_pa
     assert "--trace-config is not supported yet." in result.stderr
 
 
-@pytest.mark.parametrize(
-    "word", ["--allow-grpc=false", "--allow-metrics=0", "--rate-limit=off", "--grpc-use-ssl=false"]
-)
+@pytest.mark.parametrize("word", ["--allow-grpc=false", "--allow-metrics=0", "--grpc-use-ssl=false"])
 def test_switching_off_what_is_not_there_is_fine(charonia, toy, word):
     """A value that asks for what this server does anyway is taken in silence."""
     result = charonia("serve", "--model-repository=m", word, "--load-model=x")

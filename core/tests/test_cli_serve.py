@@ -10,6 +10,7 @@ import pytest
 from charonia.cli.group import group
 from charonia.cli.serve import serve
 from charonia.options import ServerOptions
+from charonia.rate_limiter import ResourceLimit
 
 
 @pytest.fixture
@@ -136,6 +137,15 @@ def test_the_response_cache_is_told_in_either_way(told):
     assert by_size.options.cache_config == {"local": {"size": "1000"}}
 
 
+def test_the_rate_limiter_is_off_unless_it_is_asked_for(told):
+    """Resources are limited on each device, or on one, and only in the mode that looks at them."""
+    assert told("--model-repository=m").options.rate_limit == "off"
+    words = ("--rate-limit=execution_count", "--rate-limit-resource=R:4", "--rate-limit-resource=R:2:1")
+    options = told("--model-repository=m", *words).options
+    assert options.rate_limit == "execution_count"
+    assert list(options.rate_limit_resource) == [ResourceLimit("R", 4), ResourceLimit("R", 2, 1)]
+
+
 def test_a_disabled_frontend_has_no_options(told):
     """A plugin that is switched off, wherever that is said, is not asked for its options."""
     for words, env in ((["--disable-plugin=acme-toy"], {}), ([], {"CHARONIA_SERVE_DISABLE_PLUGIN": "frontend-toy"})):
@@ -171,6 +181,10 @@ def test_the_file_chooses_among_plugins(told, tmp_path):
             ["--model-repository=m", "--cache-config=local,size=1", "--response-cache-byte-size=1"],
             "Please provide one or the other.",
         ),
+        (["--model-repository=m", "--rate-limit=maybe"], "'maybe' is not one of 'off', 'execution_count'"),
+        (["--model-repository=m", "--rate-limit-resource=R"], "or '<resource_name>:<count>'. Got R"),
+        (["--model-repository=m", "--rate-limit-resource=R:1:2:3"], "or '<resource_name>:<count>'. Got R:1:2:3"),
+        (["--model-repository=m", "--rate-limit-resource=R:some"], "or '<resource_name>:<count>'. Got R:some"),
         (["--model-repository=m", "--backend-config=fast"], "'fast' is not of the form BACKEND,NAME=VALUE"),
         (
             ["--model-repository=m", "--load-model=a"],

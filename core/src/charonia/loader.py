@@ -16,23 +16,18 @@ from typing import TYPE_CHECKING, Protocol
 from charonia.backend import InstanceContext, ModelContext
 from charonia.backends import Backends
 from charonia.clock import Clock
+from charonia.completion import adopt_completion, complete_framework
 from charonia.composition import compose, inherited_labels
-from charonia.config import (
-    ParsedConfig,
-    check_config,
-    check_loadable,
-    infer_framework,
-    normalise,
-    parse_config,
-    selected_versions,
-)
+from charonia.config import ParsedConfig, check_loadable, normalise, parse_config, selected_versions
 from charonia.errors import ConfigError, RepositoryError
 from charonia.instance import ModelInstance, instance_places
 from charonia.labels import read_labels
+from charonia.limited_scheduler import LimitedScheduler
 from charonia.model import Model
 from charonia.models import NoModels
 from charonia.overrides import Override
 from charonia.promptness import Promptness
+from charonia.rate_limiter import RateLimiter, demands
 from charonia.repository import CONFIG_FILES, RepositoryStorage, model_versions
 from charonia.response_lookup import ResponseLookup
 from charonia.scheduler import SchedulerContext, scheduler_name
@@ -135,6 +130,8 @@ class Loader:
         self._clock = Clock()
         self._backends = Backends(options, plugins)
         self._cache = self._response_cache()
+        limited = options.rate_limit == "execution_count"
+        self._rate_limiter = RateLimiter(options.rate_limit_resource) if limited else None
         self.storages = [self._storage(url) for url in repositories]
 
     def _storage(self, url: str) -> RepositoryStorage:
@@ -191,7 +188,7 @@ class Loader:
         available = model_versions(entries, name)
         first = min(map(str, available), default=None)
         inside = [entry.name for entry in storage.entries(name, first)] if first is not None else []
-        parsed = _complete(parsed, inside, name)
+        parsed = complete_framework(parsed, inside, name)
         versions = selected_versions(parsed.config.version_policy, available, model=name)
         return Candidate(name, storage, parsed, versions, overridden=override is not None)
 
@@ -235,12 +232,14 @@ class Loader:
             return self._load_composed(candidate, version, kind)
         backend = self._backends.get(candidate.parsed.config.backend, asker)
         with ExitStack() as undo:
+            release = undo.enter_context(ExitStack())
             directory = candidate.storage.localize(candidate.name, candidate.versions)
-            undo.callback(candidate.storage.release, directory)
+            release.callback(candidate.storage.release, directory)
             context = self._context(candidate, version, backend, directory)
             labels = read_labels(context.config, directory)
-            scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)(
-                SchedulerContext(context.config, version, directory, self._models, self._clock)
+            kind = self._plugins.scheduler(scheduler_name(context.config), asker=asker)
+            scheduler = self._scheduler(
+                kind, SchedulerContext(context.config, version, directory, self._models, self._clock), release
             )
             undo.callback(scheduler.close)
             loaded = backend.load(context)
@@ -258,7 +257,7 @@ class Loader:
                 promptness=promptness,
                 labels=labels,
                 responses=self._responses(context.config, version, statistics),
-                release=partial(candidate.storage.release, directory),
+                release=release.close,
             )
             samples = warmup_samples(context.config, context.directory)
             if samples:
@@ -269,6 +268,14 @@ class Loader:
             model.start()
             undo.pop_all()
         return model
+
+    def _scheduler(self, kind: type[Scheduler], context: SchedulerContext, release: ExitStack) -> Scheduler:
+        """Make a model's scheduler, before which the rate limiter stands if there is one."""
+        if self._rate_limiter is None:
+            return kind(context)
+        seats = self._rate_limiter.join(demands(context.config))
+        release.callback(self._rate_limiter.leave, seats)
+        return LimitedScheduler(kind(context), self._rate_limiter, seats)
 
     def _load_composed(self, candidate: Candidate, version: int, kind: type[Scheduler]) -> Model:
         """Load a version of a model whose scheduler answers by itself."""
@@ -362,36 +369,3 @@ def _instances(
         undo.callback(execution.close)
         instances.append(ModelInstance(execution, scheduler, statistics, promptness=promptness, passive=passive))
     return instances
-
-
-def _complete(parsed: ParsedConfig, files: Sequence[str], model: str) -> ParsedConfig:
-    """Find out the backend, and check the configuration, so that all that is wrong with it is told at once."""
-    try:
-        config = infer_framework(parsed.config, files, model, file=parsed.file)
-    except ConfigError as error:
-        problems = [replace(problem, line=parsed.places.get(problem.field, 0)) for problem in error.problems]
-        problems = sorted(problems + check_config(parsed), key=lambda problem: problem.line)
-        raise ConfigError(model, problems, parsed.file) from error
-    completed = replace(parsed, config=config)
-    problems = check_config(completed)
-    if problems:
-        raise ConfigError(model, problems, parsed.file)
-    return completed
-
-
-def adopt_completion(written: ModelConfig, completed: ModelConfig) -> ModelConfig:
-    """Take over from a completed configuration what a backend may change, as in the reference; the rest stays as written."""
-    adopted = type(written)()
-    adopted.CopyFrom(written)
-    adopted.max_batch_size = completed.max_batch_size
-    del adopted.input[:]
-    adopted.input.extend(completed.input)
-    del adopted.output[:]
-    adopted.output.extend(completed.output)
-    if completed.HasField("model_transaction_policy"):
-        adopted.model_transaction_policy.CopyFrom(completed.model_transaction_policy)
-    choice = completed.WhichOneof("scheduling_choice")
-    if choice is not None and adopted.WhichOneof("scheduling_choice") is None:
-        getattr(adopted, choice).CopyFrom(getattr(completed, choice))
-        getattr(adopted, choice).SetInParent()
-    return adopted

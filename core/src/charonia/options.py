@@ -10,9 +10,12 @@ from charonia.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ControlMode", "ServerOptions"]
+    from charonia.rate_limiter import ResourceLimit
+
+__all__ = ["ControlMode", "RateLimit", "ServerOptions"]
 
 ControlMode = Literal["none", "explicit"]
+RateLimit = Literal["off", "execution_count"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,13 @@ class ServerOptions:
         plugin_choices: which distribution serves a name that several claim, as "backend.onnxruntime" → distribution.
         allow_client_shm: whether clients may register shared memory, which lets them end the server by shrinking it.
         cache_config: the response cache as its name → its settings; without one, no response is given again.
+        rate_limit: "execution_count" lets an instance execute only while it holds the resources that its `rate_limiter` lists;
+            "off" ignores them.
+        rate_limit_resource: how much of them there is. Without any limit, as much as the instance needs that needs most.
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
 
     Raises:
-        InvalidArgumentError: there is no such control mode; or there is more than one response cache.
+        InvalidArgumentError: there is no such control mode, or way to limit; or there is more than one response cache.
     """
 
     server_id: str = "charonia"
@@ -52,15 +58,16 @@ class ServerOptions:
     plugin_choices: Mapping[str, str] = field(default_factory=dict)
     allow_client_shm: bool = False
     cache_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    rate_limit: RateLimit = "off"
+    rate_limit_resource: Sequence[ResourceLimit] = ()
     environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        modes = get_args(ControlMode)
-        if self.model_control_mode not in modes:
-            raise InvalidArgumentError(
-                f"model_control_mode is {self.model_control_mode!r}; expected one of {', '.join(map(repr, modes))}"
-            )
-
+        for name, words in (("model_control_mode", get_args(ControlMode)), ("rate_limit", get_args(RateLimit))):
+            if getattr(self, name) not in words:
+                raise InvalidArgumentError(
+                    f"{name} is {getattr(self, name)!r}; expected one of {', '.join(map(repr, words))}"
+                )
         if len(self.cache_config) > 1:
             raise InvalidArgumentError(
                 f"cache_config names {', '.join(map(repr, self.cache_config))}: a server has one response cache at most"

@@ -5,11 +5,13 @@ Names and meanings are the reference's, where it has such a flag.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from charonia.log_settings import LOG_FORMATS
+from charonia.options import RateLimit
+from charonia.rate_limiter import ResourceLimit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +96,21 @@ def control_mode(text: str) -> str:
     raise click.BadParameter(f"{text!r} {'comes later' if text == 'poll' else 'is no control mode'}. {advice}")
 
 
+def resource_limit(text: str) -> ResourceLimit:
+    """Take `NAME:COUNT` or `NAME:COUNT:DEVICE` apart.
+
+    Raises:
+        click.BadParameter: it is neither; the reference's text.
+    """
+    name, *numbers = text.split(":")
+    if not name or len(numbers) not in {1, 2} or not all(number.isdecimal() for number in numbers):
+        raise click.BadParameter(
+            "--rate-limit-resource option format is '<resource_name>:<count>:<device>' or '<resource_name>:<count>'. "
+            f"Got {text}"
+        )
+    return ResourceLimit(name, *map(int, numbers))
+
+
 def _boolean(name: str, section: str, *, default: bool, help: str) -> Flag:  # noqa: A002 - click's own word
     return Flag(
         name,
@@ -146,7 +163,7 @@ def early_flags() -> list[Flag]:
 
 def own_flags() -> list[Flag]:
     """Make all flags that do not come from frontends, in the order of the help."""
-    return [*_repository_flags(), *_loading_flags(), *_server_flags(), *early_flags()]
+    return [*_repository_flags(), *_loading_flags(), *_execution_flags(), *_server_flags(), *early_flags()]
 
 
 def _repository_flags() -> list[Flag]:
@@ -227,6 +244,28 @@ def _loading_flags() -> list[Flag]:
             metavar="true|false",
             show_default="false",
             help="Deprecated; 'true' means --disable-auto-complete-config.",
+        ),
+    ]
+
+
+def _execution_flags() -> list[Flag]:
+    return [
+        Flag(
+            "rate-limit",
+            MODELS,
+            type=click.Choice(get_args(RateLimit)),
+            default="off",
+            metavar="|".join(get_args(RateLimit)),
+            help="'execution_count' lets an instance execute only while it holds the resources that its configuration lists.",
+        ),
+        Flag(
+            "rate-limit-resource",
+            MODELS,
+            type=resource_limit,
+            multiple=True,
+            metavar="NAME:COUNT[:DEVICE]",
+            help="How much of a resource there is, on one device or on each. Without any, as much as the instance needs that "
+            "needs most. May come several times.",
         ),
     ]
 

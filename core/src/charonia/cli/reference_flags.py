@@ -55,8 +55,6 @@ _NOT_YET = {
     "trace-rate": "",
     "trace-count": "",
     "trace-log-frequency": "",
-    "rate-limit": "",
-    "rate-limit-resource": "",
     "backend-directory": "backends are Python packages: install them with pip",
     "repoagent-directory": "",
     "allow-sagemaker": "",
@@ -99,7 +97,6 @@ _HARMLESS = {
         ),
         frozenset({"false", "0"}),
     ),
-    "rate-limit": frozenset({"off"}),
     "model-load-retry-count": frozenset({"0"}),
 }
 """Flag → the values that ask for what this server does anyway."""

@@ -69,6 +69,8 @@ class ServeSettings:
             plugin_choices=choices,
             allow_client_shm=parameters["allow_client_shm"],
             cache_config=_by_cache(parameters["cache_config"], parameters["response_cache_byte_size"]),
+            rate_limit=parameters["rate_limit"],
+            rate_limit_resource=parameters["rate_limit_resource"],
         )
         frontends = {
             option.name: _as_one(parameters[parameter_name(option.name)])

@@ -1,0 +1,75 @@
+"""A scheduler whose instances execute only while they hold what the rate limiter gives them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from charonia.scheduler import FormedBatch, Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from charonia.rate_limiter import RateLimiter, Seat
+    from charonia.request import InferenceRequest
+
+__all__ = ["LimitedScheduler"]
+
+
+class LimitedScheduler(Scheduler):
+    """Stands before another scheduler, which decides on everything else.
+
+    An instance takes its resources once it has work, and gives them back when it asks for more: while it has nothing to do, it
+    holds none.
+
+    Args:
+        inner: the model's scheduler; closed with this one.
+        limiter: the server's rate limiter.
+        seats: the instances at the rate limiter, in the order of `attach`.
+    """
+
+    def __init__(self, inner: Scheduler, limiter: RateLimiter, seats: Sequence[Seat]) -> None:
+        super().__init__(inner.context)
+        self._inner = inner
+        self._limiter = limiter
+        self._in_order = seats
+        self._seats: dict[Hashable, Seat] = {}
+
+    def attach(self, instances: Sequence[Hashable]) -> None:
+        """Give each instance its seat."""
+        self._seats = dict(zip(instances, self._in_order, strict=True))
+        self._inner.attach(instances)
+
+    def enqueue(self, request: InferenceRequest) -> None:
+        """Pass a request on."""
+        self._inner.enqueue(request)
+
+    def next_batch(self, instance: Hashable) -> FormedBatch | None:
+        """Give back what the instance held, and wait for work, and then for what its execution needs."""
+        seat = self._seats[instance]
+        self._limiter.give_back(seat)
+        formed = self._inner.next_batch(instance)
+        if formed is not None:
+            self._limiter.take(seat)
+        return formed
+
+    def close(self) -> None:
+        """Close the scheduler behind."""
+        self._inner.close()
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait in the queue; those that wait for resources are not among them."""
+        return self._inner.pending
+
+    def borrow(self) -> Hashable | None:
+        """Give a waiting instance, if there is one and its resources can be had at once."""
+        instance = self._inner.borrow()
+        if instance is None or self._limiter.try_take(self._seats[instance]):
+            return instance
+        self._inner.give_back(instance)
+        return None
+
+    def give_back(self, instance: Hashable) -> None:
+        """Take an instance back, with what it held."""
+        self._limiter.give_back(self._seats[instance])
+        self._inner.give_back(instance)

@@ -1,0 +1,148 @@
+"""The rate limiter before a scheduler: the standard tests of schedulers, and servers that are limited."""
+
+from __future__ import annotations
+
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from charonia import Server, ServerOptions
+from charonia.deadline import Deadline
+from charonia.default_scheduler import DefaultScheduler
+from charonia.errors import RepositoryError
+from charonia.limited_scheduler import LimitedScheduler
+from charonia.plugins import Plugins
+from charonia.rate_limiter import Demand, RateLimiter, ResourceLimit
+from charonia.scheduler import Scheduler
+from charonia.testing.builders import model_config, scheduler_context, write_model
+from charonia.testing.fakes import ArithmeticPlugin, Gate
+from charonia.testing.scheduler_suite import SchedulerSuite
+
+X = np.ones((1, 16), np.float32)
+INSTANCES = ["only", "other", 0, 1, 2]
+
+
+class TestLimitedScheduler(SchedulerSuite):
+    """The standard tests, with as much as all instances need together."""
+
+    lends_instances = True
+
+    def make_scheduler(self):
+        limiter = RateLimiter([ResourceLimit("R", len(INSTANCES))])
+        seats = limiter.join([Demand({("R", 0): 1})] * len(INSTANCES))
+        scheduler = LimitedScheduler(DefaultScheduler(scheduler_context()), limiter, seats)
+        scheduler.attach(INSTANCES)
+        return scheduler
+
+
+def test_it_passes_everything_on():
+    """What schedulers can do is asked of the one behind, whatever the interface becomes."""
+    interface = {name for name, _ in inspect.getmembers(Scheduler) if not name.startswith("_")}
+    assert interface - vars(LimitedScheduler).keys() == {"answers_itself", "ready_batch"}
+
+
+def limited(name, count=1, *, instances=1, shared=True, resource="R", gate="", priority=0):
+    """A model whose instances need `count` of the resource each."""
+    config = model_config(name, parameters={"gate": gate})
+    group = config.instance_group.add(kind="KIND_CPU", count=instances)
+    group.rate_limiter.priority = priority
+    group.rate_limiter.resources.add(name=resource, count=count, **{"global": shared})
+    return config
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start a server of some models: `serve(config, …, limits)`; closed at the end."""
+    servers = []
+
+    def start(*configs, limits=(), rate_limit="execution_count"):
+        for config in configs:
+            write_model(tmp_path, config)
+        options = ServerOptions(rate_limit=rate_limit, rate_limit_resource=limits)
+        server = Server(tmp_path, options=options, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()]))
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        assert server.close()
+
+
+def test_models_that_share_a_resource_take_turns(serve):
+    """While one model has what another needs, that one waits, and a third that needs none does not."""
+    with Gate("held") as gate, ThreadPoolExecutor(3) as callers:
+        server = serve(limited("first", gate="held"), limited("second"), limited("free", resource="S"))
+        first = callers.submit(server.model("first").infer, {"INPUT0": X})
+        gate.wait_entered()
+        second = callers.submit(server.model("second").infer, {"INPUT0": X})
+        assert server.model("free").infer({"INPUT0": X})["OUTPUT0"].shape == (1, 16)
+        assert not second.done()
+        gate.open()
+        first.result(30)
+        assert second.result(30)["OUTPUT0"].shape == (1, 16)
+
+
+def test_off_means_ignored(serve):
+    """Without the option, the section changes nothing, even one that could never be satisfied."""
+    with Gate("held") as gate, ThreadPoolExecutor(1) as callers:
+        server = serve(
+            limited("first", gate="held"),
+            limited("second", shared=False),
+            limits=[ResourceLimit("R", 0)],
+            rate_limit="off",
+        )
+        first = callers.submit(server.model("first").infer, {"INPUT0": X})
+        gate.wait_entered()
+        assert server.model("second").infer({"INPUT0": X})["OUTPUT0"].shape == (1, 16)
+        gate.open()
+        first.result(30)
+
+
+def test_limit_lets_as_many_execute_as_it_says(serve):
+    """Of three instances that need one each, two execute where there are two; the third request waits for its turn."""
+    with Gate("held") as gate, ThreadPoolExecutor(3) as callers:
+        server = serve(limited("model", instances=3, gate="held"), limits=[ResourceLimit("R", 2)])
+        calls = [callers.submit(server.model("model").infer, {"INPUT0": X}) for _ in range(3)]
+        gate.wait_entered()
+        gate.wait_entered()
+        assert gate._entered.empty()
+        gate.open()
+        for call in calls:
+            call.result(30)
+
+
+def test_too_little_fails_the_load_in_the_references_words(serve):
+    """A model that could never execute is not served, and the index says why."""
+    with pytest.raises(RepositoryError, match='"R" is limited to 1 which will prevent'):
+        serve(limited("greedy", 2), limited("modest"), limits=[ResourceLimit("R", 1)])
+
+
+def test_a_failed_load_gives_its_place_up(serve, tmp_path):
+    """What a model that failed to load would have needed does not count for others; nor does one that is unloaded."""
+    broken = limited("broken", shared=False)
+    broken.model_warmup.add(name="w", batch_size=1)
+    write_model(tmp_path, broken)
+    with pytest.raises(RepositoryError, match="broken"):
+        serve(limited("first", shared=False))
+    server = serve(limited("first", shared=False), limited("broken", shared=False))
+    server.unload("first")
+    server.unload("broken")
+    write_model(tmp_path, limited("first"))
+    assert server._lifecycle._departures.wait(Deadline(30))
+    server.load("first")
+    assert server.model("first").infer({"INPUT0": X})["OUTPUT0"].shape == (1, 16)
+
+
+def test_reload_while_executing(serve):
+    """A model is replaced while the old version still executes; the new one has its turn then, and both answer."""
+    with Gate("held") as gate, ThreadPoolExecutor(2) as callers:
+        server = serve(limited("model", gate="held"))
+        first = callers.submit(server.model("model").infer, {"INPUT0": X})
+        gate.wait_entered()
+        server.load("model")
+        second = callers.submit(server.model("model").infer, {"INPUT0": X})
+        gate.open()
+        first.result(30)
+        second.result(30)
