@@ -11,7 +11,7 @@ from charonia.cli.exit_codes import CommandError
 from charonia.cli.load_progress import LoadProgress
 from charonia.cli.screen import Screen
 from charonia.cli.settings import ServeSettings
-from charonia.loader import LoadEvent, Phase
+from charonia.load_teller import LoadEvent, Phase
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
 from charonia.server import Server

@@ -70,17 +70,17 @@ class Recorded(Backend):
 class Odd(LocalStorage):
     record: ClassVar[Record]
 
-    def __init__(self, url):
-        super().__init__(url.removeprefix("odd://"))
+    def __init__(self, url, options):
+        super().__init__(url.removeprefix("odd://"), options)
 
     def entries(self, model, folder=""):
         if model == "odd":
             raise ValueError("the connection is odd")
         return super().entries(model, folder)
 
-    def localize(self, model, versions):
+    def localize(self, model, versions, progress):
         self.record.localized.append(model)
-        return super().localize(model, versions)
+        return super().localize(model, versions, progress)
 
     def release(self, directory):
         self.record.released.append(directory.name)

@@ -25,15 +25,16 @@ from charonia.errors import (
     UnavailableError,
     describe_cause,
 )
-from charonia.load_teller import LoadTeller
-from charonia.loader import Phase
+from charonia.load_teller import LoadTeller, Phase
 from charonia.model_states import UNLOADED, IndexEntry, ModelRecord, VersionRecord, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from charonia.loader import Candidate, Loader, LoadEvent
+    from charonia.load_teller import LoadEvent
+    from charonia.loader import Loader
     from charonia.model import Model
+    from charonia.model_repositories import Candidate, ModelRepositories
     from charonia.overrides import LoadParameters
 
 __all__ = ["Lifecycle"]
@@ -48,12 +49,14 @@ class Lifecycle:
         table: the serving versions by model, ascending. Replaced as a whole by each switch, so that it is read without a lock.
 
     Args:
-        loader: makes models from repositories; not owned.
+        repositories: where models lie; not owned.
+        loader: makes models; not owned.
         thread_count: how many models load side by side.
     """
 
-    def __init__(self, loader: Loader, thread_count: int) -> None:
+    def __init__(self, repositories: ModelRepositories, loader: Loader, thread_count: int) -> None:
         self.table: Mapping[str, Mapping[int, Model]] = MappingProxyType({})
+        self._repositories = repositories
         self._loader = loader
         self._lock = threading.Lock()  # guards all here, what the records hold, and `table` as it is replaced
         self._records: dict[str, ModelRecord] = {}
@@ -130,13 +133,13 @@ class Lifecycle:
             self._check_open()
             with self._polling(name, record, tell, stored=not parameters):
                 override = (
-                    self._loader.override(name, parameters)
+                    self._repositories.override(name, parameters)
                     if parameters
-                    else self._loader.in_force(name, record.overrides.current)
+                    else self._repositories.in_force(name, record.overrides.current)
                 )
             with record.overrides.trying(override):
                 with self._polling(name, record, tell, stored=not parameters):
-                    candidate = self._loader.read(name, tell, override)
+                    candidate = self._repositories.read(name, tell, override)
                 with self._composing(record, tell):
                     candidate = self._with_models(candidate, run, listener)
                 self._load_versions(record, candidate, tell)

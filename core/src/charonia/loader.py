@@ -1,129 +1,63 @@
-"""From a model's directory to a model that can serve.
+"""From what is written about a model to a model that can serve.
 
-Two stages, as in the reference. Reading finds the configuration, the versions and everything that is wrong with the text;
-loading asks the backend to complete the configuration, checks it, and makes the model with its instances.
+The backend is asked to complete the configuration, which is checked; then the model is made with its instances.
 """
 
 from __future__ import annotations
 
-import enum
-import os
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from charonia.backend import InstanceContext, ModelContext
 from charonia.backends import Backends
 from charonia.clock import Clock
-from charonia.completion import adopt_completion, complete_framework
+from charonia.completion import adopt_completion
 from charonia.composition import compose, inherited_labels
-from charonia.config import ParsedConfig, check_loadable, normalise, parse_config, selected_versions
-from charonia.errors import ConfigError, RepositoryError
+from charonia.config import check_loadable, normalise
+from charonia.errors import ConfigError
 from charonia.instance import ModelInstance, instance_places
 from charonia.labels import read_labels
 from charonia.limited_scheduler import LimitedScheduler
+from charonia.load_teller import Phase
 from charonia.model import Model
 from charonia.models import NoModels
-from charonia.overrides import Override
 from charonia.promptness import Promptness
 from charonia.rate_limiter import RateLimiter, demands
-from charonia.repository import CONFIG_FILES, RepositoryStorage, model_versions
 from charonia.response_lookup import ResponseLookup
 from charonia.scheduler import SchedulerContext, scheduler_name
 from charonia.statistics import ModelStatistics
 from charonia.warmup import warmup_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from charonia.backend import Backend, LoadedModel
     from charonia.cache import ResponseCache
     from charonia.config import ModelConfig
     from charonia.errors import CharoniaError
+    from charonia.load_teller import LoadTeller
+    from charonia.model_repositories import Candidate
     from charonia.models import Models
     from charonia.options import ServerOptions
-    from charonia.overrides import LoadParameters
     from charonia.plugins import Plugins
     from charonia.scheduler import Scheduler
 
-__all__ = ["Candidate", "LoadEvent", "Loader", "Phase"]
-
-
-class Phase(enum.Enum):
-    """What the load of a model is busy with."""
-
-    READING = "reading the configuration"
-    LOADING = "loading"
-    INSTANTIATING = "making instances"
-    WARMING = "warming up"
-    READY = "ready"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class LoadEvent:
-    """A step in the load of a model.
-
-    Attributes:
-        model: the model's name.
-        version: the version, or None where the step is about all of them.
-        phase: what happens now.
-        seconds: since the load began.
-        reason: why it failed, as the repository's index words it.
-        errors: what it failed with, for who wants to tell more: the place in a file, say.
-    """
-
-    model: str
-    version: int | None
-    phase: Phase
-    seconds: float
-    reason: str = ""
-    errors: Sequence[BaseException] = ()
-
-
-class Teller(Protocol):
-    """Is told each step of a load."""
-
-    def __call__(
-        self, phase: Phase, *, version: int | None = None, reason: str = "", errors: Sequence[BaseException] = ()
-    ) -> None:
-        """Take note of a step."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model as it lies in its repository, read and found to be plausible.
-
-    Attributes:
-        name: the model's name.
-        storage: where it lies.
-        parsed: its configuration as written, with backend and platform filled in.
-        versions: those that the version policy selects, ascending.
-        overridden: whether something else than what is stored was read.
-    """
-
-    name: str
-    storage: RepositoryStorage
-    parsed: ParsedConfig
-    versions: Sequence[int]
-    overridden: bool
+__all__ = ["Loader"]
 
 
 class Loader:
-    """Makes models. Owns the storages, the backends and the response cache, which `close` closes.
+    """Makes models. Owns the backends and the response cache, which `close` closes.
 
     Args:
-        repositories: the locations of the model repositories.
         options: the server's settings.
-        plugins: where backends, schedulers, storages and caches come from.
+        plugins: where backends, schedulers and caches come from.
         models: the models of the server, which those that are made may call.
     """
 
-    def __init__(
-        self, repositories: Sequence[str], options: ServerOptions, plugins: Plugins, models: Models | None = None
-    ) -> None:
+    def __init__(self, options: ServerOptions, plugins: Plugins, models: Models | None = None) -> None:
         self._options = options
         self._plugins = plugins
         self._models = NoModels() if models is None else models
@@ -132,92 +66,13 @@ class Loader:
         self._cache = self._response_cache()
         limited = options.rate_limit == "execution_count"
         self._rate_limiter = RateLimiter(options.rate_limit_resource) if limited else None
-        self.storages = [self._storage(url) for url in repositories]
-
-    def _storage(self, url: str) -> RepositoryStorage:
-        scheme, separator, _ = url.partition("://")
-        asker = f'the model repository "{url}"'
-        return self._plugins.storage(scheme if separator else "file", asker=asker)(url)
 
     def _response_cache(self) -> ResponseCache | None:
         for name, settings in self._options.cache_config.items():
             return self._plugins.cache(name, asker="--cache-config")(settings)
         return None
 
-    def names(self) -> list[str]:
-        """List the models of all repositories, sorted.
-
-        Raises:
-            RepositoryError: a repository cannot be read.
-        """
-        return sorted({name for storage in self.storages for name in storage.model_names()})
-
-    def override(self, name: str, parameters: LoadParameters) -> Override:
-        """Read what comes with the load of a model. The caller closes it.
-
-        Raises:
-            RepositoryError: files came without a configuration, or a repository cannot be read.
-            ConfigError: the configuration is wrong.
-        """
-        return Override(name, parameters, self._fingerprint(name))
-
-    def in_force(self, name: str, override: Override | None) -> Override | None:
-        """Give the override that a load without parameters goes on with, or None.
-
-        As in the reference, a configuration holds until the model's files in the repositories change, and files not at all.
-        """
-        if override is None or override.storage is not None:
-            return None
-        return override if override.stored == self._fingerprint(name) else None
-
-    def _fingerprint(self, name: str) -> str:
-        return "".join(storage.fingerprint(name) for storage in self.storages)
-
-    def read(self, name: str, tell: Teller, override: Override | None = None) -> Candidate:
-        """Read a model's configuration and find its versions, in the repositories or in what stands in for them.
-
-        Raises:
-            RepositoryError: no repository has the model, or several do, or it cannot be read.
-            ConfigError: the configuration is wrong.
-        """
-        tell(Phase.READING)
-        storage = (override.storage if override else None) or self._home_of(name)
-        entries = storage.entries(name)
-        files = {entry.name for entry in entries if not entry.is_directory}
-        parsed = override.parsed if override else self._parse(storage, name, files)
-        available = model_versions(entries, name)
-        first = min(map(str, available), default=None)
-        inside = [entry.name for entry in storage.entries(name, first)] if first is not None else []
-        parsed = complete_framework(parsed, inside, name)
-        versions = selected_versions(parsed.config.version_policy, available, model=name)
-        return Candidate(name, storage, parsed, versions, overridden=override is not None)
-
-    def _home_of(self, name: str) -> RepositoryStorage:
-        homes = [storage for storage in self.storages if name in storage.model_names()]
-        if not homes:
-            places = ", ".join(f'"{storage.url}"' for storage in self.storages)
-            raise RepositoryError(f'model "{name}" is not found in any model repository ({places})')
-        if len(homes) > 1:
-            places = " and ".join(f'"{storage.url}"' for storage in homes)
-            raise RepositoryError(
-                f'model "{name}" appears in two or more repositories, {places}: rename or remove all but one'
-            )
-        return homes[0]
-
-    def _parse(self, storage: RepositoryStorage, name: str, files: set[str]) -> ParsedConfig:
-        file = next((candidate for candidate in CONFIG_FILES if candidate in files), None)
-        environment = os.environ if self._options.environment is None else self._options.environment
-        if file is not None:
-            text = storage.read(name, file).decode("utf-8", errors="replace")
-            return parse_config(text, model=name, file=file, environment=environment)
-        if self._options.disable_auto_complete_config:
-            raise RepositoryError(
-                f'model "{name}" has no configuration file ({", ".join(CONFIG_FILES)}), and completion is switched off '
-                "by --disable-auto-complete-config"
-            )
-        return parse_config("", model=name, file="", environment=environment)
-
-    def load(self, candidate: Candidate, version: int, tell: Teller) -> Model:
+    def load(self, candidate: Candidate, version: int, tell: LoadTeller) -> Model:
         """Load one version: its instances run, and it can take requests, when this returns. The caller owns it.
 
         Raises:
@@ -229,11 +84,11 @@ class Loader:
         asker = f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
         kind = self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)
         if kind.answers_itself:
-            return self._load_composed(candidate, version, kind)
+            return self._load_composed(candidate, version, kind, tell)
         backend = self._backends.get(candidate.parsed.config.backend, asker)
         with ExitStack() as undo:
             release = undo.enter_context(ExitStack())
-            directory = candidate.storage.localize(candidate.name, candidate.versions)
+            directory = _localize(candidate, version, tell)
             release.callback(candidate.storage.release, directory)
             context = self._context(candidate, version, backend, directory)
             labels = read_labels(context.config, directory)
@@ -277,14 +132,14 @@ class Loader:
         release.callback(self._rate_limiter.leave, seats)
         return LimitedScheduler(kind(context), self._rate_limiter, seats)
 
-    def _load_composed(self, candidate: Candidate, version: int, kind: type[Scheduler]) -> Model:
+    def _load_composed(self, candidate: Candidate, version: int, kind: type[Scheduler], tell: LoadTeller) -> Model:
         """Load a version of a model whose scheduler answers by itself."""
         config = normalise(candidate.parsed.config)
         problems = check_loadable(config, places=candidate.parsed.places)
         if problems:
             raise ConfigError(candidate.name, problems, candidate.parsed.file)
         with ExitStack() as undo:
-            directory = candidate.storage.localize(candidate.name, candidate.versions)
+            directory = _localize(candidate, version, tell)
             undo.callback(candidate.storage.release, directory)
             statistics = ModelStatistics()
             model = Model(
@@ -345,13 +200,20 @@ class Loader:
         return replace(context, config=config)
 
     def close(self) -> None:
-        """Close the backends, the response cache and the storages. All models are closed. Idempotent."""
+        """Close the backends and the response cache. All models are closed. Idempotent."""
         self._clock.close()
         self._backends.close()
         if self._cache is not None:
             self._cache.close()
-        for storage in self.storages:
-            storage.close()
+
+
+def _localize(candidate: Candidate, version: int, tell: LoadTeller) -> Path:
+    """Have the storage bring the model's files, and tell how that gets on."""
+
+    def progress(done: int, total: int) -> None:
+        tell(Phase.BRINGING, version=version, brought=(done, total))
+
+    return candidate.storage.localize(candidate.name, candidate.versions, progress)
 
 
 def _instances(

@@ -31,6 +31,8 @@ class ServerOptions:
         exit_timeout_secs: how long requests in progress may take once the server has begun to stop, in seconds.
         disable_auto_complete_config: whether each model's configuration must be complete as it is written.
         model_load_thread_count: how many models load side by side.
+        model_cache_directory: where copies of remote models lie; "" is a place in the user's folder of caches.
+        model_cache_byte_size: how many bytes these may take; 0 is what the disk has.
         backend_config: settings for backends, by backend and name; those under "" are for all.
         disabled_plugins: entry points or distributions that are left alone.
         plugin_choices: which distribution serves a name that several claim, as "backend.onnxruntime" → distribution.
@@ -53,6 +55,8 @@ class ServerOptions:
     exit_timeout_secs: float = 30.0
     disable_auto_complete_config: bool = False
     model_load_thread_count: int = 4
+    model_cache_directory: str = ""
+    model_cache_byte_size: int = 0
     backend_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     disabled_plugins: Sequence[str] = ()
     plugin_choices: Mapping[str, str] = field(default_factory=dict)

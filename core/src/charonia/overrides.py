@@ -107,7 +107,7 @@ class Override:
     Args:
         model: the model's name, checked.
         parameters: what the load brought.
-        stored: the fingerprint of the model in its repository at this moment; "" where it is in none.
+        stored: the states of the model's files in the repositories at this moment; nothing where it is in none.
 
     Attributes:
         parsed: the configuration.
@@ -119,7 +119,7 @@ class Override:
         ConfigError: the configuration is wrong.
     """
 
-    def __init__(self, model: str, parameters: LoadParameters, stored: str) -> None:
+    def __init__(self, model: str, parameters: LoadParameters, stored: Mapping[str, str]) -> None:
         if parameters.config is None:
             raise RepositoryError(
                 f"model \"{model}\": Load parameter 'config' must be specified for model file override; give the "

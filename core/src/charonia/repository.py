@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -131,15 +130,16 @@ class RepositoryStorage(ABC):
             RepositoryError: the files cannot be had.
         """
 
-    def fingerprint(self, model: str) -> str:
-        """Tell states of the model's files apart: any text, and another one after a change. `__pycache__` does not count.
+    def file_states(self, model: str) -> Mapping[str, str]:
+        """Tell the state of each of the model's files by its path: any text, and another one after a change.
 
-        Gives "" where there is no such model, and always where the storage cannot tell.
+        Gives nothing where there is no such model, and always where the storage cannot tell. `__pycache__` does not count. An
+        empty directory may count as a file whose path ends in a slash.
 
         Raises:
             RepositoryError: the repository cannot be read now.
         """
-        return ""
+        return {}
 
     def release(self, directory: Path) -> None:
         """Take back what `localize` gave. Nothing to do where the files lie here anyway."""
@@ -193,18 +193,20 @@ class LocalStorage(RepositoryStorage):
                 raise RepositoryError(f'model "{model}" has no version directory "{directory / str(version)}"')
         return directory
 
-    def fingerprint(self, model: str) -> str:
-        """Tell states apart by the paths, sizes and times of change of all files."""
+    def file_states(self, model: str) -> Mapping[str, str]:
+        """Give the size and the time of change of each file, and of each directory that has nothing in it."""
         root = self._inside(model, "")
-        found = hashlib.sha256()
+        found: dict[str, str] = {}
         for folder, folders, files in os.walk(root):  # links to directories count by the directory's own time of change
             folders[:] = sorted(name for name in folders if name != "__pycache__")
             links = [name for name in folders if Path(folder, name).is_symlink()]
             for path in (Path(folder, name) for name in sorted(files + links)):
                 with suppress(OSError):  # it went meanwhile, or is a link to nowhere: then it is not there
                     status = path.stat()
-                    found.update(os.fsencode(f"{path.relative_to(root)}\0{status.st_mtime_ns}\0{status.st_size}\0"))
-        return found.hexdigest() if root.is_dir() else ""
+                    found[path.relative_to(root).as_posix()] = f"{status.st_mtime_ns} {status.st_size}"
+            if not files and not folders:
+                found[f"{Path(folder).relative_to(root).as_posix()}/"] = ""
+        return found
 
     def _inside(self, model: str, path: str) -> Path:
         check_inside(model, path)

@@ -16,6 +16,7 @@ from charonia.log_settings import LogSettings
 from charonia.mailbox import Mailboxes
 from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
 from charonia.model import Model, ModelRetiredError
+from charonia.model_repositories import ModelRepositories
 from charonia.model_states import VersionState
 from charonia.options import ServerOptions
 from charonia.overrides import LoadParameters, check_model_name
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from charonia.config import ModelConfig
-    from charonia.loader import LoadEvent
+    from charonia.load_teller import LoadEvent
     from charonia.model_states import IndexEntry
     from charonia.request import InferenceRequest
     from charonia.trace_settings import TraceSetting
@@ -76,8 +77,9 @@ class Server:
         self.options = ServerOptions() if options is None else options
         self.plugins = plugins or Plugins(disabled=self.options.disabled_plugins, choices=self.options.plugin_choices)
         places = [model_repository] if isinstance(model_repository, str | Path) else model_repository
-        self._loader = Loader([str(place) for place in places], self.options, self.plugins, self)
-        self._lifecycle = Lifecycle(self._loader, self.options.model_load_thread_count)
+        self._repositories = ModelRepositories([str(place) for place in places], self.options, self.plugins)
+        self._loader = Loader(self.options, self.plugins, self)
+        self._lifecycle = Lifecycle(self._repositories, self._loader, self.options.model_load_thread_count)
         self._started = False
         self._closing = False
         self._state_lock = threading.Lock()  # guards `_deadline`
@@ -118,7 +120,7 @@ class Server:
         """
         if self._closing:
             raise UnavailableError("the server was closed, and does not start again: make another one")
-        names = self._loader.names()
+        names = self._repositories.names()
         wanted = names
         if self.options.model_control_mode == "explicit":
             wanted = names if list(self.options.load_model) == ["*"] else list(self.options.load_model)
@@ -159,6 +161,7 @@ class Server:
             _log.error("Exit timeout of %g s expired with requests in progress", self.options.exit_timeout_secs)
         else:  # what still runs keeps its backend and its files
             self._loader.close()
+            self._repositories.close()
         if self._own_log_settings:
             self.log_settings.close()
         self.shared_memory.close()
@@ -384,5 +387,5 @@ class Server:
 
     def index(self, *, ready: bool = False) -> list[IndexEntry]:
         """List every model of the repositories with the state of its versions; with `ready`, only what is READY."""
-        rows = self._lifecycle.index(self._loader.names())
+        rows = self._lifecycle.index(self._repositories.names())
         return [row for row in rows if row.state == VersionState.READY.value] if ready else rows

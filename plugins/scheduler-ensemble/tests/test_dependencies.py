@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from charonia import Server, ServerOptions
 from charonia.errors import InternalError, InvalidArgumentError, NotFoundError
-from charonia.loader import Phase
+from charonia.load_teller import Phase
 from charonia.request import InferenceRequest
 from charonia.testing.fakes import Gate
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from charonia.cli.console import make_table
-from charonia.loader import Phase
+from charonia.load_teller import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.table import Table
 
-    from charonia.loader import LoadEvent
+    from charonia.load_teller import LoadEvent
 
 __all__ = ["LoadProgress", "ModelProgress"]
 

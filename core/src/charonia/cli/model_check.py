@@ -13,7 +13,7 @@ from charonia.scheduler import scheduler_name
 
 if TYPE_CHECKING:
     from charonia.config import ModelConfig
-    from charonia.loader import Candidate
+    from charonia.model_repositories import Candidate
     from charonia.plugins import Plugins
 
 __all__ = ["Finding", "ModelCheck", "Severity"]

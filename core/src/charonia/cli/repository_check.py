@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from charonia.cli.model_check import Finding, ModelCheck
 from charonia.errors import CharoniaError, ConfigError, PluginError, RepositoryError
-from charonia.loader import Loader
+from charonia.load_teller import LoadTeller
+from charonia.model_repositories import ModelRepositories
 from charonia.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -44,10 +45,10 @@ class RepositoryCheck:
     def run(self) -> None:
         """Look at everything."""
         readable = [url for url in self._repositories if self._can_be_read(url)]
-        loader = Loader(readable, self._options, self._plugins)
+        repositories = ModelRepositories(readable, self._options, self._plugins)
         try:
             homes: dict[str, list[RepositoryStorage]] = {}
-            for storage in loader.storages:
+            for storage in repositories.storages:
                 names = storage.model_names()
                 if not names:
                     self._warn(
@@ -57,13 +58,13 @@ class RepositoryCheck:
                     homes.setdefault(name, []).append(storage)
             for name in sorted(homes):
                 self.model_count += 1
-                self._check_model(loader, name, homes[name])
+                self._check_model(repositories, name, homes[name])
         finally:
-            loader.close()
+            repositories.close()
 
     def _can_be_read(self, url: str) -> bool:
         try:
-            probe = Loader([url], self._options, self._plugins)
+            probe = ModelRepositories([url], self._options, self._plugins)
             try:
                 probe.names()
             finally:
@@ -73,11 +74,11 @@ class RepositoryCheck:
             return False
         return True
 
-    def _check_model(self, loader: Loader, name: str, homes: Sequence[RepositoryStorage]) -> None:
+    def _check_model(self, repositories: ModelRepositories, name: str, homes: Sequence[RepositoryStorage]) -> None:
         place = f"{homes[0].url.rstrip('/')}/{name}"
         with _warnings() as warnings:
             try:
-                candidate = loader.read(name, _tell_nobody)
+                candidate = repositories.read(name, LoadTeller(name))
             except ConfigError as error:
                 where = f"{place}/{error.file}" if error.file else place
                 self.findings += [Finding(where, "error", str(it), it.line) for it in error.problems]
@@ -91,10 +92,6 @@ class RepositoryCheck:
 
     def _warn(self, place: str, text: str) -> None:
         self.findings.append(Finding(place, "warning", text))
-
-
-def _tell_nobody(*_: object, **__: object) -> None:
-    """Take no note of the steps of reading."""
 
 
 class _Collector(logging.Handler):

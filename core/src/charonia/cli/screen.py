@@ -15,14 +15,14 @@ from charonia.cli.console import make_console, make_table
 from charonia.cli.exit_codes import CommandError
 from charonia.cli.load_progress import LoadProgress
 from charonia.errors import CharoniaError, RepositoryError, describe_cause
-from charonia.loader import Phase
+from charonia.load_teller import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from charonia.cli.load_progress import ModelProgress
     from charonia.cli.settings import ServeSettings
-    from charonia.loader import LoadEvent
+    from charonia.load_teller import LoadEvent
     from charonia.server import Server
     from charonia.serving import Serving
 

@@ -164,10 +164,13 @@ class RepositoryStorageSuite(Suite):
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(visit, range(24))) == {b"one", b"two", b"three"}
 
-    def test_fingerprint_is_of_one_state(self, storage: RepositoryStorage) -> None:
-        """As long as nothing changes, a model's fingerprint is the same; what is not there has none."""
-        assert storage.fingerprint("zebra") == storage.fingerprint("zebra")
-        assert storage.fingerprint("bee") == ""
+    def test_files_have_states(self, storage: RepositoryStorage) -> None:
+        """As long as nothing changes, the state of each file of a model is the same; what is not there has none."""
+        states = storage.file_states("zebra")
+        paths = {path.removeprefix("zebra/") for path in FILES if path.startswith("zebra/")}
+        assert set(states) in (paths, set())
+        assert storage.file_states("zebra") == states
+        assert storage.file_states("bee") == {}
 
     def test_close_is_idempotent(self, storage: RepositoryStorage) -> None:
         """A storage may be closed twice."""

@@ -1,0 +1,162 @@
+"""All model repositories of a server: which models there are, and what is written about each.
+
+Reading finds a model's configuration, its versions and everything that is wrong with the text; nothing is loaded yet.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from charonia.completion import complete_framework
+from charonia.config import ParsedConfig, parse_config, selected_versions
+from charonia.errors import RepositoryError
+from charonia.load_teller import LoadTeller, Phase
+from charonia.overrides import Override
+from charonia.repository import CONFIG_FILES, RepositoryStorage, StorageOptions, model_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from charonia.options import ServerOptions
+    from charonia.overrides import LoadParameters
+    from charonia.plugins import Plugins
+
+__all__ = ["Candidate", "ModelRepositories"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model as it lies in its repository, read and found to be plausible.
+
+    Attributes:
+        name: the model's name.
+        storage: where it lies.
+        parsed: its configuration as written, with backend and platform filled in.
+        versions: those that the version policy selects, ascending.
+        files: the state of each of its files before anything was read; see `RepositoryStorage.file_states`.
+        overridden: whether something else than what is stored was read.
+    """
+
+    name: str
+    storage: RepositoryStorage
+    parsed: ParsedConfig
+    versions: Sequence[int]
+    files: Mapping[str, str]
+    overridden: bool
+
+
+class ModelRepositories:
+    """The repositories of a server. Owns their storages, which `close` closes. Any thread may call.
+
+    Args:
+        urls: where they lie.
+        options: the server's settings.
+        plugins: where storages come from.
+
+    Attributes:
+        storages: one for each repository.
+    """
+
+    def __init__(self, urls: Sequence[str], options: ServerOptions, plugins: Plugins) -> None:
+        self._options = options
+        self._plugins = plugins
+        self.storages = [self._storage(url) for url in urls]
+
+    def _storage(self, url: str) -> RepositoryStorage:
+        scheme, separator, _ = url.partition("://")
+        asker = f'the model repository "{url}"'
+        settings = StorageOptions(
+            cache_directory=self._options.model_cache_directory or StorageOptions().cache_directory,
+            cache_byte_size=self._options.model_cache_byte_size,
+        )
+        return self._plugins.storage(scheme if separator else "file", asker=asker)(url, settings)
+
+    def names(self) -> list[str]:
+        """List the models of all repositories, sorted.
+
+        Raises:
+            RepositoryError: a repository cannot be read.
+        """
+        return sorted({name for storage in self.storages for name in storage.model_names()})
+
+    def file_states(self, name: str) -> Mapping[str, str]:
+        """Tell the state of each of a model's files, by repository and path; see `RepositoryStorage.file_states`.
+
+        Raises:
+            RepositoryError: a repository cannot be read now.
+        """
+        return {
+            f"{place}/{path}": state
+            for place, storage in enumerate(self.storages)
+            for path, state in storage.file_states(name).items()
+        }
+
+    def override(self, name: str, parameters: LoadParameters) -> Override:
+        """Read what comes with the load of a model. The caller closes it.
+
+        Raises:
+            RepositoryError: files came without a configuration, or a repository cannot be read.
+            ConfigError: the configuration is wrong.
+        """
+        return Override(name, parameters, self.file_states(name))
+
+    def in_force(self, name: str, override: Override | None) -> Override | None:
+        """Give the override that a load without parameters goes on with, or None.
+
+        As in the reference, a configuration holds until the model's files in the repositories change, and files not at all.
+        """
+        if override is None or override.storage is not None:
+            return None
+        return override if override.stored == self.file_states(name) else None
+
+    def read(self, name: str, tell: LoadTeller, override: Override | None = None) -> Candidate:
+        """Read a model's configuration and find its versions, in the repositories or in what stands in for them.
+
+        Raises:
+            RepositoryError: no repository has the model, or several do, or it cannot be read.
+            ConfigError: the configuration is wrong.
+        """
+        tell(Phase.READING)
+        storage = (override.storage if override else None) or self._home_of(name)
+        states = storage.file_states(name)
+        entries = storage.entries(name)
+        files = {entry.name for entry in entries if not entry.is_directory}
+        parsed = override.parsed if override else self._parse(storage, name, files)
+        available = model_versions(entries, name)
+        first = min(map(str, available), default=None)
+        inside = [entry.name for entry in storage.entries(name, first)] if first is not None else []
+        parsed = complete_framework(parsed, inside, name)
+        versions = selected_versions(parsed.config.version_policy, available, model=name)
+        return Candidate(name, storage, parsed, versions, states, overridden=override is not None)
+
+    def _home_of(self, name: str) -> RepositoryStorage:
+        homes = [storage for storage in self.storages if name in storage.model_names()]
+        if not homes:
+            places = ", ".join(f'"{storage.url}"' for storage in self.storages)
+            raise RepositoryError(f'model "{name}" is not found in any model repository ({places})')
+        if len(homes) > 1:
+            places = " and ".join(f'"{storage.url}"' for storage in homes)
+            raise RepositoryError(
+                f'model "{name}" appears in two or more repositories, {places}: rename or remove all but one'
+            )
+        return homes[0]
+
+    def _parse(self, storage: RepositoryStorage, name: str, files: set[str]) -> ParsedConfig:
+        file = next((candidate for candidate in CONFIG_FILES if candidate in files), None)
+        environment = os.environ if self._options.environment is None else self._options.environment
+        if file is not None:
+            text = storage.read(name, file).decode("utf-8", errors="replace")
+            return parse_config(text, model=name, file=file, environment=environment)
+        if self._options.disable_auto_complete_config:
+            raise RepositoryError(
+                f'model "{name}" has no configuration file ({", ".join(CONFIG_FILES)}), and completion is switched off '
+                "by --disable-auto-complete-config"
+            )
+        return parse_config("", model=name, file="", environment=environment)
+
+    def close(self) -> None:
+        """Close the storages. All models are closed. Idempotent."""
+        for storage in self.storages:
+            storage.close()
