@@ -171,3 +171,36 @@ def test_a_table_that_is_too_long_shows_who_is_busy():
     assert "28 models done, 2 busy" in told
     assert "m0" in told
     assert "m9" not in told
+
+
+def bringing(model, seconds, done):
+    return LoadEvent(model, 1, Phase.BRINGING, seconds, brought=(done, 20_000_000))
+
+
+def test_files_that_are_brought_are_told_every_ten_seconds(capsys, tmp_path):
+    """Where stdout is no terminal, a long download is a line every ten seconds for each model, and a short one none."""
+
+    class Bringing(Server):
+        def start(self, listener=None):
+            for event in (bringing("m", 1, 0), bringing("m", 11, 8_000_000), bringing("n", 12, 1_000_000)):
+                listener(event)
+            for event in (bringing("m", 12, 9_000_000), bringing("m", 21.5, 16_000_000), bringing("m", 22, 20_000_000)):
+                listener(event)
+
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
+    with closing(Bringing(tmp_path, plugins=plugins)) as server:
+        Screen(ServeSettings([str(tmp_path)], ServerOptions(), plugins, {})).load(server)
+    assert [line for line in capsys.readouterr().out.splitlines() if "bringing" in line] == [
+        "  m version 1: bringing files, 8.0 of 20.0 MB (11.0 s)",
+        "  n version 1: bringing files, 1.0 of 20.0 MB (12.0 s)",
+        "  m version 1: bringing files, 16.0 of 20.0 MB (21.5 s)",
+    ]
+
+
+def test_files_that_are_brought_have_a_bar_in_the_live_table():
+    """On a terminal, the table shows how much of a model's files is here."""
+    progress = LoadProgress()
+    progress.note(bringing("m", 1, 5_000_000))
+    console = Console(file=io.StringIO(), width=120)
+    console.print(progress.table(10))
+    assert "█████░░░░░░░░░░░░░░░ 5.0 of 20.0 MB" in console.file.getvalue()

@@ -354,15 +354,20 @@ class Lifecycle:
         with self._lock:
             return all(known.settled for record in self._records.values() for known in record.versions.values())
 
-    def index(self, names: Iterable[str]) -> list[IndexEntry]:
-        """List all versions that were ever asked to load, and the rest of `names`; sorted by name and version."""
+    def index(self, stored: Mapping[str, str]) -> list[IndexEntry]:
+        """List all versions that were ever asked to load, and the rest of what is stored; sorted by name and version.
+
+        Args:
+            stored: by model, why its repository cannot be read now; "" where it can.
+        """
         rows: list[IndexEntry] = []
         with self._lock:
             known_names = {name for name, record in self._records.items() if record.versions}
-            for name in sorted({*names, *known_names}):
+            for name in sorted({*stored, *known_names}):
                 record = self._records.get(name, ModelRecord())
-                if record.problem:
-                    rows.append(IndexEntry(name, state=VersionState.UNAVAILABLE.value, reason=record.problem))
+                problem = record.problem or stored.get(name, "")
+                if problem:
+                    rows.append(IndexEntry(name, state=VersionState.UNAVAILABLE.value, reason=problem))
                 elif not record.versions:
                     rows.append(IndexEntry(name))
                 rows += [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from charonia.completion import complete_framework
 from charonia.config import ParsedConfig, parse_config, selected_versions
-from charonia.errors import RepositoryError
+from charonia.errors import RepositoryError, describe_cause
 from charonia.load_teller import LoadTeller, Phase
 from charonia.overrides import Override
 from charonia.repository import CONFIG_FILES, RepositoryStorage, StorageOptions, model_versions
@@ -62,6 +62,7 @@ class ModelRepositories:
     def __init__(self, urls: Sequence[str], options: ServerOptions, plugins: Plugins) -> None:
         self._options = options
         self._plugins = plugins
+        self._seen: dict[RepositoryStorage, list[str]] = {}  # what each storage told last, replaced as a whole
         self.storages = [self._storage(url) for url in urls]
 
     def _storage(self, url: str) -> RepositoryStorage:
@@ -79,7 +80,21 @@ class ModelRepositories:
         Raises:
             RepositoryError: a repository cannot be read.
         """
-        return sorted({name for storage in self.storages for name in storage.model_names()})
+        return sorted({name for storage in self.storages for name in self._names_in(storage)})
+
+    def _names_in(self, storage: RepositoryStorage) -> list[str]:
+        self._seen[storage] = names = storage.model_names()
+        return names
+
+    def survey(self) -> dict[str, str]:
+        """Tell the models of all repositories; those that were seen last where one cannot be read now, each with the reason."""
+        found: dict[str, str] = {}
+        for storage in self.storages:
+            try:
+                found.update(dict.fromkeys(self._names_in(storage), ""))
+            except RepositoryError as error:
+                found.update(dict.fromkeys(self._seen.get(storage, ()), describe_cause(error)))
+        return found
 
     def file_states(self, name: str) -> Mapping[str, str]:
         """Tell the state of each of a model's files, by repository and path; see `RepositoryStorage.file_states`.
@@ -132,7 +147,7 @@ class ModelRepositories:
         return Candidate(name, storage, parsed, versions, states, overridden=override is not None)
 
     def _home_of(self, name: str) -> RepositoryStorage:
-        homes = [storage for storage in self.storages if name in storage.model_names()]
+        homes = [storage for storage in self.storages if name in self._names_in(storage)]
         if not homes:
             places = ", ".join(f'"{storage.url}"' for storage in self.storages)
             raise RepositoryError(f'model "{name}" is not found in any model repository ({places})')

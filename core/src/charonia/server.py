@@ -386,6 +386,9 @@ class Server:
             raise UnavailableError("explicit model load / unload is not allowed if polling is enabled")
 
     def index(self, *, ready: bool = False) -> list[IndexEntry]:
-        """List every model of the repositories with the state of its versions; with `ready`, only what is READY."""
-        rows = self._lifecycle.index(self._repositories.names())
+        """List every model of the repositories with the state of its versions; with `ready`, only what is READY.
+
+        Where a repository cannot be read now, its models have a row with the reason.
+        """
+        rows = self._lifecycle.index(self._repositories.survey())
         return [row for row in rows if row.state == VersionState.READY.value] if ready else rows

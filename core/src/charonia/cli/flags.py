@@ -163,7 +163,14 @@ def early_flags() -> list[Flag]:
 
 def own_flags() -> list[Flag]:
     """Make all flags that do not come from frontends, in the order of the help."""
-    return [*_repository_flags(), *_loading_flags(), *_execution_flags(), *_server_flags(), *early_flags()]
+    return [
+        *_repository_flags(),
+        *_copy_flags(),
+        *_loading_flags(),
+        *_execution_flags(),
+        *_server_flags(),
+        *early_flags(),
+    ]
 
 
 def _repository_flags() -> list[Flag]:
@@ -191,6 +198,26 @@ def _repository_flags() -> list[Flag]:
             multiple=True,
             metavar="NAME",
             help="A model to load in the control mode 'explicit'; * means all. May come several times.",
+        ),
+    ]
+
+
+def _copy_flags() -> list[Flag]:
+    return [
+        Flag(
+            "model-cache-directory",
+            MODELS,
+            default="",
+            metavar="DIR",
+            help="Where copies of models from object stores lie; without it, in your folder of caches.",
+        ),
+        Flag(
+            "model-cache-byte-size",
+            MODELS,
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="BYTES",
+            help="How much these copies may take; 0 is what the disk has. What was not used for longest goes first.",
         ),
     ]
 

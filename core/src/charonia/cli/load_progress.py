@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from charonia.load_teller import LoadEvent
 
-__all__ = ["LoadProgress", "ModelProgress"]
+__all__ = ["LoadProgress", "ModelProgress", "told_bytes"]
 
 _ENDED = {Phase.READY, Phase.FAILED}
+_BAR_CELLS = 20
 
 
 @dataclass
@@ -34,6 +35,7 @@ class ModelProgress:
         begun: when, by the monotonic clock.
         seconds: how long it took, when it has ended.
         reason, errors: why it failed.
+        brought: how many bytes of its files are here, and how many there are, while they are brought.
     """
 
     name: str
@@ -44,6 +46,12 @@ class ModelProgress:
     seconds: float = 0.0
     reason: str = ""
     errors: Sequence[BaseException] = ()
+    brought: tuple[int, int] = (0, 0)
+
+    @property
+    def told_phase(self) -> str:
+        """What it is busy with, for people: with a bar where files are brought."""
+        return f"{self.phase.value} {_bar(*self.brought)}" if self.phase is Phase.BRINGING else self.phase.value
 
     @property
     def ended(self) -> bool:
@@ -73,7 +81,7 @@ class LoadProgress:
                 model = ModelProgress(event.model, event.phase, time.monotonic() - event.seconds)
                 self._models[event.model] = model
             model.phase, model.version, model.seconds = event.phase, event.version, event.seconds
-            model.reason, model.errors = event.reason, event.errors
+            model.reason, model.errors, model.brought = event.reason, event.errors, event.brought
             if event.version is not None:
                 model.versions.add(event.version)
 
@@ -89,7 +97,7 @@ class LoadProgress:
             models = sorted(self._models.values(), key=lambda model: model.name)
             busy = [model for model in models if not model.ended]
             shown = models if len(models) <= height else busy[:height]
-            rows = [(model.name, model.told_versions, model.phase.value, _seconds(model, now)) for model in shown]
+            rows = [(model.name, model.told_versions, model.told_phase, _seconds(model, now)) for model in shown]
         table = make_table(("Model", "Version", "Phase", "Seconds"), rows)
         if len(shown) < len(models):
             table.caption = f"{len(models) - len(busy)} models done, {len(busy)} busy"
@@ -98,3 +106,13 @@ class LoadProgress:
 
 def _seconds(model: ModelProgress, now: float) -> str:
     return f"{model.seconds if model.ended else now - model.begun:.1f}"
+
+
+def _bar(done: int, total: int) -> str:
+    cells = _BAR_CELLS * done // max(total, 1)
+    return f"{'█' * cells}{'░' * (_BAR_CELLS - cells)} {told_bytes(done, total)}"
+
+
+def told_bytes(done: int, total: int) -> str:
+    """Tell how much of something there is, in megabytes."""
+    return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"

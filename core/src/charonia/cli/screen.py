@@ -13,7 +13,7 @@ from rich.text import Text
 import charonia
 from charonia.cli.console import make_console, make_table
 from charonia.cli.exit_codes import CommandError
-from charonia.cli.load_progress import LoadProgress
+from charonia.cli.load_progress import LoadProgress, told_bytes
 from charonia.errors import CharoniaError, RepositoryError, describe_cause
 from charonia.load_teller import Phase
 
@@ -31,6 +31,9 @@ __all__ = ["Screen"]
 _ROOM = 8
 """Lines of a terminal that the live table leaves to others."""
 
+_QUIET_SECONDS = 10.0
+"""How long nothing more is said of files that are being brought, where stdout is no terminal."""
+
 
 class Screen:
     """Prints on stdout. On a terminal the loads are a live table, elsewhere a line for each step.
@@ -43,6 +46,7 @@ class Screen:
         self._settings = settings
         self._console = make_console()
         self._progress = LoadProgress()
+        self._said_at: dict[str, float] = {}  # by model: the second of its load in which its files were last spoken of
 
     def begin(self) -> None:
         """Say who is here and what is going to be loaded."""
@@ -74,9 +78,16 @@ class Screen:
 
     def _note_and_say(self, event: LoadEvent) -> None:
         self._progress.note(event)
-        if event.phase is not Phase.FAILED:  # the summary tells those with their reasons
-            version = "" if event.version is None else f" version {event.version}"
-            self._say(f"  {event.model}{version}: {event.phase.value} ({event.seconds:.1f} s)")
+        if event.phase is Phase.FAILED:  # the summary tells those with their reasons
+            return
+        phase = event.phase.value
+        if event.phase is Phase.BRINGING:
+            if event.seconds - self._said_at.get(event.model, 0.0) < _QUIET_SECONDS:
+                return
+            self._said_at[event.model] = event.seconds
+            phase = f"{phase}, {told_bytes(*event.brought)}"
+        version = "" if event.version is None else f" version {event.version}"
+        self._say(f"  {event.model}{version}: {phase} ({event.seconds:.1f} s)")
 
     def _sum_up(self) -> None:
         failed, ready = self._progress.models(Phase.FAILED), self._progress.models(Phase.READY)

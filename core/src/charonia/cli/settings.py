@@ -64,6 +64,8 @@ class ServeSettings:
             disable_auto_complete_config=parameters["disable_auto_complete_config"]
             or parameters["strict_model_config"],
             model_load_thread_count=parameters["model_load_thread_count"],
+            model_cache_directory=parameters["model_cache_directory"],
+            model_cache_byte_size=parameters["model_cache_byte_size"],
             backend_config=_by_backend(parameters["backend_config"]),
             disabled_plugins=parameters["disable_plugin"],
             plugin_choices=choices,
