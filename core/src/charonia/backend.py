@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from charonia.config import ModelConfig
+    from charonia.metric_families import MetricFamily
     from charonia.tensor import Tensor
 
 __all__ = [
@@ -238,6 +239,10 @@ class Backend(ABC):
         Raises:
             Exception: the version fails to load, with the text as its reason. Say what was found and what to do.
         """
+
+    def metrics(self) -> Sequence[MetricFamily]:
+        """Tell metrics of the backend's own, as they are now; asked whenever somebody looks. They join those of the server."""
+        return ()
 
     def close(self) -> None:
         """Let go of what the backend holds. All its models are closed."""

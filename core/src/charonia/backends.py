@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from charonia.backend import Backend
+    from charonia.metric_families import MetricFamily
     from charonia.options import ServerOptions
     from charonia.plugins import Plugins
 
@@ -56,6 +57,18 @@ class Backends:
                 kind = self._plugins.backend(name, asker=asker)
                 place.backend = kind(self._options.of_backend(name))
             return place.backend
+
+    def metrics(self) -> list[MetricFamily]:
+        """Give the metrics that the backends tell which were made; what one fails to tell is left out, and logged."""
+        with self._lock:
+            places = list(self._places.values())
+        families: list[MetricFamily] = []
+        for backend in (place.backend for place in places if place.backend is not None):
+            try:
+                families += backend.metrics()
+            except Exception:  # noqa: BLE001 - the border of backends: who looks at the metrics sees those of the others
+                _log.warning("%s failed to tell its metrics", type(backend).__name__, exc_info=True)
+        return families
 
     def close(self) -> None:
         """Close all that were made. Their models are closed, and nobody asks any more. Idempotent."""

@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from charonia.metric_families import MetricFamily
     from charonia.request import Parameter
     from charonia.tensor import Array
 
@@ -75,6 +76,10 @@ class ResponseCache(ABC):
             key: 32 bytes that no other request has, nor the same request to the model after it is loaded anew.
             response: what to keep.
         """
+
+    def metrics(self) -> Sequence[MetricFamily]:
+        """Tell metrics of the cache, as they are now; asked whenever somebody looks."""
+        return ()
 
     def close(self) -> None:
         """Let go of what the cache holds. Nobody asks it any more. Idempotent."""

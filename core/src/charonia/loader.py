@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from charonia.cache import ResponseCache
     from charonia.config import ModelConfig
     from charonia.errors import CharoniaError
+    from charonia.metric_families import MetricFamily
     from charonia.load_teller import LoadTeller
     from charonia.model_repositories import Candidate
     from charonia.models import Models
@@ -198,6 +199,10 @@ class Loader:
         if problems:
             raise ConfigError(candidate.name, problems, candidate.parsed.file)
         return replace(context, config=config)
+
+    def metrics(self) -> list[MetricFamily]:
+        """Give the metrics that the backends and the response cache tell of themselves."""
+        return [*self._backends.metrics(), *(() if self._cache is None else self._cache.metrics())]
 
     def close(self) -> None:
         """Close the backends and the response cache. All models are closed. Idempotent."""

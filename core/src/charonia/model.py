@@ -9,12 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from charonia.deadline import Deadline
-from charonia.errors import InvalidArgumentError
+from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
 from charonia.inflight import InFlight
 from charonia.promptness import size_of
 from charonia.request import InferenceRequest
 from charonia.scheduler import BatchReason
 from charonia.signature import Signature
+from charonia.statistics import FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -200,7 +201,7 @@ class Model:
             if self._scheduler.answers_itself and inferences is None:
                 self._count_execution(request)
         else:
-            self.statistics.count_failure(total_ns=total_ns)
+            self.statistics.count_failure(total_ns=total_ns, reason=_failure_reason(request, response.error))
         self._in_flight.leave()
 
     def _count_execution(self, request: InferenceRequest) -> None:
@@ -240,3 +241,11 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, version={self.version})"
+
+
+def _failure_reason(request: InferenceRequest, error: BaseException) -> FailureReason:
+    if isinstance(error, CancelledError):
+        return FailureReason.CANCELED
+    if request.started_ns:
+        return FailureReason.BACKEND
+    return FailureReason.REJECTED if isinstance(error, UnavailableError) else FailureReason.OTHER

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from charonia.config import ModelConfig
+    from charonia.metric_families import MetricFamily
     from charonia.load_teller import LoadEvent
     from charonia.model_states import IndexEntry
     from charonia.request import InferenceRequest
@@ -364,6 +365,10 @@ class Server:
             for model in table[key].values()
             if version in (None, model.version)
         ]
+
+    def metrics(self) -> list[MetricFamily]:
+        """Give the metrics that backends, their models and the response cache tell of themselves, beside the statistics."""
+        return self._loader.metrics()
 
     def trace_setting(self, model: str = "", changes: Mapping[str, Sequence[str] | None] | None = None) -> TraceSetting:
         """Tell the trace settings of a model, or with "" those of the server, and change them first if `changes` says so.

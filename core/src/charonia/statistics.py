@@ -8,8 +8,23 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 
-__all__ = ["BatchStatistics", "Duration", "ModelStatistics", "StatisticsSnapshot"]
+from charonia.distribution import SLOTS, Distribution, slot_of
+
+__all__ = ["BatchStatistics", "Distributions", "Duration", "FailureReason", "ModelStatistics", "StatisticsSnapshot"]
+
+
+class FailureReason(StrEnum):
+    """Why an accepted request failed, by the reference's words."""
+
+    REJECTED = "REJECTED"
+    """The queue would not keep it any longer."""
+    CANCELED = "CANCELED"
+    """Its caller took it back."""
+    BACKEND = "BACKEND"
+    """Its execution had begun."""
+    OTHER = "OTHER"
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,19 @@ class BatchStatistics:
 
 
 @dataclass(frozen=True)
+class Distributions:
+    """How the durations of the same names in `StatisticsSnapshot` are distributed."""
+
+    success: Distribution
+    queue: Distribution
+    compute_input: Distribution
+    compute_infer: Distribution
+    compute_output: Distribution
+    cache_hit: Distribution
+    cache_miss: Distribution
+
+
+@dataclass(frozen=True)
 class StatisticsSnapshot:
     """The counters of one model version at one moment.
 
@@ -44,6 +72,8 @@ class StatisticsSnapshot:
         cache_miss: requests that it could not answer: the time of the look-up, and of keeping the response.
         batches: by batch size, ascending.
         batch_reasons: how many executions' batches were closed for which reason (`charonia.scheduler.BatchReason`).
+        failures: how many of the failed requests failed for which reason.
+        distributions: the durations by how long they were.
         pending: requests in the queue.
         in_flight: requests accepted and not yet finished.
     """
@@ -61,6 +91,8 @@ class StatisticsSnapshot:
     cache_miss: Duration
     batches: dict[int, BatchStatistics]
     batch_reasons: dict[str, int]
+    failures: dict[FailureReason, int]
+    distributions: Distributions
     pending: int = 0
     in_flight: int = 0
 
@@ -98,6 +130,10 @@ class ModelStatistics:
         self._compute = _Phases()
         self._batches: dict[int, _Phases] = {}
         self._batch_reasons: dict[str, int] = {}
+        self._failures = dict.fromkeys(FailureReason, 0)
+        self._success_slots, self._queue_slots = [0] * SLOTS, [0] * SLOTS
+        self._input_slots, self._infer_slots, self._output_slots = [0] * SLOTS, [0] * SLOTS, [0] * SLOTS
+        self._hit_slots, self._miss_slots = [0] * SLOTS, [0] * SLOTS
 
     def count_success(self, *, total_ns: int, queue_ns: int, inferences: int) -> None:
         """Count a request that was answered well; `inferences` is 0 where nothing was executed for it."""
@@ -106,24 +142,29 @@ class ModelStatistics:
             self._success_count += 1
             self._success_ns += total_ns
             self._queue_ns += queue_ns
+            self._success_slots[slot_of(total_ns)] += 1
+            self._queue_slots[slot_of(queue_ns)] += 1
 
-    def count_failure(self, *, total_ns: int) -> None:
+    def count_failure(self, *, total_ns: int, reason: FailureReason) -> None:
         """Count an accepted request that ended with an error."""
         with self._lock:
             self._fail_count += 1
             self._fail_ns += total_ns
+            self._failures[reason] += 1
 
     def count_cache_hit(self, *, ns: int) -> None:
         """Count a request that the response cache answered."""
         with self._lock:
             self._cache_hit_count += 1
             self._cache_hit_ns += ns
+            self._hit_slots[slot_of(ns)] += 1
 
     def count_cache_miss(self, *, ns: int) -> None:
         """Count a request that the response cache could not answer."""
         with self._lock:
             self._cache_miss_count += 1
             self._cache_miss_ns += ns
+            self._miss_slots[slot_of(ns)] += 1
 
     def count_execution(
         self, *, batch_size: int, reason: str, successes: int, input_ns: int, infer_ns: int, output_ns: int
@@ -146,6 +187,9 @@ class ModelStatistics:
             compute.input_ns += input_ns * successes
             compute.infer_ns += infer_ns * successes
             compute.output_ns += output_ns * successes
+            self._input_slots[slot_of(input_ns)] += successes
+            self._infer_slots[slot_of(infer_ns)] += successes
+            self._output_slots[slot_of(output_ns)] += successes
 
     def snapshot(self, *, pending: int = 0, in_flight: int = 0) -> StatisticsSnapshot:
         """Give all counters as they are at this moment; the two gauges are the caller's knowledge."""
@@ -165,6 +209,19 @@ class ModelStatistics:
                 cache_miss=Duration(self._cache_miss_count, self._cache_miss_ns),
                 batches={size: phases.frozen() for size, phases in sorted(self._batches.items())},
                 batch_reasons=dict(sorted(self._batch_reasons.items())),
+                failures=dict(self._failures),
+                distributions=self._distributions(),
                 pending=pending,
                 in_flight=in_flight,
             )
+
+    def _distributions(self) -> Distributions:
+        return Distributions(
+            success=Distribution(tuple(self._success_slots), self._success_ns),
+            queue=Distribution(tuple(self._queue_slots), self._queue_ns),
+            compute_input=Distribution(tuple(self._input_slots), self._compute.input_ns),
+            compute_infer=Distribution(tuple(self._infer_slots), self._compute.infer_ns),
+            compute_output=Distribution(tuple(self._output_slots), self._compute.output_ns),
+            cache_hit=Distribution(tuple(self._hit_slots), self._cache_hit_ns),
+            cache_miss=Distribution(tuple(self._miss_slots), self._cache_miss_ns),
+        )

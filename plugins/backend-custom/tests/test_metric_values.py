@@ -6,7 +6,8 @@ import gc
 
 import pytest
 import triton_python_backend_utils as pb_utils
-from charonia_backend_custom.metric_values import HeldMetrics, Histogram, MetricKind, MetricTable
+from charonia.metric_families import Histogram, MetricKind
+from charonia_backend_custom.metric_values import HeldMetrics, MetricTable
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from charonia.backend import LoadedModel, ModelContext
     from charonia.config import ModelConfig
-
-    from charonia_backend_custom.metric_values import MetricFamily
+    from charonia.metric_families import MetricFamily
 
 __all__ = ["CustomBackend"]
 

@@ -7,7 +7,6 @@ one metric. Each lives as long as somebody holds it.
 from __future__ import annotations
 
 import bisect
-import enum
 import re
 import threading
 from collections import Counter, deque
@@ -15,68 +14,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import triton_python_backend_utils as pb_utils
+from charonia.metric_families import Histogram, MetricFamily, MetricKind, MetricSample
 
 from charonia_backend_custom.activity import current_activity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["HeldMetrics", "Histogram", "MetricFamily", "MetricKind", "MetricSample", "MetricTable"]
+__all__ = ["HeldMetrics", "MetricTable"]
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-
-
-class MetricKind(enum.Enum):
-    """What the values of a family are; the value is the word of the exposition format."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Observations, sorted into buckets.
-
-    Attributes:
-        bounds: the upper bounds of the buckets, ascending, without the infinite one.
-        counts: how many observations lie in each bucket, and in the infinite one; they are not added up.
-        total: the sum of all observations.
-    """
-
-    bounds: Sequence[float]
-    counts: Sequence[int]
-    total: float
-
-
-@dataclass(frozen=True)
-class MetricSample:
-    """One metric of a family.
-
-    Attributes:
-        labels: what tells it from the family's other metrics.
-        value: its value; of a histogram the observations.
-    """
-
-    labels: Mapping[str, str]
-    value: float | Histogram
-
-
-@dataclass(frozen=True)
-class MetricFamily:
-    """Metrics of one name.
-
-    Attributes:
-        name: as Prometheus wants it.
-        description: what they tell.
-        kind: what their values are.
-        samples: the metrics, each with other labels.
-    """
-
-    name: str
-    description: str
-    kind: MetricKind
-    samples: Sequence[MetricSample]
 
 
 _KINDS = (MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from charonia.cache import CachedResponse, ResponseCache
 from charonia.errors import InvalidArgumentError
+from charonia.metric_families import MetricFamily, MetricKind, MetricSample
 
 from charonia_cache_local.frozen import frozen, memory_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["LocalCache"]
 
@@ -41,18 +43,25 @@ class LocalCache(ResponseCache):
         self._lock = threading.Lock()  # guards all below
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()  # the one that was used last is the last
         self._byte_size = 0
+        self._hits = self._misses = self._evictions = 0
+        self._lookup_ns = self._insertion_ns = 0
 
     def lookup(self, key: bytes) -> CachedResponse | None:
         """Give what was inserted under a key; its arrays are read only for good."""
+        began = time.monotonic_ns()
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
-                return None
-            self._entries.move_to_end(key)
-        return entry.response
+                self._misses += 1
+            else:
+                self._hits += 1
+                self._entries.move_to_end(key)
+            self._lookup_ns += time.monotonic_ns() - began
+        return None if entry is None else entry.response
 
     def insert(self, key: bytes, response: CachedResponse) -> None:
         """Keep a copy of a response, and let go of others if there is no room. One that alone is too large is not kept."""
+        began = time.monotonic_ns()
         byte_size = memory_of(response)
         if byte_size > self.capacity:
             _log.warning(
@@ -71,6 +80,30 @@ class LocalCache(ResponseCache):
             while self._byte_size > self.capacity:
                 _, oldest = self._entries.popitem(last=False)
                 self._byte_size -= oldest.byte_size
+                self._evictions += 1
+            self._insertion_ns += time.monotonic_ns() - began
+
+    def metrics(self) -> Sequence[MetricFamily]:
+        """Tell how full the cache is, and what it was asked, by the reference's names and in its units."""
+        with self._lock:
+            values = (
+                ("util", "Cache utilization [0.0 - 1.0]", self._byte_size / self.capacity),
+                ("num_entries", "Number of responses stored in response cache", len(self._entries)),
+                ("num_hits", "Number of cache hits in response cache", self._hits),
+                ("num_misses", "Number of cache misses in response cache", self._misses),
+                ("num_lookups", "Number of cache lookups in response cache", self._hits + self._misses),
+                ("num_evictions", "Number of cache evictions in response cache", self._evictions),
+                (
+                    "lookup_duration",
+                    "Total cache lookup duration (hit and miss), in microseconds",
+                    self._lookup_ns // 1000,
+                ),
+                ("insertion_duration", "Total cache insertion duration, in microseconds", self._insertion_ns // 1000),
+            )
+        return [
+            MetricFamily(f"nv_cache_{name}", description, MetricKind.GAUGE, [MetricSample({}, value)])
+            for name, description, value in values
+        ]
 
     @property
     def byte_size(self) -> int:
