@@ -51,7 +51,6 @@ STATUS_ON_PURPOSE = {
 """Recordings that are compared, but whose status is another one here, by topic and id, with that status and the reason."""
 
 WAITING = {
-    ("http_infer_json", "ok_reshape"): "dynamic batching, for which its model asks",
     ("http_parameters", "seq_start"): "sequences",
     ("http_parameters", "seq_mid"): "sequences",
     ("http_parameters", "seq_end"): "sequences",
@@ -62,30 +61,14 @@ WAITING = {
     ("http_parameters", "seq_restart"): "sequences",
     ("http_parameters", "seq_restart_again"): "sequences",
     ("http_parameters", "seq_batch2"): "sequences",
-    ("grpc_stream", "in_order_non_decoupled"): "dynamic batching, for which its model asks",
-    ("grpc_stream", "decoupled_overtakes"): "dynamic batching, for which its model asks",
     ("grpc_stream", "sequence"): "sequences",
-    ("http_config", "config_kitchen"): "dynamic batching, for which its model asks",
     ("http_config", "config_seq_u64"): "sequences",
-    ("http_config", "config_slow"): "dynamic batching, for which its model asks",
-    ("http_scheduling", "busy"): "dynamic batching",
-    ("http_scheduling", "staged"): "dynamic batching",
-    ("http_scheduling", "times_out"): "dynamic batching",
-    ("http_scheduling", "later_priority_1"): "dynamic batching",
-    ("http_scheduling", "q0"): "dynamic batching",
-    ("http_scheduling", "q1"): "dynamic batching",
-    ("http_scheduling", "q2"): "dynamic batching",
-    ("http_scheduling", "q3"): "dynamic batching",
-    ("http_scheduling", "q4"): "dynamic batching",
-    ("http_scheduling", "priority_out_of_range"): "dynamic batching",
 }
 """Recordings that wait for a capability, by topic and id, with its name."""
 
 MODELS_WAITING = {
-    "kitchen": "dynamic batching",
     "seq_state": "sequences with implicit state",
     "seq_str": "sequences",
     "seq_u64": "sequences",
-    "slow": "dynamic batching",
 }
 """Models of the recordings that are refused until a capability comes, with its name: their rows in an index are not compared."""

@@ -1,0 +1,153 @@
+"""The rules of dynamic batching as a machine without threads or time: what comes, what time it is, and what follows from it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, TypeAlias
+
+from charonia.errors import CancelledError, UnavailableError
+from charonia.scheduler import FormedBatch
+
+from charonia_scheduler_dynamic.forming import Forming, Growing, Verdict
+from charonia_scheduler_dynamic.request_queue import Entry, RequestQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from charonia.errors import InferenceError
+    from charonia.request import InferenceRequest
+
+    from charonia_scheduler_dynamic.rules import Rules
+
+__all__ = ["Batcher", "Dropped"]
+
+Dropped: TypeAlias = "tuple[InferenceRequest, InferenceError]"
+"""A request that is not executed, and why."""
+
+
+class Batcher:
+    """The queue of one model version, and the batches that are formed ahead of their execution.
+
+    While all instances are busy, as many batches are formed as there are instances, and the last of them grows until it is
+    sealed: with a preferred size, or by a request that cannot join it. What comes then waits in the queue.
+
+    Not safe for several threads.
+
+    Attributes:
+        slots: how many batches may be formed ahead.
+        hurry: whether no request is to be held back any more.
+    """
+
+    def __init__(self, rules: Rules, slots: int = 1) -> None:
+        self._rules = rules
+        self._queue = RequestQueue(rules)
+        self._formed: deque[Growing] = deque()
+        self._forming: Forming | None = None  # kept while nothing but the end of the queue changes
+        self._until_ns: int | None = None
+        self.slots = slots
+        self.hurry = False
+        self._dropped: list[Dropped] = []
+
+    def __len__(self) -> int:
+        """Count the requests that are not given out yet."""
+        return len(self._queue) + sum([len(batch.entries) for batch in self._formed])
+
+    def add(self, request: InferenceRequest, now_ns: int, signature: Hashable = None) -> None:
+        """Put a request into the queue.
+
+        Raises:
+            UnavailableError: as many requests of its level wait as may.
+        """
+        entry = Entry(request, now_ns, signature)
+        last = self._queue.add(entry)
+        if self._forming is None:
+            return
+        if last:
+            self._forming.offer(entry)
+        else:
+            self._forming = None
+
+    def take(self, now_ns: int) -> FormedBatch | None:
+        """Give the next batch to an instance that is free, or None if there is none yet."""
+        self._expire(now_ns)
+        if self._formed:
+            self.form_ahead(now_ns)  # what might have joined meanwhile
+            self._forming = None
+            batch = self._formed.popleft()
+        else:
+            batch = Growing()
+            self._grow(batch, self._verdict(None, now_ns))
+        if not batch.entries:
+            return None
+        return FormedBatch([entry.request for entry in batch.entries], batch.reason)
+
+    def form_ahead(self, now_ns: int) -> None:
+        """Form batches for instances that are busy, as far as the rules allow."""
+        self._expire(now_ns)
+        if not self._rules.forms_ahead:
+            return
+        while self._queue:
+            last = self._formed[-1] if self._formed and not self._formed[-1].sealed else None
+            if last is None and len(self._formed) >= self.slots:
+                return
+            verdict = self._verdict(last, now_ns)
+            if not verdict.joining and not verdict.sealed:
+                return
+            batch = last or Growing()
+            self._grow(batch, verdict)
+            if last is None and batch.entries:
+                self._formed.append(batch)
+
+    def until_ns(self, *, idle: bool) -> int | None:
+        """Tell when something happens though no request comes: a time-out; or, if some instance is idle, the end of a delay."""
+        deadline_ns = self._queue.deadline_ns
+        if not idle or self._until_ns is None:
+            return deadline_ns
+        return self._until_ns if deadline_ns is None else min(self._until_ns, deadline_ns)
+
+    def drop(self) -> list[Dropped]:
+        """Give the requests that have left the queue unexecuted since the last call, each with the error to answer it with."""
+        dropped = self._dropped
+        if dropped:
+            self._dropped = []
+        return dropped
+
+    def _expire(self, now_ns: int) -> None:
+        refused, changed = self._queue.expire(now_ns)
+        if changed:
+            self._forming = None
+        self._dropped += [(entry.request, UnavailableError("Request timeout expired")) for entry in refused]
+
+    def _verdict(self, batch: Growing | None, now_ns: int) -> Verdict:
+        """Say what is to happen with the first requests of the queue, which would join `batch` or make up a new one."""
+        if self._forming is None:
+            self._forming = self._walk(Forming(self._rules, batch))
+        verdict = self._forming.judge(now_ns, hurry=self.hurry)
+        self._until_ns = verdict.until_ns
+        return verdict
+
+    def _walk(self, forming: Forming) -> Forming:
+        cancelled = []
+        for entry in self._queue:
+            if entry.request.cancelled:
+                cancelled.append(entry)
+                continue
+            forming.offer(entry)
+            if forming.stopped:
+                break
+        for entry in cancelled:
+            self._queue.remove(entry)
+            self._dropped.append((entry.request, CancelledError("")))
+        return forming
+
+    def _grow(self, batch: Growing, verdict: Verdict) -> None:
+        """Let requests join a batch."""
+        batch.sealed = batch.sealed or verdict.sealed
+        batch.reason = verdict.reason or batch.reason
+        if self._forming is None or not (verdict.joining or verdict.sealed):
+            return
+        for entry in self._forming.taken[: verdict.joining]:
+            self._queue.remove(entry)
+            batch.entries.append(entry)
+            batch.size += entry.size
+        self._forming = None
