@@ -146,6 +146,12 @@ def test_the_rate_limiter_is_off_unless_it_is_asked_for(told):
     assert list(options.rate_limit_resource) == [ResourceLimit("R", 4), ResourceLimit("R", 2, 1)]
 
 
+def test_batch_sizes_to_warm_up_with_are_parted_by_commas(told):
+    """Any number of sizes is told by one option; by default there is none."""
+    assert told("--model-repository=m").options.warmup_batch_sizes == ()
+    assert told("--model-repository=m", "--warmup-batch-sizes=1, 4,8").options.warmup_batch_sizes == (1, 4, 8)
+
+
 def test_a_disabled_frontend_has_no_options(told):
     """A plugin that is switched off, wherever that is said, is not asked for its options."""
     for words, env in ((["--disable-plugin=acme-toy"], {}), ([], {"CHARONIA_SERVE_DISABLE_PLUGIN": "frontend-toy"})):
@@ -181,6 +187,7 @@ def test_the_file_chooses_among_plugins(told, tmp_path):
             ["--model-repository=m", "--cache-config=local,size=1", "--response-cache-byte-size=1"],
             "Please provide one or the other.",
         ),
+        (["--model-repository=m", "--warmup-batch-sizes=1,0"], "'1,0' is no list of batch sizes, such as 1,4,8."),
         (["--model-repository=m", "--rate-limit=maybe"], "'maybe' is not one of 'off', 'execution_count'"),
         (["--model-repository=m", "--rate-limit-resource=R"], "or '<resource_name>:<count>'. Got R"),
         (["--model-repository=m", "--rate-limit-resource=R:1:2:3"], "or '<resource_name>:<count>'. Got R:1:2:3"),

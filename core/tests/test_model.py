@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from charonia.backend import ArrayExecution, Device, Execution, InstanceContext, LoadedModel, ModelContext
 from charonia.default_scheduler import DefaultScheduler
-from charonia.errors import CancelledError, ErrorCode, InternalError, InvalidArgumentError
+from charonia.errors import CancelledError, ErrorCode, InternalError
 from charonia.instance import ModelInstance, instance_places
 from charonia.model import Model, ModelRetiredError
 from charonia.request import InferenceRequest, InferenceResponse
 from charonia.statistics import ModelStatistics
 from charonia.testing.builders import scheduler_context
-from charonia.warmup import warmup_samples
 from charonia_protos.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 
@@ -295,83 +294,3 @@ def test_instance_groups_expand_as_in_the_reference():
         ("b_2", Device("GPU", 3), True),
         ("b_3", Device("GPU", 3), True),
     ]
-
-
-def warm_config(**sample):
-    config = config_of(count=2)
-    warmup = config.model_warmup.add(name="w", **sample)
-    warmup.inputs["X"].data_type = 11
-    warmup.inputs["X"].dims.append(2)
-    return config, warmup.inputs["X"]
-
-
-def test_warm_up_runs_every_sample_on_every_instance(tmp_path):
-    """A sample of batch size 2 and count 3 is 3 executions of 2 requests on each of 2 instances, all counted."""
-    config, data = warm_config(batch_size=2, count=3)
-    data.zero_data = True
-    model = make_model(config)
-    model.warm_up(warmup_samples(config, tmp_path))
-    counted = model.snapshot()
-    assert (counted.execution_count, counted.success.count) == (6, 12)
-    model.start()
-    assert model.close(30)
-
-
-def test_warm_up_reads_files_and_ignores_what_is_too_much(tmp_path):
-    """Data from a file is used as far as it is needed; too little is an error that tells both sizes."""
-    config, data = warm_config(batch_size=1)
-    data.input_data_file = "x.bin"
-    (tmp_path / "warmup").mkdir()
-    (tmp_path / "warmup" / "x.bin").write_bytes(np.array([1, 2, 3], np.float32).tobytes())
-    (sample,) = warmup_samples(config, tmp_path)
-    assert sample.inputs["X"].tolist() == [[1.0, 2.0]]
-    (tmp_path / "warmup" / "x.bin").write_bytes(b"abcd")
-    with pytest.raises(InvalidArgumentError, match=r"expects 8 bytes, but the data provided from x\.bin has 4 bytes"):
-        warmup_samples(config, tmp_path)
-
-
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd"])
-def test_warm_up_file_stays_in_its_folder(tmp_path, name):
-    """A data file outside the folder `warmup` is refused."""
-    config, data = warm_config(batch_size=1)
-    data.input_data_file = name
-    with pytest.raises(InvalidArgumentError, match="outside"):
-        warmup_samples(config, tmp_path)
-
-
-def test_failing_warm_up_tells_the_sample(tmp_path):
-    """A sample that the model cannot execute is named, with the reason."""
-    config, data = warm_config(batch_size=1)
-    data.input_data_file = "x.bin"
-    (tmp_path / "warmup").mkdir()
-    (tmp_path / "warmup" / "x.bin").write_bytes(np.array([-1, 2], np.float32).tobytes())
-    model = make_model(config)
-    with pytest.raises(InvalidArgumentError, match="failed to run warmup sample 'w': ValueError: negative"):
-        model.warm_up(warmup_samples(config, tmp_path))
-    model.start()
-    assert model.close(30)
-
-
-def test_warm_up_waits_for_late_answers(tmp_path):
-    """A model is not ready before its warm-up is answered, also where the answer comes from another thread, and fails there."""
-
-    class Late(Double):
-        answers_late = True
-
-        def execute(self, batch):
-            threading.Thread(target=batch.requests[0].fail, args=(ValueError("too late"),)).start()
-
-    config, data = warm_config(batch_size=1)
-    data.zero_data = True
-    model = make_model(config, Late)
-    with pytest.raises(InvalidArgumentError, match="failed to run warmup sample 'w': ValueError: too late"):
-        model.warm_up(warmup_samples(config, tmp_path))
-    assert model.close(30)
-
-
-def test_too_large_warm_up_batch_is_refused(tmp_path):
-    """A sample cannot ask for more than the model's max_batch_size."""
-    config, data = warm_config(batch_size=9)
-    data.zero_data = True
-    with pytest.raises(InvalidArgumentError, match="takes at most 8"):
-        warmup_samples(config, tmp_path)

@@ -5,6 +5,7 @@ The backend is asked to complete the configuration, which is checked; then the m
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ from charonia.clock import Clock
 from charonia.completion import adopt_completion
 from charonia.composition import compose, inherited_labels
 from charonia.config import check_loadable, normalise
-from charonia.errors import ConfigError
+from charonia.errors import ConfigError, InvalidArgumentError
 from charonia.instance import ModelInstance, instance_places
 from charonia.labels import read_labels
 from charonia.limited_scheduler import LimitedScheduler
@@ -28,7 +29,7 @@ from charonia.rate_limiter import RateLimiter, demands
 from charonia.response_lookup import ResponseLookup
 from charonia.scheduler import SchedulerContext, scheduler_name
 from charonia.statistics import ModelStatistics
-from charonia.warmup import warmup_samples
+from charonia.warmup import synthetic_samples, warmup_samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from charonia.scheduler import Scheduler
 
 __all__ = ["Loader"]
+
+_log = logging.getLogger(__name__)
 
 
 class Loader:
@@ -115,10 +118,7 @@ class Loader:
                 responses=self._responses(context.config, version, statistics),
                 release=release.close,
             )
-            samples = warmup_samples(context.config, context.directory)
-            if samples:
-                tell(Phase.WARMING, version=version)
-                model.warm_up(samples)
+            self._warm_up(model, directory, tell)
             undo.pop_all()
             undo.callback(model.close)
             model.start()
@@ -132,6 +132,21 @@ class Loader:
         seats = self._rate_limiter.join(demands(context.config))
         release.callback(self._rate_limiter.leave, seats)
         return LimitedScheduler(kind(context), self._rate_limiter, seats)
+
+    def _warm_up(self, model: Model, directory: Path, tell: LoadTeller) -> None:
+        """Have a model execute the samples of its configuration; without any, those that the server makes up if it is told to.
+
+        That a model does not take the latter is no reason not to serve it.
+        """
+        samples = warmup_samples(model.config, directory)
+        made_up = [] if model.config.model_warmup else synthetic_samples(model.config, self._options.warmup_batch_sizes)
+        if samples or made_up:
+            tell(Phase.WARMING, version=model.version)
+        model.warm_up(samples)
+        try:
+            model.warm_up(made_up)
+        except InvalidArgumentError as error:
+            _log.warning('model "%s" does not take zeros to warm up with, and serves cold: %s', model.name, error)
 
     def _load_composed(self, candidate: Candidate, version: int, kind: type[Scheduler], tell: LoadTeller) -> Model:
         """Load a version of a model whose scheduler answers by itself."""

@@ -118,6 +118,8 @@ class Model:
         requests = [InferenceRequest(self.name, sample.inputs, responses.put) for _ in range(sample.batch_size)]
         for request in requests:
             self._admit(request)
+            if sample.internal:
+                request.inputs = {**request.inputs, **sample.internal}
         instance.execute(requests)
         failures = []
         left = len(requests)

@@ -41,6 +41,7 @@ class ServerOptions:
         rate_limit: "execution_count" lets an instance execute only while it holds the resources that its `rate_limiter` lists;
             "off" ignores them.
         rate_limit_resource: how much of them there is. Without any limit, as much as the instance needs that needs most.
+        warmup_batch_sizes: models without a warm-up of their own execute zeros in batches of these sizes before they serve.
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
 
     Raises:
@@ -64,6 +65,7 @@ class ServerOptions:
     cache_config: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     rate_limit: RateLimit = "off"
     rate_limit_resource: Sequence[ResourceLimit] = ()
+    warmup_batch_sizes: Sequence[int] = ()
     environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:

@@ -6,7 +6,8 @@ instance, and they count in the statistics.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,15 +17,20 @@ from charonia.errors import InvalidArgumentError
 from charonia.tensor import decode_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from charonia_protos.model_config_pb2 import ModelWarmup
+    from charonia_protos.model_config_pb2 import ModelSequenceBatching, ModelWarmup
 
     from charonia.config import ModelConfig
     from charonia.tensor import Array
 
-__all__ = ["WarmupSample", "warmup_samples"]
+__all__ = ["WarmupSample", "synthetic_samples", "warmup_samples"]
+
+_log = logging.getLogger(__name__)
+
+_NO_SIZE = 1
+"""What a dimension of any size has in a synthetic sample."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +42,20 @@ class WarmupSample:
         batch_size: how many requests one execution has.
         count: how often it is executed.
         inputs: the inputs of each request, with a batch dimension of 1 in front where the model batches.
+        internal: likewise, the inputs that no client gives: a sequence's controls and states.
     """
 
     name: str
     batch_size: int
     count: int
     inputs: Mapping[str, Array]
+    internal: Mapping[str, Array] = field(default_factory=dict)
 
 
 def warmup_samples(config: ModelConfig, directory: Path) -> list[WarmupSample]:
     """Make the samples of a configuration's `model_warmup`, with data from the model's `warmup` folder where it says so.
 
-    A sample of batch size 0 is left out, as in the reference.
+    A sample may name the controls and states of sequences among its inputs. One of batch size 0 is left out, as in the reference.
 
     Raises:
         InvalidArgumentError: a sample does not tell all it must, asks for too large a batch, or its file is too short.
@@ -60,11 +68,56 @@ def warmup_samples(config: ModelConfig, directory: Path) -> list[WarmupSample]:
                 f"takes at most {max(1, config.max_batch_size)}"
             )
         if setting.batch_size == 0:
+            _log.info("model '%s': warmup sample '%s' is skipped, its batch_size is 0", config.name, setting.name)
             continue
-        lead = (1,) if config.max_batch_size > 0 else ()
-        inputs = {name: _tensor(name, setting.inputs[name], lead, directory) for name in sorted(setting.inputs)}
-        samples.append(WarmupSample(setting.name, setting.batch_size, max(1, setting.count), inputs))
+        lead = _lead(config)
+        tensors = {name: _tensor(name, setting.inputs[name], lead, directory) for name in sorted(setting.inputs)}
+        internal = {name: tensors.pop(name) for name in dict(_internal_inputs(config)) if name in tensors}
+        samples.append(WarmupSample(setting.name, setting.batch_size, max(1, setting.count), tensors, internal))
     return samples
+
+
+def synthetic_samples(config: ModelConfig, batch_sizes: Sequence[int]) -> list[WarmupSample]:
+    """Make samples of zeros for a model whose configuration has none: one for each batch size, as far as the model takes it.
+
+    A dimension of any size is 1.
+    """
+    lead = _lead(config)
+    inputs = {
+        tensor.name: _zeros(DataType.of_number(tensor.data_type), (*lead, *map(_some_size, tensor.dims)))
+        for tensor in config.input
+    }
+    internal = {name: _zeros(datatype, (*lead, *dims)) for name, (datatype, dims) in _internal_inputs(config)}
+    sizes = sorted({min(size, max(1, config.max_batch_size)) for size in batch_sizes})
+    return [WarmupSample(f"synthetic, batch size {size}", size, 1, inputs, internal) for size in sizes]
+
+
+def _lead(config: ModelConfig) -> tuple[int, ...]:
+    return (1,) if config.max_batch_size > 0 else ()
+
+
+def _some_size(size: int) -> int:
+    return _NO_SIZE if size < 0 else size
+
+
+def _internal_inputs(config: ModelConfig) -> Iterator[tuple[str, tuple[DataType, tuple[int, ...]]]]:
+    """Give the datatypes and dims of the inputs that a scheduler of sequences adds to what clients send."""
+    for tensor in config.sequence_batching.control_input:
+        for control in tensor.control:
+            yield tensor.name, (_control_datatype(control), (1,))
+    for state in config.sequence_batching.state:
+        yield state.input_name, (DataType.of_number(state.data_type), tuple(map(_some_size, state.dims)))
+
+
+def _control_datatype(control: ModelSequenceBatching.Control) -> DataType:
+    for given, datatype in (
+        (control.int32_false_true, DataType.INT32),
+        (control.fp32_false_true, DataType.FP32),
+        (control.bool_false_true, DataType.BOOL),
+    ):
+        if given:
+            return datatype
+    return DataType.of_number(control.data_type)
 
 
 def _tensor(name: str, setting: ModelWarmup.Input, lead: tuple[int, ...], directory: Path) -> Array:
@@ -82,11 +135,13 @@ def _tensor(name: str, setting: ModelWarmup.Input, lead: tuple[int, ...], direct
         raise InvalidArgumentError(f"warmup setting expects input '{name}' to have input_data_type set")
     if source == "input_data_file":
         return _from_file(setting.input_data_file, datatype, shape, directory)
-    if datatype is DataType.BYTES:
-        return np.full(shape, b"", dtype=np.object_)
-    if source == "zero_data":
-        return np.zeros(shape, dtype=datatype.dtype)
+    if source == "zero_data" or datatype is DataType.BYTES:
+        return _zeros(datatype, shape)
     return _random(datatype, shape)
+
+
+def _zeros(datatype: DataType, shape: tuple[int, ...]) -> Array:
+    return np.full(shape, b"", np.object_) if datatype is DataType.BYTES else np.zeros(shape, datatype.dtype)
 
 
 def _random(datatype: DataType, shape: tuple[int, ...]) -> Array:

@@ -111,6 +111,20 @@ def resource_limit(text: str) -> ResourceLimit:
     return ResourceLimit(name, *map(int, numbers))
 
 
+def batch_sizes(text: str | tuple[int, ...]) -> tuple[int, ...]:
+    """Take batch sizes apart that are parted by commas.
+
+    Raises:
+        click.BadParameter: one of them is no whole number of 1 or more.
+    """
+    if isinstance(text, tuple):  # click converts what it has converted once more
+        return text
+    sizes = [size.strip() for size in text.split(",")] if text else []
+    if not all(size.isdecimal() and int(size) for size in sizes):
+        raise click.BadParameter(f"{text!r} is no list of batch sizes, such as 1,4,8.")
+    return tuple(map(int, sizes))
+
+
 def _boolean(name: str, section: str, *, default: bool, help: str) -> Flag:  # noqa: A002 - click's own word
     return Flag(
         name,
@@ -277,6 +291,15 @@ def _loading_flags() -> list[Flag]:
 
 def _execution_flags() -> list[Flag]:
     return [
+        Flag(
+            "warmup-batch-sizes",
+            MODELS,
+            type=batch_sizes,
+            default="",
+            metavar="SIZE[,SIZE]…",
+            help="Have every instance of models without a warm-up of their own execute zeros in batches of these sizes before "
+            "the model is ready.",
+        ),
         Flag(
             "rate-limit",
             MODELS,
