@@ -197,6 +197,11 @@ class LoadedModel(ABC):
             Exception: the model version fails to load, with the text as its reason.
         """
 
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be executed now. False, for example, while what executes them elsewhere is started again."""
+        return True
+
     def close(self) -> None:
         """Let go of the weights. All executions are closed."""
 

@@ -218,6 +218,11 @@ class Model:
             output_ns=output_ns,
         )
 
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be executed now."""
+        return self._loaded is None or self._loaded.ready
+
     def snapshot(self) -> StatisticsSnapshot:
         """Give the counters as they are now."""
         return self.statistics.snapshot(pending=self._scheduler.pending, in_flight=self._in_flight.count)

@@ -273,9 +273,9 @@ class Server:
         return NotFoundError(f"{asked} has no available versions")
 
     def can_serve(self, name: str, version: int | None = None) -> bool:
-        """Tell whether a model, or one version of it, takes requests now. False, too, if there is none."""
-        versions = self._lifecycle.table.get(name, {})
-        return self.live and (bool(versions) if version is None else version in versions)
+        """Tell whether a model, or one version of it, can execute requests now. False, too, if there is none."""
+        models = self._lifecycle.table.get(name, {})
+        return self.live and any(model.ready for number, model in models.items() if version in (None, number))
 
     def model_ready(self, name: str, version: int | None = None) -> bool:
         """Tell whether a model, or one version of it, is ready.
