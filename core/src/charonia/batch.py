@@ -5,15 +5,22 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from charonia.request import InferenceRequest
 from charonia.scheduler import BatchReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.request import InferenceResponse
     from charonia.statistics import ModelStatistics
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "NullRequest"]
+
+
+class NullRequest(InferenceRequest):
+    """A request that nobody has asked. It fills a place of a batch, is executed as any other, and is in no statistic."""
+
+    __slots__ = ()
 
 
 class Batch:
@@ -21,12 +28,13 @@ class Batch:
 
     Attributes:
         requests: at least one, in the order of the queue.
-        size: the sum of the requests' batch sizes.
+        size: the sum of the batch sizes of those requests that somebody has asked.
         reason: why no further request joined the batch, a `charonia.scheduler.BatchReason` or a scheduler's own.
         counted: whether the execution is in the statistics already.
     """
 
     __slots__ = (
+        "_asked",
         "_computed_ns",
         "_gathered_ns",
         "_started_ns",
@@ -42,7 +50,8 @@ class Batch:
     ) -> None:
         self.requests = requests
         self.reason = reason
-        self.size = requests[0].batch_size if len(requests) == 1 else sum(request.batch_size for request in requests)
+        self._asked = [request for request in requests if not isinstance(request, NullRequest)]
+        self.size = sum([request.batch_size for request in self._asked])
         self._statistics = statistics
         self._started_ns = self._gathered_ns = self._computed_ns = time.monotonic_ns()
         self.counted = False
@@ -65,8 +74,13 @@ class Batch:
         """
         if len(responses) != len(self.requests):
             raise ValueError(f"{len(responses)} responses for {len(self.requests)} requests")
-        self.count(successes=sum(response.error is None for response in responses))
-        for request, response in zip(self.requests, responses, strict=True):
+        answers = list(zip(self.requests, responses, strict=True))
+        self.count(
+            successes=sum(
+                [response.error is None and not isinstance(request, NullRequest) for request, response in answers]
+            )
+        )
+        for request, response in answers:
             request.respond(response)
 
     @property
@@ -79,6 +93,11 @@ class Batch:
         self.count(successes=0)
         for request in self.requests:
             request.fail(error)
+
+    @property
+    def successes(self) -> int:
+        """How many requests that somebody has asked have been answered without an error."""
+        return sum([not request.failed for request in self._asked])
 
     def count(self, successes: int) -> None:
         """Add this execution to the model's statistics; only the first call does."""

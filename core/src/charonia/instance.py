@@ -105,17 +105,19 @@ class ModelInstance:
             if self._promptness.proven and not wakeups.held:
                 wakeups.held = True
                 held_since = now
-            self.execute(*formed)
+            self.execute(formed.requests, formed.reason, fixed=formed.fixed)
             del formed  # an idle instance keeps no request alive, nor the memory that its tensors lie in
 
-    def execute(self, requests: list[InferenceRequest], reason: str = BatchReason.UNBATCHED) -> None:
+    def execute(
+        self, requests: list[InferenceRequest], reason: str = BatchReason.UNBATCHED, *, fixed: bool = False
+    ) -> None:
         """Execute requests as one batch, on the instance's thread or on that of a caller who has borrowed the instance.
 
-        Requests that were cancelled in the queue are dropped first. Afterwards each request has its final response, unless
-        the execution answers late. Does not raise, save for Ctrl-C in the main thread.
+        Requests that were cancelled in the queue are dropped first, unless their places are fixed. Afterwards each request has
+        its final response, unless the execution answers late. Does not raise, save for Ctrl-C in the main thread.
         """
         for request in requests:
-            if request.cancelled:
+            if request.cancelled and not fixed:
                 requests = self._drop_cancelled(requests)
                 break
         if not requests:
@@ -141,7 +143,7 @@ class ModelInstance:
                 )
             )
         if not batch.counted:
-            batch.count(successes=sum(not request.failed for request in requests))
+            batch.count(successes=batch.successes)
         self._promptness.note(self._clock_ns() - begun_ns, sum([size_of(request.inputs) for request in requests]))
 
     def _drop_cancelled(self, requests: list[InferenceRequest]) -> list[InferenceRequest]:

@@ -53,10 +53,12 @@ class FormedBatch(NamedTuple):
     Attributes:
         requests: at least one, in the order in which the execution gets them.
         reason: why it was closed: a `BatchReason`, or a scheduler's own.
+        fixed: whether each has its place in the batch, so that those that have been cancelled meanwhile are executed, too.
     """
 
     requests: list[InferenceRequest]
     reason: str
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Scheduler(ABC):
     def next_batch(self, instance: Hashable) -> FormedBatch | None:
         """Wait until there is work for this instance, and give it. None when the scheduler is closed and its queue empty.
 
-        Cancelled requests may be among the batch: the instance drops them.
+        Cancelled requests may be among the batch: the instance drops them, unless the batch is `fixed`.
         """
 
     def ready_batch(self, instance: Hashable) -> FormedBatch | None:
