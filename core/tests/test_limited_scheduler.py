@@ -130,7 +130,7 @@ def test_a_failed_load_gives_its_place_up(serve, tmp_path):
     server.unload("first")
     server.unload("broken")
     write_model(tmp_path, limited("first"))
-    assert server._lifecycle._departures.wait(Deadline(30))
+    assert server._models.wait(Deadline(30))
     server.load("first")
     assert server.model("first").infer({"INPUT0": X})["OUTPUT0"].shape == (1, 16)
 

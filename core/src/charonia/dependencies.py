@@ -100,24 +100,29 @@ class LoadRun:
     def __init__(self, names: Iterable[str]) -> None:
         self.names = frozenset(names)
         self._lock = threading.Lock()  # guards `_outcomes`
-        self._outcomes: dict[str, Future[None]] = {}
+        self._outcomes: dict[str, Future[bool]] = {}
 
-    def once(self, name: str, load: Callable[[], None]) -> None:
-        """Load a model, or wait until another thread of this run has loaded it. Raises what the load raised."""
+    def once(self, name: str, load: Callable[[], bool]) -> None:
+        """Load a model, or wait until another thread of this run has loaded it. Raises what the load raised.
+
+        Args:
+            name: the model's name.
+            load: loads it, and tells whether there was anything to do.
+        """
         with self._lock:
             mine = name not in self._outcomes
             outcome = self._outcomes.setdefault(name, Future())
         if mine:
             try:
-                load()
+                outcome.set_result(load())
             except BaseException as error:
                 outcome.set_exception(error)
                 raise
-            outcome.set_result(None)
         outcome.result()
 
     @property
     def loaded(self) -> list[str]:
-        """The models that were loaded, or tried, in this run."""
+        """The models that were loaded, or tried, in this run, save those that had not changed."""
         with self._lock:
-            return list(self._outcomes)
+            outcomes = dict(self._outcomes)
+        return [name for name, outcome in outcomes.items() if outcome.exception() is not None or outcome.result()]

@@ -1,7 +1,7 @@
-"""The life of models: loading beside what serves, the switch, draining.
+"""The life of models: loading beside what serves, and taking out of service.
 
-A new set of versions is loaded while the old one serves; the switch is one assignment; the old set then finishes what it
-accepted and is let go. A load that fails leaves the serving set untouched.
+A new set of versions is loaded while the old one serves, and takes its place when all of it is ready. A load that fails leaves
+the serving set untouched.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from charonia.composition import CompositionError
 from charonia.config import composing_models
 from charonia.deadline import Deadline
-from charonia.departures import Departures
 from charonia.dependencies import Dependencies, LoadRun
 from charonia.errors import (
     CharoniaError,
@@ -26,10 +24,12 @@ from charonia.errors import (
     describe_cause,
 )
 from charonia.load_teller import LoadTeller, Phase
-from charonia.model_states import UNLOADED, IndexEntry, ModelRecord, VersionRecord, VersionState
+from charonia.model_changes import same_instances, unchanged_versions
+from charonia.model_states import UNLOADED, ModelRecord
+from charonia.model_table import ModelTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from charonia.load_teller import LoadEvent
     from charonia.loader import Loader
@@ -46,7 +46,7 @@ class Lifecycle:
     """All models of a server. Its methods may be called from any thread; loads of one model are serialised.
 
     Attributes:
-        table: the serving versions by model, ascending. Replaced as a whole by each switch, so that it is read without a lock.
+        models: those that serve, and what is known of all.
 
     Args:
         repositories: where models lie; not owned.
@@ -55,13 +55,11 @@ class Lifecycle:
     """
 
     def __init__(self, repositories: ModelRepositories, loader: Loader, thread_count: int) -> None:
-        self.table: Mapping[str, Mapping[int, Model]] = MappingProxyType({})
         self._repositories = repositories
         self._loader = loader
-        self._lock = threading.Lock()  # guards all here, what the records hold, and `table` as it is replaced
-        self._records: dict[str, ModelRecord] = {}
-        self._departures = Departures()
         self._dependencies = Dependencies()
+        self.models = ModelTable(self._dependencies.users)
+        self._lock = threading.Lock()  # guards `_closing`, and that nothing is given to `_pool` once it is True
         self._closing = False
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-loader")
 
@@ -116,8 +114,10 @@ class Lifecycle:
         run.once(name, lambda: self._load(name, run, listener, parameters))
         self._follow(run, listener)
 
-    def _load_once(self, name: str, run: LoadRun, listener: Callable[[LoadEvent], None] | None) -> None:
-        run.once(name, lambda: self._load(name, run, listener))
+    def _load_once(
+        self, name: str, run: LoadRun, listener: Callable[[LoadEvent], None] | None, *, anew: bool = False
+    ) -> None:
+        run.once(name, lambda: self._load(name, run, listener, anew=anew))
 
     def _load(
         self,
@@ -125,47 +125,57 @@ class Lifecycle:
         run: LoadRun,
         listener: Callable[[LoadEvent], None] | None,
         parameters: LoadParameters | None = None,
-    ) -> None:
-        with self._lock:
-            record = self._records.setdefault(name, ModelRecord())
+        *,
+        anew: bool = False,
+    ) -> bool:
+        """Load what has changed of a model, or with `anew` all of it. False if there was nothing to do."""
+        record = self.models.record(name)
         tell = LoadTeller(name, listener)
         with record.loading:
             self._check_open()
-            with self._polling(name, record, tell, stored=not parameters):
+            with self._polling(name, tell, stored=not parameters):
                 override = (
                     self._repositories.override(name, parameters)
                     if parameters
                     else self._repositories.in_force(name, record.overrides.current)
                 )
             with record.overrides.trying(override):
-                with self._polling(name, record, tell, stored=not parameters):
+                with self._polling(name, tell, stored=not parameters):
                     candidate = self._repositories.read(name, tell, override)
-                with self._composing(record, tell):
+                with self._composing(name, tell):
                     candidate = self._with_models(candidate, run, listener)
-                self._load_versions(record, candidate, tell)
+                kept = {} if anew else self._unchanged(record, candidate)
+                return self._load_versions(record, candidate, kept, tell)
+
+    def _unchanged(self, record: ModelRecord, candidate: Candidate) -> Mapping[int, Model]:
+        """Give the versions that serve and need not be loaded again."""
+        serving = self.models.serving.get(candidate.name, {})
+        before = record.loaded if serving else None
+        if before is None or not same_instances(before, candidate):
+            return {}
+        unchanged = unchanged_versions(before, candidate)
+        return {version: model for version, model in serving.items() if version in unchanged}
 
     @contextmanager
-    def _polling(self, name: str, record: ModelRecord, tell: LoadTeller, *, stored: bool) -> Iterator[None]:
+    def _polling(self, name: str, tell: LoadTeller, *, stored: bool) -> Iterator[None]:
         """Tell what goes wrong in the block; where it is about what is stored, the model keeps it as its problem."""
         try:
             yield
         except (Exception, SystemExit) as error:  # the border of loading: a model's failure is its own
             reason = describe_cause(error)
             if stored:
-                with self._lock:
-                    record.problem = reason
+                self.models.note_problem(name, reason)
             tell(Phase.FAILED, reason=reason, errors=(error,))
             raise InternalError(f"failed to load '{name}', failed to poll from model repository: {error}") from error
 
     @contextmanager
-    def _composing(self, record: ModelRecord, tell: LoadTeller) -> Iterator[None]:
+    def _composing(self, name: str, tell: LoadTeller) -> Iterator[None]:
         """Tell what is wrong with what a model wants of others, and keep it as the model's problem."""
         try:
             yield
         except CompositionError as error:
             reason = f"{error.code.value}: {error.told}"
-            with self._lock:
-                record.problem = reason
+            self.models.note_problem(name, reason)
             tell(Phase.FAILED, reason=reason, errors=(error,))
             raise
 
@@ -177,7 +187,7 @@ class Lifecycle:
         self._dependencies.declare(candidate.name, used)
         failures: dict[str, CharoniaError] = {}
         for name in used:
-            if name in run.names or name not in self.table:
+            if name in run.names or name not in self.models.serving:
                 try:
                     self._load_once(name, run, listener)
                 except CharoniaError as error:
@@ -188,63 +198,51 @@ class Lifecycle:
         """Load the users of what has been loaded anew, with what they use now; those that do not fit any more go."""
         loaded = run.loaded
         users = {user for name in loaded for user in self._dependencies.users(name)} - set(loaded)
-        serving = [user for user in users if user in self.table or self._dependencies.wanted(user)]
+        serving = [user for user in users if user in self.models.serving or self._dependencies.wanted(user)]
         for user in reversed(self._dependencies.from_users_to_used(serving)):
             try:
-                self._load_once(user, run, listener)
+                self._load_once(user, run, listener, anew=True)
             except CharoniaError as error:
-                if user in self.table:
+                if user in self.models.serving:
                     _log.error('model "%s" does not go with what it uses any more, and is unloaded: %s', user, error)
                     self._take_out(user, reason=describe_cause(error))
 
-    def _load_versions(self, record: ModelRecord, candidate: Candidate, tell: LoadTeller) -> None:
-        with self._lock:
-            record.problem = ""
-            for version in candidate.versions:
-                known = record.versions.setdefault(version, VersionRecord())
-                if known.state is not VersionState.READY:  # one that serves goes on serving, and is shown so
-                    known.move(VersionState.LOADING)
-        models: dict[int, Model] = {}
+    def _load_versions(
+        self, record: ModelRecord, candidate: Candidate, kept: Mapping[int, Model], tell: LoadTeller
+    ) -> bool:
+        name = candidate.name
+        self.models.begin(name, candidate.versions)
+        loaded: dict[int, Model] = {}
         failures: dict[int, BaseException] = {}
-        for version in candidate.versions:
+        for version in [version for version in candidate.versions if version not in kept]:
             try:
-                models[version] = self._loader.load(candidate, version, tell)
+                loaded[version] = self._loader.load(candidate, version, tell)
                 self._check_open()
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
-                _log.debug('model "%s" version %d failed to load', candidate.name, version, exc_info=error)
+                _log.debug('model "%s" version %d failed to load', name, version, exc_info=error)
                 failures[version] = error
             except BaseException as error:  # Ctrl-C in a program that loads by call, which goes on with it
                 with suppress(CharoniaError):
-                    self._abandon(record, candidate, models, {version: error}, tell)
+                    self._abandon(candidate, loaded, {version: error}, tell)
                 raise
-        if failures or not models:
-            self._abandon(record, candidate, models, failures, tell)
-        self._switch(record, candidate.name, models)
+        if failures or not candidate.versions:
+            self._abandon(candidate, loaded, failures, tell)
+        record.loaded = candidate
+        changed = self.models.switch(name, {**kept, **loaded})
         tell(Phase.READY)
+        return changed
 
     def _abandon(
-        self,
-        record: ModelRecord,
-        candidate: Candidate,
-        models: Mapping[int, Model],
-        errors: Mapping[int, BaseException],
-        tell: LoadTeller,
+        self, candidate: Candidate, models: Mapping[int, Model], errors: Mapping[int, BaseException], tell: LoadTeller
     ) -> None:
         failures = {version: describe_cause(error) for version, error in errors.items()}
         for model in models.values():
             model.close()  # waits for its threads only: nobody could send it a request
-        with self._lock:
-            for version in candidate.versions:
-                known = record.versions[version]
-                reason = failures.get(version, "another version of the model failed to load")
-                if known.state is VersionState.LOADING:
-                    known.move(VersionState.UNAVAILABLE, reason)
-                elif version in failures:
-                    known.reason = f"serving; the last load failed: {reason}"
+        self.models.fail(candidate.name, candidate.versions, failures)
         if not candidate.versions:
             text = f"at least one version must be available under the version policy of model '{candidate.name}'"
             reason = f"Invalid argument: {text}"
-            record.problem = "" if candidate.overridden else reason
+            self.models.note_problem(candidate.name, "" if candidate.overridden else reason)
             tell(Phase.FAILED, reason=reason)
             raise InvalidArgumentError(f"load failed for model '{candidate.name}': {text}")
         self._check_open()
@@ -253,47 +251,6 @@ class Lifecycle:
         )
         tell(Phase.FAILED, reason="; ".join(dict.fromkeys(failures.values())), errors=tuple(errors.values()))
         raise InvalidArgumentError(f"load failed for model '{candidate.name}': {told}")
-
-    def _switch(self, record: ModelRecord, name: str, models: Mapping[int, Model], reason: str = UNLOADED) -> None:
-        with self._lock:
-            old = self.table.get(name, {})
-            leaving = [version for version in old if version not in models]
-            if leaving:
-                self._departures.announce(name, {version: old[version] for version in leaving})
-            self._replace(name, models)
-            for version in models:
-                known = record.versions[version]
-                if known.state is VersionState.LOADING:
-                    known.move(VersionState.READY)
-                known.reason = ""
-            for version, known in record.versions.items():
-                if version in leaving:
-                    known.move(VersionState.UNLOADING)
-                elif version not in models and known.state is VersionState.UNAVAILABLE:
-                    known.reason = reason  # it failed once, and is not wanted any more
-        self._retire(record, old, leaving, reason)
-
-    def _replace(self, name: str, models: Mapping[int, Model]) -> None:
-        table = dict(self.table)
-        if models:
-            table[name] = MappingProxyType(dict(sorted(models.items())))
-        else:
-            table.pop(name, None)
-        self.table = MappingProxyType(table)
-
-    def _retire(self, record: ModelRecord, old: Mapping[int, Model], leaving: Sequence[int], reason: str) -> None:
-        """Let old models finish and go; those that leave serve the last requests of their users before."""
-        if not old:
-            return
-
-        def gone(version: int) -> None:
-            with self._lock:
-                known = record.versions[version]
-                if version in leaving and known.state is VersionState.UNLOADING:
-                    known.move(VersionState.UNAVAILABLE, reason)
-
-        name = next(iter(old.values())).name
-        self._departures.close(name, old, self._dependencies.users(name) if leaving else (), gone)
 
     def unload(self, name: str, *, unload_dependents: bool = False) -> None:
         """Take a model and its users out of service. Returns once nobody new can reach them; accepted requests still finish.
@@ -308,7 +265,7 @@ class Lifecycle:
         self._take_out(name)
         for used in self._dependencies.used(name) if unload_dependents else ():
             if not self._dependencies.wanted(used) and not any(
-                it in self.table for it in self._dependencies.users(used)
+                it in self.models.serving for it in self._dependencies.users(used)
             ):
                 self._take_out(used)
 
@@ -320,61 +277,15 @@ class Lifecycle:
             self._unload_alone(user, UNLOADED)
 
     def _unload_alone(self, name: str, reason: str) -> None:
-        with self._lock:
-            record = self._records.get(name)
-        if record is None:
-            return
-        with record.loading:
-            self._let_go(record, name, reason)
+        record = self.models.known(name)
+        if record is not None:
+            with record.loading:
+                self._let_go(name, record, reason)
 
-    def _let_go(self, record: ModelRecord, name: str, reason: str = UNLOADED) -> None:
-        self._switch(record, name, {}, reason)
+    def _let_go(self, name: str, record: ModelRecord, reason: str = UNLOADED) -> None:
+        self.models.switch(name, {}, reason)
+        record.loaded = None
         record.overrides.clear()
-
-    def leaving(self, name: str, version: int | None = None) -> Model | None:
-        """Find a version that has left the table, but still serves the last requests of its users; None if none does."""
-        return self._departures.find(name, version)
-
-    def knows(self, name: str) -> bool:
-        """Tell whether any version of the model was ever asked to load."""
-        with self._lock:
-            record = self._records.get(name)
-            return record is not None and bool(record.versions)
-
-    def state(self, name: str, version: int) -> VersionState | None:
-        """Tell the state of a version; None if it was never asked to load."""
-        with self._lock:
-            record = self._records.get(name)
-            known = record.versions.get(version) if record else None
-            return known.state if known else None
-
-    @property
-    def settled(self) -> bool:
-        """Whether every version that was asked to load is READY, or was unloaded on purpose."""
-        with self._lock:
-            return all(known.settled for record in self._records.values() for known in record.versions.values())
-
-    def index(self, stored: Mapping[str, str]) -> list[IndexEntry]:
-        """List all versions that were ever asked to load, and the rest of what is stored; sorted by name and version.
-
-        Args:
-            stored: by model, why its repository cannot be read now; "" where it can.
-        """
-        rows: list[IndexEntry] = []
-        with self._lock:
-            known_names = {name for name, record in self._records.items() if record.versions}
-            for name in sorted({*stored, *known_names}):
-                record = self._records.get(name, ModelRecord())
-                problem = record.problem or stored.get(name, "")
-                if problem:
-                    rows.append(IndexEntry(name, state=VersionState.UNAVAILABLE.value, reason=problem))
-                elif not record.versions:
-                    rows.append(IndexEntry(name))
-                rows += [
-                    IndexEntry(name, str(version), known.state.value, known.reason)
-                    for version, known in sorted(record.versions.items())
-                ]
-        return rows
 
     def refuse_loads(self) -> None:
         """Load nothing any more; what is loading now is let go when it ends. Idempotent."""
@@ -388,16 +299,16 @@ class Lifecycle:
         """
         deadline = Deadline(timeout_seconds)
         self.refuse_loads()
-        with self._lock:
-            names = self._dependencies.from_users_to_used(self._records)
-            names.sort(key=lambda name: self._records[name].loading.locked())  # who loads comes last
+        records = self.models.records
+        names = self._dependencies.from_users_to_used(records)
+        names.sort(key=lambda name: records[name].loading.locked())  # who loads comes last
         loads_ended = True
         for name in names:
-            record = self._records[name]
+            record = records[name]
             if record.loading.acquire(timeout=deadline.left):
-                self._let_go(record, name)
+                self._let_go(name, record)
                 record.loading.release()
             else:
                 loads_ended = False
         self._pool.shutdown(wait=loads_ended, cancel_futures=False)  # those that wait end by themselves
-        return self._departures.wait(deadline) and loads_ended
+        return self.models.wait(deadline) and loads_ended

@@ -15,6 +15,8 @@ from charonia.overrides import OverrideSlot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from charonia.model_repositories import Candidate
+
 __all__ = ["UNLOADED", "IndexEntry", "ModelRecord", "VersionRecord", "VersionState"]
 
 UNLOADED = "unloaded"
@@ -40,7 +42,7 @@ _TRANSITIONS: Mapping[VersionState, frozenset[VersionState]] = {
 
 @dataclass
 class VersionRecord:
-    """What is known of a version that was ever asked to load. Guarded by the lifecycle's lock."""
+    """What is known of a version that was ever asked to load. Guarded by the model table's lock."""
 
     state: VersionState = VersionState.UNAVAILABLE
     reason: str = ""
@@ -62,13 +64,15 @@ class VersionRecord:
 class ModelRecord:
     """What is known of a model.
 
-    `loading` serialises its loads and unloads, and guards `overrides`; the rest is guarded by the lifecycle's lock.
+    `loading` serialises its loads and unloads, and guards `overrides` and `loaded`, which the versions that serve were made of;
+    the rest is guarded by the model table's lock.
     """
 
     loading: threading.Lock = field(default_factory=threading.Lock)
     versions: dict[int, VersionRecord] = field(default_factory=dict)
     problem: str = ""
     overrides: OverrideSlot = field(default_factory=OverrideSlot)
+    loaded: Candidate | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIG_FILES",
+    "CONFIG_FOLDER",
     "Entry",
     "LocalStorage",
     "Progress",
@@ -40,7 +41,10 @@ _log = logging.getLogger(__name__)
 CONFIG_FILES = ("config.pbtxt", "config.yaml", "config.yml")
 """The names of a model's configuration file; the first that exists is read."""
 
-_NOT_VERSIONS = {"warmup", "initial_state", "configs"}
+CONFIG_FOLDER = "configs"
+"""The folder of configurations that a server may be told to take instead."""
+
+_NOT_VERSIONS = {"warmup", "initial_state", CONFIG_FOLDER}
 
 
 @dataclass(frozen=True)

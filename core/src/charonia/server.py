@@ -81,6 +81,7 @@ class Server:
         self._repositories = ModelRepositories([str(place) for place in places], self.options, self.plugins)
         self._loader = Loader(self.options, self.plugins, self)
         self._lifecycle = Lifecycle(self._repositories, self._loader, self.options.model_load_thread_count)
+        self._models = self._lifecycle.models
         self._started = False
         self._closing = False
         self._state_lock = threading.Lock()  # guards `_deadline`
@@ -176,7 +177,7 @@ class Server:
     @property
     def ready(self) -> bool:
         """Whether the server is live and, with `strict_readiness`, every version that was asked to load serves."""
-        return self.live and (not self.options.strict_readiness or self._lifecycle.settled)
+        return self.live and (not self.options.strict_readiness or self._models.settled)
 
     # -- requests
 
@@ -223,14 +224,14 @@ class Server:
         try:
             return self.get(request.model_name, request.model_version)
         except (NotFoundError, UnavailableError):
-            leaving = request.parent and self._lifecycle.leaving(request.model_name, request.model_version)
+            leaving = request.parent and self._models.leaving(request.model_name, request.model_version)
             if not leaving:
                 raise
             return leaving
 
     def _check_replaced(self, model: Model) -> None:
         """Go on if the table has another model by now; the switch comes before the retirement, so that it has."""
-        if self._lifecycle.table.get(model.name, {}).get(model.version) is model:
+        if self._models.serving.get(model.name, {}).get(model.version) is model:
             raise UnavailableError(
                 f"Request for unknown model: '{model.name}' version {model.version} is not at ready state"
             )
@@ -248,7 +249,7 @@ class Server:
             NotFoundError: no such model, no such version, or nothing of it is loaded; with the reference's texts.
             UnavailableError: the version is loading or unloading.
         """
-        versions = self._lifecycle.table.get(name)
+        versions = self._models.serving.get(name)
         if versions:
             if version is None:
                 return versions[max(versions)]
@@ -261,20 +262,20 @@ class Server:
         if self._closing:
             return UnavailableError(_EXITING)
         asked = f"Request for unknown model: '{name}'"
-        if version is not None and self._lifecycle.state(name, version) in {
+        if version is not None and self._models.state(name, version) in {
             VersionState.LOADING,
             VersionState.UNLOADING,
         }:
             return UnavailableError(f"{asked} version {version} is not at ready state")
-        if not self._lifecycle.knows(name):
+        if not self._models.knows(name):
             return NotFoundError(f"{asked} is not found")
-        if version is not None and name in self._lifecycle.table:
+        if version is not None and name in self._models.serving:
             return NotFoundError(f"{asked} version {version} is not found")
         return NotFoundError(f"{asked} has no available versions")
 
     def can_serve(self, name: str, version: int | None = None) -> bool:
         """Tell whether a model, or one version of it, can execute requests now. False, too, if there is none."""
-        models = self._lifecycle.table.get(name, {})
+        models = self._models.serving.get(name, {})
         return self.live and any(model.ready for number, model in models.items() if version in (None, number))
 
     def model_ready(self, name: str, version: int | None = None) -> bool:
@@ -283,7 +284,7 @@ class Server:
         Raises:
             NotFoundError: nobody ever asked to load such a model, as in the reference's later releases.
         """
-        if not self._lifecycle.knows(name):
+        if not self._models.knows(name):
             raise self._why_not(name, version)
         return self.can_serve(name, version)
 
@@ -330,7 +331,7 @@ class Server:
         """Tell a model's ready versions, platform, inputs and outputs. Raises what `get` raises."""
         model = self.get(name, version)
         served = (
-            [model.version] if version is not None else sorted(self._lifecycle.table.get(name, {model.version: model}))
+            [model.version] if version is not None else sorted(self._models.serving.get(name, {model.version: model}))
         )
         return ModelMetadata(
             model.name,
@@ -354,7 +355,7 @@ class Server:
         Raises:
             InvalidArgumentError: nothing of it is ready. As in the reference, it is no NotFoundError here.
         """
-        table = self._lifecycle.table
+        table = self._models.serving
         if name and name not in table:
             raise InvalidArgumentError(f"requested model '{name}' is not available")
         if version is not None and version not in table.get(name, {}):
@@ -395,5 +396,5 @@ class Server:
 
         Where a repository cannot be read now, its models have a row with the reason.
         """
-        rows = self._lifecycle.index(self._repositories.survey())
+        rows = self._models.index(self._repositories.survey())
         return [row for row in rows if row.state == VersionState.READY.value] if ready else rows

@@ -1,0 +1,184 @@
+"""The models that serve, and what is known of all that were ever asked to.
+
+The switch from one set of a model's versions to another is one assignment; what was replaced then finishes what it accepted.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from charonia.departures import Departures
+from charonia.model_states import UNLOADED, IndexEntry, ModelRecord, VersionRecord, VersionState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from charonia.deadline import Deadline
+    from charonia.model import Model
+
+__all__ = ["ModelTable"]
+
+
+class ModelTable:
+    """What serves, and the records of all models. Any thread may call; who changes a model holds its record's `loading`.
+
+    Args:
+        users: tells the models that use a model, directly or not: each before those that it uses itself.
+
+    Attributes:
+        serving: the serving versions by model, ascending. Replaced as a whole by each switch, so that it is read without a lock.
+    """
+
+    def __init__(self, users: Callable[[str], Iterable[str]]) -> None:
+        self.serving: Mapping[str, Mapping[int, Model]] = MappingProxyType({})
+        self._users = users
+        self._lock = threading.Lock()  # guards all below, what the records hold, and `serving` as it is replaced
+        self._records: dict[str, ModelRecord] = {}
+        self._departures = Departures()
+
+    # -- changes
+
+    def record(self, name: str) -> ModelRecord:
+        """Give the record of a model, which is made if it is the first time that anybody asks for the model."""
+        with self._lock:
+            return self._records.setdefault(name, ModelRecord())
+
+    def known(self, name: str) -> ModelRecord | None:
+        """Give the record of a model that somebody asked for before."""
+        with self._lock:
+            return self._records.get(name)
+
+    def note_problem(self, name: str, problem: str) -> None:
+        """Keep what is wrong with what is written about a model; "" if nothing is any more."""
+        with self._lock:
+            self._records[name].problem = problem
+
+    def begin(self, name: str, versions: Iterable[int]) -> None:
+        """Take note that versions are loading."""
+        with self._lock:
+            record = self._records[name]
+            record.problem = ""
+            for version in versions:
+                known = record.versions.setdefault(version, VersionRecord())
+                if known.state is not VersionState.READY:  # one that serves goes on serving, and is shown so
+                    known.move(VersionState.LOADING)
+
+    def fail(self, name: str, versions: Iterable[int], failures: Mapping[int, str]) -> None:
+        """Take note that versions were loaded in vain, since some of them failed."""
+        with self._lock:
+            records = self._records[name].versions
+            for version in versions:
+                reason = failures.get(version, "another version of the model failed to load")
+                if records[version].state is VersionState.LOADING:
+                    records[version].move(VersionState.UNAVAILABLE, reason)
+                elif version in failures:
+                    records[version].reason = f"serving; the last load failed: {reason}"
+
+    def switch(self, name: str, models: Mapping[int, Model], reason: str = UNLOADED) -> bool:
+        """Have these versions serve from now on, and those that they replace finish and go. False if nothing changed by it.
+
+        Args:
+            name: the model's name.
+            models: the versions; none takes the model out of service.
+            reason: why those go that have no successor.
+        """
+        with self._lock:
+            record = self._records[name]
+            old = self.serving.get(name, {})
+            leaving = [version for version in old if version not in models]
+            if leaving:
+                self._departures.announce(name, {version: old[version] for version in leaving})
+            self._replace(name, models)
+            for version in models:
+                known = record.versions[version]
+                if known.state is VersionState.LOADING:
+                    known.move(VersionState.READY)
+                known.reason = ""
+            for version, known in record.versions.items():
+                if version in leaving:
+                    known.move(VersionState.UNLOADING)
+                elif version not in models and known.state is VersionState.UNAVAILABLE:
+                    known.reason = reason  # it failed once, and is not wanted any more
+        replaced = {version: model for version, model in old.items() if models.get(version) is not model}
+        self._retire(name, replaced, leaving, reason)
+        return old != models
+
+    def _replace(self, name: str, models: Mapping[int, Model]) -> None:
+        table = dict(self.serving)
+        if models:
+            table[name] = MappingProxyType(dict(sorted(models.items())))
+        else:
+            table.pop(name, None)
+        self.serving = MappingProxyType(table)
+
+    def _retire(self, name: str, old: Mapping[int, Model], leaving: Iterable[int], reason: str) -> None:
+        """Let old models finish and go; those that leave serve the last requests of their users before."""
+        if not old:
+            return
+
+        def gone(version: int) -> None:
+            with self._lock:
+                known = self._records[name].versions[version]
+                if version in leaving and known.state is VersionState.UNLOADING:
+                    known.move(VersionState.UNAVAILABLE, reason)
+
+        self._departures.close(name, old, self._users(name) if leaving else (), gone)
+
+    def wait(self, deadline: Deadline) -> bool:
+        """Wait until all that was replaced is gone. False if some was not when the time was over."""
+        return self._departures.wait(deadline)
+
+    # -- what it tells
+
+    def leaving(self, name: str, version: int | None = None) -> Model | None:
+        """Find a version that serves no more, but for the last requests of its users; None if none does."""
+        return self._departures.find(name, version)
+
+    def state(self, name: str, version: int) -> VersionState | None:
+        """Tell the state of a version; None if it was never asked to load."""
+        with self._lock:
+            record = self._records.get(name)
+            known = record.versions.get(version) if record else None
+            return known.state if known else None
+
+    def knows(self, name: str) -> bool:
+        """Tell whether any version of the model was ever asked to load."""
+        with self._lock:
+            record = self._records.get(name)
+            return record is not None and bool(record.versions)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every version that was asked to load is READY, or was unloaded on purpose."""
+        with self._lock:
+            return all(known.settled for record in self._records.values() for known in record.versions.values())
+
+    @property
+    def records(self) -> Mapping[str, ModelRecord]:
+        """All records as they are now, by model."""
+        with self._lock:
+            return dict(self._records)
+
+    def index(self, stored: Mapping[str, str]) -> list[IndexEntry]:
+        """List all versions that were ever asked to load, and the rest of what is stored; sorted by name and version.
+
+        Args:
+            stored: by model, why its repository cannot be read now; "" where it can.
+        """
+        rows: list[IndexEntry] = []
+        with self._lock:
+            known_names = {name for name, record in self._records.items() if record.versions}
+            for name in sorted({*stored, *known_names}):
+                record = self._records.get(name, ModelRecord())
+                problem = record.problem or stored.get(name, "")
+                if problem:
+                    rows.append(IndexEntry(name, state=VersionState.UNAVAILABLE.value, reason=problem))
+                elif not record.versions:
+                    rows.append(IndexEntry(name))
+                rows += [
+                    IndexEntry(name, str(version), known.state.value, known.reason)
+                    for version, known in sorted(record.versions.items())
+                ]
+        return rows
