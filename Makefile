@@ -9,7 +9,7 @@ PACKAGES := protos core $(wildcard plugins/*)
 MANIFESTS := pyproject.toml constraints.txt VERSION $(wildcard */pyproject.toml */*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench protos clean
+.PHONY: help serve test check format bench soak protos clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
@@ -52,6 +52,9 @@ format: $(VENV)/developed  ## rewrite the sources as `make check` wants them
 
 bench: $(VENV)/developed  ## measure this server beside the reference and a bare handler
 	$(BIN)/python -m benchmarks
+
+soak: $(VENV)/developed  ## ten minutes of mixed traffic, reloads and cancellations: everything answered, the memory flat
+	$(BIN)/python tests/end_to_end/soak.py --seconds 600
 
 protos: $(VENV)/developed  ## generate the modules of the wire messages anew
 	$(BIN)/python protos/generate.py

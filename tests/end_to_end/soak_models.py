@@ -1,0 +1,121 @@
+"""The models of the soak. Each gives its input times a number, so that an answer that belongs to another request is seen.
+
+A model of another kind joins by a line in `MODELS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx
+from onnx import helper
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["COUNTER", "MODELS", "SLOW", "SoakModel", "write_models"]
+
+_TENSORS = """max_batch_size: 8
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 3 ] } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ 3 ] } ]
+"""
+_PYTHON = """import threading
+
+import numpy as np
+import triton_python_backend_utils as utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        threading.Event().wait({seconds})
+        inputs = [utils.get_input_tensor_by_name(request, "X").as_numpy() for request in requests]
+        return [utils.InferenceResponse([utils.Tensor("Y", values * np.float32({factor}))]) for values in inputs]
+"""
+_COUNTER = """import triton_python_backend_utils as utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        for request in requests:
+            sender = request.get_response_sender()
+            values = utils.get_input_tensor_by_name(request, "X").as_numpy()
+            for number in range(4):
+                sender.send(utils.InferenceResponse([utils.Tensor("Y", values + number)]))
+            sender.send(flags=utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
+
+
+@dataclass(frozen=True)
+class SoakModel:
+    """A model.
+
+    Attributes:
+        factor: what it multiplies by.
+        config: what its configuration says beside its tensors.
+        seconds: how long an execution waits; only for those in Python.
+        onnx: whether it is in ONNX; else it is in Python, unless it is a graph of others.
+        goes: whether it is unloaded at times, and not only loaded anew.
+    """
+
+    factor: int
+    config: str = ""
+    seconds: float = 0.0
+    onnx: bool = False
+    goes: bool = False
+
+
+def _chain(*models: str) -> str:
+    """Configure a graph in which each model takes what the one before it gives."""
+    tensors = ["X", *(f"t{number}" for number in range(1, len(models))), "Y"]
+    steps = "".join(
+        f'step {{ model_name: "{model}" model_version: -1 input_map {{ key: "X" value: "{source}" }} '
+        f'output_map {{ key: "Y" value: "{target}" }} }}\n'
+        for model, source, target in zip(models, tensors, tensors[1:], strict=False)
+    )
+    return f'platform: "ensemble"\nensemble_scheduling {{ {steps} }}\n'
+
+
+_MERGED = """dynamic_batching {
+  max_queue_delay_microseconds: 300
+  default_queue_policy { default_timeout_microseconds: 60000000 allow_timeout_override: true }
+}
+"""
+SLOW = "slow"
+COUNTER = "counter"
+MODELS = {
+    "net": SoakModel(2, "instance_group [ { count: 2 } ]", onnx=True),
+    "script": SoakModel(3),
+    "cached": SoakModel(5, "response_cache { enable: true }"),
+    "merged_net": SoakModel(7, _MERGED, onnx=True),
+    "merged_script": SoakModel(11, _MERGED + "instance_group [ { count: 2 } ]", seconds=0.001),
+    "chain": SoakModel(6, _chain("net", "script"), goes=True),
+    "chain_of_chains": SoakModel(6 * 5 * 7, _chain("chain", "cached", "merged_net"), goes=True),
+    SLOW: SoakModel(13, seconds=0.02, goes=True),
+}
+
+
+def write_models(repository: Path) -> None:
+    """Write all models into a repository."""
+    for name, model in MODELS.items():
+        _write(repository / name, model)
+    _write(repository / COUNTER, SoakModel(0, "model_transaction_policy { decoupled: true }"))
+    (repository / COUNTER / "1" / "model.py").write_text(_COUNTER)
+
+
+def _write(folder: Path, model: SoakModel) -> None:
+    (folder / "1").mkdir(parents=True)
+    backend = "onnxruntime" if model.onnx else "python"
+    graph = "platform" in model.config
+    (folder / "config.pbtxt").write_text(_TENSORS + model.config + ("" if graph else f'\nbackend: "{backend}"\n'))
+    if model.onnx:
+        onnx.save(_net(model.factor), folder / "1" / "model.onnx")
+    elif not graph:
+        (folder / "1" / "model.py").write_text(_PYTHON.format(factor=model.factor, seconds=model.seconds))
+
+
+def _net(factor: int) -> onnx.ModelProto:
+    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 3]) for name in "XY")
+    number = helper.make_tensor("factor", onnx.TensorProto.FLOAT, [], [float(factor)])
+    graph = helper.make_graph([helper.make_node("Mul", ["X", "factor"], ["Y"])], "g", [x], [y], [number])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
