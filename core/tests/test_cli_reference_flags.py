@@ -18,8 +18,8 @@ def test_an_ignored_flag_is_named_once(charonia, toy):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("--metrics-port=8002", "--metrics-port is not supported yet."),
-        ("--allow-metrics=true", "--allow-metrics is not supported yet."),
+        ("--sagemaker-port=8080", "--sagemaker-port is not supported yet."),
+        ("--allow-vertex-ai=true", "--allow-vertex-ai is not supported yet."),
         ("--backend-directory=/opt", "--backend-directory is not supported yet: backends are Python packages"),
         ("--log-file", "--log-file is not supported yet: redirect stderr instead."),
     ],
@@ -34,9 +34,9 @@ def test_a_flag_of_what_is_not_there_is_refused(charonia, toy, word, message):
 def test_a_flag_may_come_from_the_environment_and_the_file(charonia, toy, tmp_path):
     """The same is said wherever the flag stands."""
     path = tmp_path / "server.yaml"
-    path.write_text("metrics-port: 8002\n")
+    path.write_text("sagemaker-port: 8080\n")
     result = charonia("serve", "--model-repository=m", f"--config={path}")
-    assert "--metrics-port is not supported yet." in result.stderr
+    assert "--sagemaker-port is not supported yet." in result.stderr
     result = charonia("serve", "--model-repository=m", env={"CHARONIA_SERVE_TRACE_CONFIG": "level=TIMESTAMPS"})
     assert "--trace-config is not supported yet." in result.stderr
 

@@ -217,7 +217,7 @@ def test_help_shows_everything_by_section(charonia, toy):
     told = charonia("serve", "--help").stdout
     for wanted in ("Models:", "Frontend toy:", "--toy-port", "charonia serve --model-repository models", "Exit codes:"):
         assert wanted in told
-    assert "--metrics-port" not in told
+    assert "--sagemaker-port" not in told
 
 
 def test_no_frontend_at_all_is_said_at_once(charonia, tmp_path):

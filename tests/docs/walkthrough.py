@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BIN = Path(sys.executable).parent
-WRITTEN_PORTS = ("8000", "8001")
+WRITTEN_PORTS = ("8000", "8001", "8002")
 """The ports that pages use; free ones take their places when a page is run."""
 
 READY = "Ctrl-C"
@@ -61,7 +61,8 @@ class Walkthrough:
             "COLUMNS": "120",
             "CHARONIA_INFER_URL": url,
             "CHARONIA_MODELS_URL": url,
-            "CHARONIA_SERVE_DISABLE_PLUGIN": "charonia-frontend-grpc",  # readers of these pages have not installed it
+            # readers of these pages have not installed them
+            "CHARONIA_SERVE_DISABLE_PLUGIN": "charonia-frontend-grpc charonia-metrics-prometheus",
         }
 
     def __enter__(self) -> Self:
@@ -186,7 +187,7 @@ class Walkthrough:
 
     def _localised(self, text: str) -> str:
         """Put the ports of this run where the page has the usual ones."""
-        where = r"((?:127\.0\.0\.1|localhost):|--http-port[ =]|\A)(800\d)\b"
+        where = r"((?:127\.0\.0\.1|localhost):|--http-port[ =]|-port\": |\A)(800\d)\b"
         return re.sub(where, lambda match: match[1] + self._ports[match[2]], text)
 
     def _as_written(self, text: str) -> str:

@@ -314,7 +314,7 @@ def test_whatever_is_wrong_has_its_message_and_the_rest_goes_on(serve, run, mode
         'model "misspelt" (config.pbtxt:2): ',
         '(did you mean "max_batch_size"?)',
         "Serving 1 model, 3 failed:",
-        "Only this machine can reach it; --grpc-address=0.0.0.0 --http-address=0.0.0.0 opens it to the network.",
+        "Only this machine can reach it; --grpc-address=0.0.0.0 --http-address=0.0.0.0 --metrics-address=0.0.0.0 opens it",
     ):
         assert message in told
     url = f"--url=http://127.0.0.1:{server.port}"

@@ -77,7 +77,7 @@ class Frontend(ABC):
 
     @abstractmethod
     async def start(self) -> Sequence[str]:
-        """Listen. Gives the URLs at which the frontend is now reached.
+        """Listen. Gives the URLs at which models can now be asked; none where the frontend serves something else.
 
         Raises:
             OSError: the address cannot be bound.

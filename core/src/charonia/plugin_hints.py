@@ -25,6 +25,7 @@ HINTS: dict[tuple[str, str], str] = {
     ("cache", "local"): "charonia-cache-local",
     ("frontend", "grpc"): "charonia-frontend-grpc",
     ("frontend", "http"): "charonia-frontend-http",
+    ("frontend", "metrics"): "charonia-metrics-prometheus",
     ("scheduler", "dynamic_batching"): "charonia-scheduler-dynamic",
     ("scheduler", "ensemble_scheduling"): "charonia-scheduler-ensemble",
     ("storage", "s3"): "charonia-repo-s3",

@@ -42,13 +42,6 @@ _NOT_YET = {
     "model-load-gpu-limit": "",
     "model-namespacing": "",
     "log-file": "redirect stderr instead",
-    "allow-metrics": "",
-    "allow-gpu-metrics": "",
-    "allow-cpu-metrics": "",
-    "metrics-address": "",
-    "metrics-port": "",
-    "metrics-interval-ms": "",
-    "metrics-config": "",
     "trace-config": "",
     "trace-file": "",
     "trace-level": "",
@@ -79,6 +72,10 @@ _GRPC = (
 _HTTP = (
     *("allow-http", "http-address", "http-port", "reuse-http-port", "http-max-input-size"),
     *("http-header-forward-pattern", "http-restricted-api"),
+)
+_METRICS = (
+    *("allow-metrics", "allow-gpu-metrics", "allow-cpu-metrics", "metrics-address", "metrics-port"),
+    *("metrics-interval-ms", "metrics-config"),
 )
 
 _HARMLESS = {
@@ -113,6 +110,7 @@ def foreign_flags(known: Collection[str], lacks: Callable[[str, str], str]) -> l
     flags += [_flag(key, _refuse(why)) for key, why in _NOT_YET.items()]
     flags += [_flag(key, _lack("grpc", lacks)) for key in _GRPC]
     flags += [_flag(key, _lack("http", lacks)) for key in _HTTP]
+    flags += [_flag(key, _lack("metrics", lacks)) for key in _METRICS]
     return [flag for flag in flags if flag.key not in known]
 
 

@@ -1,0 +1,104 @@
+"""Everything that is told, as a collector of prometheus-client, which reads it when it is asked."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from charonia.errors import InferenceError
+from charonia.metric_families import Histogram
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from charonia_metrics_prometheus.machine import process_metrics
+from charonia_metrics_prometheus.model_metrics import ModelRow, model_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from charonia.metric_families import MetricFamily
+    from charonia.server import Server
+
+    from charonia_metrics_prometheus.gpus import Gpus
+    from charonia_metrics_prometheus.loop_lag import LoopLag
+    from charonia_metrics_prometheus.machine import Machine
+    from charonia_metrics_prometheus.settings import MetricsSettings
+    from charonia_metrics_prometheus.summaries import Summaries
+
+__all__ = ["ServerCollector"]
+
+
+class ServerCollector(Collector):
+    """The metrics of one server. Used by one thread at a time.
+
+    Args:
+        server: whose they are.
+        settings: which of them are told.
+        machine: the machine, if it is to be told about; `gpus` likewise.
+        gpus: see machine.
+        summaries: what quantiles are taken from, if they are to be told.
+        lag: the event loop's, if there is one.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        settings: MetricsSettings,
+        *,
+        machine: Machine | None = None,
+        gpus: Gpus | None = None,
+        summaries: Summaries | None = None,
+        lag: LoopLag | None = None,
+    ) -> None:
+        self._server = server
+        self._settings = settings
+        self._machine = machine
+        self._gpus = gpus
+        self._summaries = summaries
+        self._lag = lag
+
+    def collect(self) -> Iterator[Metric]:
+        """Read all metrics, the reference's names in the reference's order."""
+        rows = self._rows()
+        yield from model_metrics(rows, self._settings)
+        if self._machine is not None:
+            yield from self._machine.metrics()
+        if self._gpus is not None:
+            yield from self._gpus.metrics()
+        for family in self._server.metrics():
+            yield _converted(family)
+        if self._summaries is not None:
+            yield from self._summaries.metrics(rows)
+        if self._lag is not None:
+            yield self._lag.metric()
+        yield from process_metrics()
+
+    def step_summaries(self) -> None:
+        """Let the window of the summaries move on."""
+        if self._summaries is not None:
+            self._summaries.step(self._rows())
+
+    def _rows(self) -> list[ModelRow]:
+        rows = []
+        for told in self._server.statistics():
+            try:
+                config = self._server.model_config(told.name, int(told.version))
+            except InferenceError:  # it has gone in this very moment
+                continue
+            rows.append(ModelRow.of(told.name, told.version, config, told.counters))
+        return rows
+
+
+def _converted(family: MetricFamily) -> Metric:
+    metric = Metric(family.name, family.description, family.kind.value)
+    for sample in family.samples:
+        labels = dict(sorted(sample.labels.items()))
+        if not isinstance(sample.value, Histogram):
+            metric.add_sample(family.name, labels, sample.value)
+            continue
+        running = list(accumulate(sample.value.counts))
+        for bound, count in zip((*sample.value.bounds, float("inf")), running, strict=True):
+            metric.add_sample(f"{family.name}_bucket", {**labels, "le": f"{bound:g}".replace("inf", "+Inf")}, count)
+        metric.add_sample(f"{family.name}_sum", labels, sample.value.total)
+        metric.add_sample(f"{family.name}_count", labels, running[-1])
+    return metric

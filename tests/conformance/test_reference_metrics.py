@@ -1,0 +1,201 @@
+"""After the same requests, the metrics and the statistics tell the same of both servers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import sys
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from charonia import Server, ServerOptions
+from charonia.serving import serve_in_thread
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # the folders are no packages
+
+from recordings import MODELS  # noqa: E402 - see above
+
+from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
+from benchmarks.tools.download import UnavailableError, cache_folder  # noqa: E402 - see above
+from benchmarks.tools.reference_server import (  # noqa: E402 - see above
+    install_reference,
+    reference_command,
+    reference_environment,
+)
+
+SERVED = ("add_sub", "cached", "ens", "fail")
+COUNTED = (
+    "nv_inference_request_success",
+    "nv_inference_request_failure",
+    "nv_inference_count",
+    "nv_inference_exec_count",
+    "nv_inference_pending_request_count",
+    "nv_cache_num_hits_per_model",
+    "nv_cache_num_misses_per_model",
+    "nv_cache_num_entries",
+    "nv_cache_num_hits",
+    "nv_cache_num_misses",
+    "nv_cache_num_lookups",
+    "nv_cache_num_evictions",
+    "nv_inference_request_summary_us_count",
+    "nv_inference_queue_summary_us_count",
+)
+NOT_OURS = {"nv_pinned_memory_pool_total_bytes", "nv_pinned_memory_pool_used_bytes"}
+"""There is no such pool here."""
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """Run the reference, and give its ports for HTTP and for metrics."""
+    if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
+        pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
+    try:
+        venv = install_reference()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    http_port, metrics_port = free_port(), free_port()
+    server = ServerProcess(
+        "the reference",
+        [
+            *reference_command(venv),
+            f"--model-repository={MODELS}",
+            "--model-control-mode=explicit",
+            *(f"--load-model={name}" for name in SERVED),
+            "--cache-config=local,size=1048576",
+            "--metrics-config=summary_latencies=true",
+            "--metrics-interval-ms=2",  # the totals of the cache are polled there
+            "--http-address=127.0.0.1",
+            f"--http-port={http_port}",
+            "--allow-grpc=false",
+            "--metrics-address=127.0.0.1",
+            f"--metrics-port={metrics_port}",
+            "--exit-timeout-secs=1",
+        ],
+        http_port,
+        "Started Metrics Service",
+        reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    yield http_port, metrics_port
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def ours():
+    """Serve the same models, and give the same ports."""
+    options = ServerOptions(
+        model_control_mode="explicit", load_model=SERVED, cache_config={"local": {"size": "1048576"}}
+    )
+    metrics_port = free_port()
+    settings = {"http-port": 0, "allow-grpc": False, "metrics-port": metrics_port}
+    with ExitStack() as opened:
+        server = opened.enter_context(Server(MODELS, options=options))
+        (url,) = opened.enter_context(serve_in_thread(server, {**settings, "metrics-config": "summary_latencies=true"}))
+        yield int(url.rpartition(":")[2]), metrics_port
+
+
+def ask(port, path, document=None):
+    """Give the status and the body of an answer; with a document, it is posted."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST" if document else "GET", path, json.dumps(document) if document else None)
+    response = connection.getresponse()
+    body = response.read().decode()
+    connection.close()
+    return response.status, body
+
+
+def tensor(name, datatype, values):
+    """Write an input."""
+    return {"name": name, "datatype": datatype, "shape": [len(values), len(values[0])], "data": [*chain(*values)]}
+
+
+def send_traffic(port):
+    """Send requests that go well, that are merged by the client, that fail, that are cached, and that an ensemble answers."""
+    statuses = []
+    for model, inputs in (
+        ("add_sub", [tensor(name, "FP32", [[1, 2, 3, 4]]) for name in ("INPUT0", "INPUT1")]),
+        ("add_sub", [tensor(name, "FP32", [[1, 2, 3, 4]] * 3) for name in ("INPUT0", "INPUT1")]),
+        ("add_sub", [tensor("INPUT0", "FP32", [[1, 2, 3, 4]])]),  # refused: an input is missing
+        ("ens", [tensor(name, "FP32", [[1, 2, 3, 4]] * 2) for name in ("A", "B")]),
+        ("cached", [tensor("X", "FP32", [[1, 2]])]),
+        ("cached", [tensor("X", "FP32", [[1, 2]])]),
+        ("cached", [tensor("X", "FP32", [[3, 4]])]),
+        ("fail", [{"name": "MODE", "datatype": "INT32", "shape": [1], "data": [9]}]),  # raises
+        ("fail", [{"name": "MODE", "datatype": "INT32", "shape": [1], "data": [10]}]),
+    ):
+        statuses.append(ask(port, f"/v2/models/{model}/infer", {"inputs": inputs})[0])
+    return statuses
+
+
+def read_page(port):
+    """Give the families by name, as help and type, and all values by what stands before them."""
+    body = ""
+    for _ in range(1000):  # until the reference, too, has counted all three looks into the cache
+        status, body = ask(port, "/metrics")
+        assert status == 200
+        if "\nnv_cache_num_lookups 3\n" in body:
+            break
+    families = dict(re.findall(r"# HELP (\S+) (.*)", body))
+    kinds = dict(re.findall(r"# TYPE (\S+) (.*)", body))
+    values = dict(re.findall(r"^([^#\s]\S*) (\S+)$", body, re.MULTILINE))
+    return {name: (text, kinds[name]) for name, text in families.items()}, values
+
+
+@pytest.fixture(scope="module")
+def told(reference, ours):
+    """Give what both servers tell after the same requests: the reference's page and statistics, and ours."""
+    assert send_traffic(reference[0]) == send_traffic(ours[0]) == [200, 200, 400, 200, 200, 200, 200, 500, 200]
+    return [
+        (read_page(metrics_port), json.loads(ask(http_port, "/v2/models/stats")[1])["model_stats"])
+        for http_port, metrics_port in (reference, ours)
+    ]
+
+
+def test_the_page_is_the_references(told):
+    """Every family of the reference is there, with its help and its type, in its order and with its rows."""
+    ((theirs, their_values), _), ((here, our_values), _) = told
+    expected = {name: family for name, family in theirs.items() if name not in NOT_OURS}
+    assert {name: here.get(name) for name in expected} == expected
+    assert [name for name in here if name in expected] == list(expected)
+    rows = {row for row in their_values if row.partition("{")[0] not in NOT_OURS}
+    assert rows <= set(our_values)
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_the_counts_are_the_references(told, name):
+    """What is counted has the same numbers."""
+    ((_, theirs), _), ((_, here), _) = told
+    expected = {row: float(value) for row, value in theirs.items() if row.partition("{")[0] == name}
+    assert expected
+    assert {row: float(here[row]) for row in expected} == expected
+
+
+def test_the_statistics_are_the_references(told):
+    """The statistics count the same."""
+    (_, theirs), (_, here) = told
+    assert counts_of(here) == counts_of(theirs)
+
+
+def counts_of(statistics):
+    """Leave the durations and the time out."""
+    if isinstance(statistics, dict):
+        return {key: counts_of(value) for key, value in statistics.items() if key not in {"ns", "last_inference"}}
+    return [counts_of(value) for value in statistics] if isinstance(statistics, list) else statistics
+
+
+def test_page_and_statistics_agree(told):
+    """The durations of the page are those of the statistics, in microseconds."""
+    _, ((_, values), statistics) = told
+    for model in statistics:
+        row = f'{{model="{model["name"]}",version="{model["version"]}"}}'
+        for name, key in (
+            ("request", "success"),
+            ("queue", "queue"),
+            ("compute_input", "compute_input"),
+            ("compute_infer", "compute_infer"),
+            ("compute_output", "compute_output"),
+        ):
+            counted = model["inference_stats"][key]["ns"]
+            assert int(values[f"nv_inference_{name}_duration_us{row}"]) == counted // 1000
