@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 from charonia.cli.exit_codes import ExitCode
+from charonia.plugin_discovery import Discovery
 
 COMMANDS = ["serve", "check", "models", "infer", "plugins", "version"]
 
@@ -53,3 +55,50 @@ def test_version_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[1:] == [""]
+
+
+COMMAND = """
+from charonia.hookspecs import hookimpl
+
+@hookimpl
+def charonia_commands():
+    return {"greet": "acme_greet:greet"}
+"""
+
+
+@pytest.fixture
+def greeting(install, tmp_path, monkeypatch):
+    """Install a plugin with a command, whose module has this text."""
+
+    def write(text):
+        install("acme", "command-greet", COMMAND)
+        (tmp_path / "acme_greet.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "acme_greet", raising=False)
+
+    return write
+
+
+def test_a_plugins_command_is_listed_and_run(charonia, greeting):
+    """The help has a section for it, and it runs like any other."""
+    greeting("import click\n@click.command(help='Say hello.')\ndef greet():\n    click.echo('hello')\n")
+    assert re.search(r"Commands of plugins:\n(.*\n)*  greet +Say hello\.", charonia("--help").stdout)
+    assert charonia("greet").stdout == "hello\n"
+    assert "Did you mean 'greet'?" in charonia("gret").stderr
+
+
+@pytest.mark.parametrize("text", ["import acme_missing", "greet = print"], ids=["import", "no command"])
+def test_a_plugins_broken_command_harms_no_other(charonia, greeting, text):
+    """The help says that it cannot be used, using it says why, and other commands go on."""
+    greeting(text)
+    assert "Cannot be used" in charonia("--help").stdout
+    assert 'charonia needs the command "greet"' in charonia("greet").stderr
+    assert charonia("version").exit_code == 0
+
+
+def test_a_command_that_a_plugin_would_bring_says_which(charonia, monkeypatch):
+    """A command of a plugin that is not installed is answered with what to install."""
+    monkeypatch.setattr("charonia.plugins.discover", lambda *_: Discovery())
+    told = charonia("build-plan")
+    assert told.exit_code == ExitCode.USAGE
+    assert 'A plugin brings it: pip install "charonia-backend-tensorrt[tensorrt]"' in told.stderr

@@ -200,7 +200,7 @@ def test_unknown_name_gets_the_nearest_one():
     )
 
 
-@pytest.mark.parametrize("name", ["openvino", "tensorrt"])
+@pytest.mark.parametrize("name", ["openvino", "tensorrtllm"])
 def test_name_that_the_reference_knows_is_no_misspelling(name):
     """A backend that exists elsewhere is not taken for another one, however alike their names are."""
 

@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-FRAMEWORKS = {"aiohttp", "grpc", "onnxruntime", "orjson", "tensorflow", "torch", "uvloop"}
+FRAMEWORKS = {
+    "aiohttp",
+    "cuda",
+    "grpc",
+    "onnxruntime",
+    "orjson",
+    "tensorflow",
+    "tensorrt",
+    "tensorrt_rtx",
+    "torch",
+    "uvloop",
+}
 LEFT_FOR_LATER = FRAMEWORKS | {"click", "importlib.metadata", "numpy", "pluggy", "rich", "yaml"}
 
 
@@ -38,6 +49,7 @@ def test_core_imports_no_framework(statement):
         "charonia_backend_custom",
         "charonia_backend_pytorch",
         "charonia_backend_tensorflow",
+        "charonia_backend_tensorrt",
         "charonia_cache_local",
     ],
 )

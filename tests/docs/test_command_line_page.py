@@ -66,7 +66,7 @@ def test_exit_codes_are_the_real_ones():
 def test_every_command_is_named():
     """The first table has all commands."""
     with click.Context(group) as context:
-        assert re.findall(r"^\| `charonia (\w+)` \|", PAGE, re.MULTILINE) == [
-            *("serve", "check", "models", "infer", "plugins", "version")
+        assert re.findall(r"^\| `charonia ([\w-]+)` \|", PAGE, re.MULTILINE) == [
+            *("serve", "check", "models", "infer", "plugins", "version", "build-plan")
         ]
-        assert set(re.findall(r"^\| `charonia (\w+)` \|", PAGE, re.MULTILINE)) == set(group.list_commands(context))
+        assert set(re.findall(r"^\| `charonia ([\w-]+)` \|", PAGE, re.MULTILINE)) == set(group.list_commands(context))

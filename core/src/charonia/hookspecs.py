@@ -29,6 +29,7 @@ __all__ = [
     "PROJECT",
     "charonia_backends",
     "charonia_caches",
+    "charonia_commands",
     "charonia_frontends",
     "charonia_repositories",
     "charonia_schedulers",
@@ -65,6 +66,14 @@ def charonia_repositories() -> Mapping[str, str]:  # type: ignore[empty-body]  #
 @hookspec
 def charonia_caches() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
     """Offer response caches: the name in `--cache-config` → "module:Class" of a `charonia.cache.ResponseCache`."""
+
+
+@hookspec
+def charonia_commands() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
+    """Offer commands of the command line: a name → "module:command", a `click.Command`.
+
+    Its module is imported for the command line's help, too, so that it must be as light as the plugin's entry module.
+    """
 
 
 @hookspec

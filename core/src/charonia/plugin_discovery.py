@@ -39,6 +39,7 @@ KIND_OF_HOOK = {
     "charonia_repositories": "storage",
     "charonia_caches": "cache",
     "charonia_frontends": "frontend",
+    "charonia_commands": "command",
 }
 
 _IMPORT_PATH = re.compile(r"\w+(\.\w+)*:\w+")
@@ -79,7 +80,7 @@ class Offer:
     Attributes:
         kind: "backend", "scheduler", "storage", "cache" or "frontend".
         name: the name by which it is chosen.
-        path: "module:Class" of the implementation.
+        path: "module:Class" of the implementation; of a command, the object itself.
         source: the plugin.
         options: the options of a frontend.
         state, reason: whether it can be used, and why not; they change when offers clash, or when the import fails.
@@ -94,11 +95,14 @@ class Offer:
     state: PluginState = "ok"
     reason: str = ""
     cause: Exception | None = None
-    _found: type | None = None
+    _found: Any = None
     _lock: threading.Lock = field(default_factory=threading.Lock)  # held by the thread that imports
 
-    def implementation(self, interface: type) -> type | None:
-        """Give the class, which must implement `interface`; None if the offer cannot be used, now or from now on."""
+    def implementation(self, interface: type) -> Any:
+        """Give the class, which must implement `interface`; None if the offer cannot be used, now or from now on.
+
+        Of a command, give the object, which must be an instance.
+        """
         with self._lock:
             if self._found is None and self.state == "ok":
                 self._import(interface)
@@ -111,7 +115,11 @@ class Offer:
         except Exception as error:  # noqa: BLE001 - the border of plugin loading: it harms only those who need this one
             self.cause, self.reason, self.state = error, f"failed to import: {_cause(error)}", "broken"
             return
-        if isinstance(found, type) and issubclass(found, interface):
+        if self.kind == "command":
+            fits = isinstance(found, interface)
+        else:
+            fits = isinstance(found, type) and issubclass(found, interface)
+        if fits:
             self._found = found
         else:
             self.reason = f"failed to import: {self.path} is no {interface.__module__}.{interface.__qualname__}"

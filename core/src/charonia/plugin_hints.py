@@ -22,7 +22,9 @@ HINTS: dict[tuple[str, str], str] = {
     ("backend", "python"): "charonia-backend-custom",
     ("backend", "pytorch"): "charonia-backend-pytorch",
     ("backend", "tensorflow"): "charonia-backend-tensorflow[cpu]",
+    ("backend", "tensorrt"): "charonia-backend-tensorrt[tensorrt]",
     ("cache", "local"): "charonia-cache-local",
+    ("command", "build-plan"): "charonia-backend-tensorrt[tensorrt]",
     ("frontend", "grpc"): "charonia-frontend-grpc",
     ("frontend", "http"): "charonia-frontend-http",
     ("frontend", "metrics"): "charonia-metrics-prometheus",
@@ -33,7 +35,7 @@ HINTS: dict[tuple[str, str], str] = {
 """(kind, name) → the requirement that provides it, as pip takes it."""
 
 _BACKENDS_ELSEWHERE = frozenset(
-    {"tensorrt", "tensorrtllm", "openvino", "dali", "fil", "vllm", "armnn_tflite", "paddle"}
+    {"tensorrtllm", "openvino", "dali", "fil", "vllm", "armnn_tflite", "paddle"}
 )
 """Names of backends that the reference has: nobody who writes one has misspelt another."""
 
@@ -43,6 +45,7 @@ KIND_WORDS = {
     "storage": "repository storage",
     "cache": "response cache",
     "frontend": "frontend",
+    "command": "command",
 }
 """The kinds of things that plugins offer, and what a person calls them."""
 

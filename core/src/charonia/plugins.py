@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from charonia.errors import PluginError
 from charonia.frontend import Frontend, FrontendOffer
@@ -15,6 +15,8 @@ from charonia.plugin_hints import KIND_WORDS, explain_lack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from click import Command
 
     from charonia.backend import Backend
     from charonia.cache import ResponseCache
@@ -120,6 +122,12 @@ class Plugins:
 
         return cast("type[ResponseCache]", self._implementation("cache", name, asker, ResponseCache))
 
+    def command(self, name: str, *, asker: str) -> Command:
+        """Give a command of the command line. Otherwise as `backend`."""
+        from click import Command
+
+        return cast("Command", self._implementation("command", name, asker, Command))
+
     def frontend(self, name: str) -> type[Frontend]:
         """Give the class of a frontend. Otherwise as `backend`."""
         return cast("type[Frontend]", self._implementation("frontend", name, "the server", Frontend))
@@ -197,7 +205,7 @@ class Plugins:
         """Give the one offer that serves a name, or nothing."""
         return [offer for offer in self._offers.get((kind, name), ()) if offer.state == "ok"]
 
-    def _implementation(self, kind: str, name: str, asker: str, interface: type) -> type:
+    def _implementation(self, kind: str, name: str, asker: str, interface: type) -> Any:
         group = self._offers.get((kind, name), [])
         for offer in group:
             implementation = offer.implementation(interface)
