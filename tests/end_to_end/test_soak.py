@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from soak import TRAFFIC, soak  # noqa: E402 - it lies beside
+from soak import TRAFFIC, soak
 
 _SECONDS = 20
 _GROWTH_BYTES = 32 * 2**20

@@ -34,6 +34,9 @@ class Models(Protocol):
     def submit_direct(self, request: InferenceRequest) -> bool:
         """Execute a request in the calling thread, if an instance is free. False if not: then `submit` it. Raises the same."""
 
+    def submit_prompt(self, request: InferenceRequest) -> bool:
+        """Do as `submit_direct` if the model is so quick that passing the request to another thread would take longer."""
+
     def model_config(self, name: str, version: int | None = None) -> ModelConfig:
         """Give a serving model's configuration, complete and normalised; read only. None is the greatest version.
 
@@ -75,6 +78,10 @@ class NoModels:
         """Refuse a request."""
         self.submit(request)
         return False
+
+    def submit_prompt(self, request: InferenceRequest) -> bool:
+        """Refuse a request."""
+        return self.submit_direct(request)
 
     def model_config(self, name: str, version: int | None = None) -> ModelConfig:
         """Say that there is no such model."""

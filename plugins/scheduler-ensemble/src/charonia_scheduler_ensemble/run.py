@@ -1,7 +1,8 @@
 """One request on its way through an ensemble.
 
-A step begins on the thread that makes the last tensor that it waits for. Nothing here waits, save for a decoupled step that is
-too far ahead, where the ensemble has a limit.
+A step begins on the thread that makes the last tensor that it waits for. From the thread on which the request comes in, steps
+whose models are quick are executed right there, and what follows from them, too. Nothing here waits, save for a decoupled step
+that is too far ahead, where the ensemble has a limit.
 """
 
 from __future__ import annotations
@@ -71,18 +72,35 @@ class _Wave:
 
 
 class _Call:
-    """The sink of the request to one step's model."""
+    """The request to one step's model, and its sink.
 
-    __slots__ = ("child", "run", "step", "wave")
+    While the model executes on the thread that asked it, the response is kept for that thread, which goes on with it afterwards:
+    so a long way through an ensemble does not become a deep stack.
+    """
+
+    __slots__ = ("_asker", "child", "response", "run", "step", "wave")
 
     def __init__(self, run: Run, step: Step, wave: _Wave) -> None:
         self.run = run
         self.step = step
         self.wave = wave
         self.child: InferenceRequest
+        self.response: InferenceResponse | None = None
+        self._asker = 0
 
     def __call__(self, response: InferenceResponse) -> None:
-        self.run.receive(self, response)
+        if self._asker == threading.get_ident():
+            self.response = response
+        else:
+            self.run.receive(self, response)
+
+    def execute_here(self, models: Models) -> bool:
+        """Execute the request on this thread, if its model is quick. Its response is kept, unless it comes late."""
+        self._asker = threading.get_ident()
+        try:
+            return models.submit_prompt(self.child)
+        finally:
+            self._asker = 0
 
 
 class Run:
@@ -130,32 +148,57 @@ class Run:
         with self._lock:
             ready = [step for name, value in request.inputs.items() for step in wave.put(name, value)]
             self._in_flight = wave.in_flight = len(ready)
-        for step in ready:
-            self._begin(step, wave)
+        left = deque((step, wave) for step in ready)
+        while left:
+            call = self._call(*left.popleft())
+            response = self._begin(call, here=not call.step.decoupled)
+            if response is not None:
+                left.extend(self._take(call, response))
 
-    def _begin(self, step: Step, wave: _Wave) -> None:
-        """Ask a step's model. It is counted as in flight already."""
+    def _call(self, step: Step, wave: _Wave) -> _Call:
+        """Make the request to a step's model. It is counted as in flight already."""
         call = _Call(self, step, wave)
         with self._lock:
             taken = [
                 (name, place.fit(wave.take(tensor))) for name, tensor, place in step.inputs if tensor in wave.tensors
             ]
             sequences = [wave.sequences[tensor] for _, tensor, _ in step.inputs if tensor in wave.sequences]
-            answered = self._answered
         child = call.child = self._request.child(
             step.model, dict(taken), call, model_version=step.version, requested_outputs=step.wanted
         )
         if sequences:
             child.correlation_id, child.flags = sequences[-1]
+        return call
+
+    def _begin(self, call: _Call, *, here: bool = False) -> InferenceResponse | None:
+        """Ask a step's model; gives the response if it is there at once.
+
+        Args:
+            call: the request.
+            here: whether a quick model may execute on this thread.
+        """
         try:
-            if answered or self._request.cancelled:
+            if self._answered or self._request.cancelled:
                 raise CancelledError("")
-            self._models.submit(child)
+            if here and call.execute_here(self._models):
+                return call.response
+            self._models.submit(call.child)
         except InferenceError as error:
-            self.receive(call, InferenceResponse(error=error))
+            return InferenceResponse(error=error)
+        return None
 
     def receive(self, call: _Call, response: InferenceResponse) -> None:
-        """Take a response of a step's model, on whichever thread it was made."""
+        """Take a response of a step's model, on whichever thread it was made, and begin with what follows from it."""
+        left = deque([(call, response)])
+        while left:
+            for step, wave in self._take(*left.popleft()):
+                following = self._call(step, wave)
+                refusal = self._begin(following)
+                if refusal is not None:
+                    left.append((following, refusal))
+
+    def _take(self, call: _Call, response: InferenceResponse) -> list[tuple[Step, _Wave]]:
+        """Take a response in, and answer if that makes an answer; gives the steps that can begin now."""
         wave = call.wave
         if response.outputs and call.step.decoupled:
             wave = _Wave(self._route.segments[call.step.index], call.step.index)
@@ -166,9 +209,8 @@ class Run:
             self._count(call, wave, len(ready), final=response.final)
             if not self._answered:
                 self._answer(call.step, wave, response)
-        for step in ready:
-            self._begin(step, wave)
         self._deliver()
+        return [(step, wave) for step in ready]
 
     def _count(self, call: _Call, wave: _Wave, begun: int, *, final: bool) -> None:
         """Keep count of what is in flight. The lock is held."""
