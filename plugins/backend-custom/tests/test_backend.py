@@ -208,12 +208,6 @@ def test_reason_of_a_model_that_does_not_load(serve, source, reason):
     assert serve.reason(source, head="") == "Internal: " + reason.format(path=path)
 
 
-def test_a_model_that_wants_an_environment_of_its_own(serve):
-    """What cannot be done yet is refused, with what to do instead."""
-    reason = serve.reason("1 / 0", parameters={"EXECUTION_ENV_PATH": "/env.tar.gz"})
-    assert reason.startswith("Unsupported: model 'm' has the parameter EXECUTION_ENV_PATH")
-
-
 def test_reason_of_a_model_without_its_file(serve):
     """The file that is looked for is named."""
     write_model(serve.repository, model_config("m", backend="python"))

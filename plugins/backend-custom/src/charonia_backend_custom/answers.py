@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 from charonia.errors import ErrorCode, InferenceError
 from charonia.request import InferenceResponse
 
 from charonia_backend_custom.ownership import given_away
+from charonia_backend_custom.string_tensors import with_bytes
 
 if TYPE_CHECKING:
     from charonia.arrays import TensorLayout
     from charonia.config import ModelConfig
     from charonia.request import InferenceRequest
-    from charonia.tensor import Array, Tensor
 
 __all__ = ["Answers", "triton_error"]
 
@@ -60,7 +59,7 @@ class Answers:
             return InferenceResponse(parameters=answer.parameter_values(), error=told, final=final)
         inputs = request.inputs.values()
         outputs = {
-            tensor.name(): _with_bytes(given_away(tensor, inputs))
+            tensor.name(): with_bytes(given_away(tensor, inputs))
             for tensor in answer.output_tensors()
             if tensor.name() in self._known
         }
@@ -68,18 +67,3 @@ class Answers:
         response.parameters = answer.parameter_values()
         response.final = final
         return response
-
-
-def _with_bytes(tensor: Tensor) -> Tensor:
-    """Make the elements of a string tensor bytes; as in the reference, numbers among them become their digits."""
-    if not isinstance(tensor, np.ndarray) or tensor.dtype != np.object_:
-        return tensor
-    if set(map(type, tensor.ravel().tolist())) <= {bytes}:
-        return tensor
-    encoded: Array = np.empty(tensor.shape, np.object_)
-    encoded.ravel()[:] = [_as_bytes(element) for element in tensor.ravel().tolist()]
-    return encoded
-
-
-def _as_bytes(element: object) -> bytes:
-    return bytes(element) if isinstance(element, bytes | bytearray | memoryview) else str(element).encode()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import gc
 import json
 import logging
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 from charonia.backend import Backend
 from charonia.config import config_from_json, config_to_json
-from charonia.errors import UnsupportedError
+from charonia.model_parameters import ModelParameters
 
 from charonia_backend_custom.circles import WaitGraph
 from charonia_backend_custom.host import ServerHost
 from charonia_backend_custom.imports import ModelFinder
 from charonia_backend_custom.metric_values import HeldMetrics, MetricTable
 from charonia_backend_custom.model_file import ModelFile
+from charonia_backend_custom.process.environment import ENVIRONMENT, interpreter_of
+from charonia_backend_custom.process.model_process import ModelProcess
+from charonia_backend_custom.process.process_model import ProcessModel
 from charonia_backend_custom.thread_model import ThreadModel, place_of
 
 if TYPE_CHECKING:
@@ -29,11 +33,11 @@ __all__ = ["CustomBackend"]
 
 _log = logging.getLogger(__name__)
 
-_OWN_ENVIRONMENT = "EXECUTION_ENV_PATH"
+_MODE = "EXECUTION_MODE"
 
 
 class CustomBackend(Backend):
-    """Runs the class `TritonPythonModel` of a model's `model.py`, in this process."""
+    """Runs the class `TritonPythonModel` of a model's `model.py`: in this process, or in processes of its own."""
 
     default_model_filename = "model.py"
 
@@ -44,15 +48,10 @@ class CustomBackend(Backend):
         self._metrics = MetricTable()
 
     def complete_config(self, context: ModelContext) -> ModelConfig:
-        """Have the model's `auto_complete_config`, if it has one, fill the configuration in."""
-        _check_environment(context)
+        """Have the model's `auto_complete_config`, if it has one, fill the configuration in, where the model runs."""
         host = self._host(context)
         try:
-            file = ModelFile(place_of(context, host), context.model_path, self._finder)
-            try:
-                completed = file.complete(config_to_json(context.config))
-            finally:
-                file.close()
+            completed = self._completed(context, host, config_to_json(context.config))
         finally:
             host.close()
             gc.collect(1)  # the file is about to be imported again, and may hold a lot; all of it is young
@@ -60,10 +59,25 @@ class CustomBackend(Backend):
             return context.config
         return _servable(config_from_json(json.dumps(completed), model=context.name), context)
 
+    def _completed(self, context: ModelContext, host: ServerHost, config: dict[str, Any]) -> dict[str, Any] | None:
+        if self._runs_in_process(context):
+            process = ModelProcess(context, host, interpreter_of(context), context.name)
+            with closing(process):
+                return process.complete(config)
+        with closing(ModelFile(place_of(context, host), context.model_path, self._finder)) as file:
+            return file.complete(config)
+
     def load(self, context: ModelContext) -> LoadedModel:
-        """Import the model's file."""
-        _check_environment(context)
+        """Import the model's file; or make ready for the processes that do."""
+        if self._runs_in_process(context):
+            return ProcessModel(context, self._host(context), interpreter_of(context))
         return ThreadModel(context, self._host(context), self._finder)
+
+    def _runs_in_process(self, context: ModelContext) -> bool:
+        """Tell whether a model has processes of its own; one that has an environment of its own cannot do without."""
+        parameters = ModelParameters("python", context.config, self.options)
+        in_process = parameters.choice(_MODE, {"thread": False, "process": True}, default=False)
+        return in_process or ENVIRONMENT in context.config.parameters
 
     def _host(self, context: ModelContext) -> ServerHost:
         return ServerHost(context, self._graph, HeldMetrics(self._metrics, context.name))
@@ -75,15 +89,6 @@ class CustomBackend(Backend):
     def close(self) -> None:
         """Leave Python's import system as it was."""
         self._finder.close()
-
-
-def _check_environment(context: ModelContext) -> None:
-    """Refuse a model that asks for an environment of its own."""
-    if _OWN_ENVIRONMENT in context.config.parameters:
-        raise UnsupportedError(
-            f"model '{context.name}' has the parameter {_OWN_ENVIRONMENT}: models in an environment of their own are not "
-            "supported yet. Install what it needs beside the server, and remove the parameter"
-        )
 
 
 def _servable(completed: ModelConfig, context: ModelContext) -> ModelConfig:

@@ -38,6 +38,11 @@ class ServedRequest(pb_utils.InferenceRequest):
         self._preferred_memory = None
         self._trace = None
 
+    @property
+    def core(self) -> InferenceRequest:
+        """The core's request."""
+        return self._request
+
     def inputs(self) -> list[pb_utils.Tensor]:
         """List the inputs that the request has."""
         if self._made_inputs is None:

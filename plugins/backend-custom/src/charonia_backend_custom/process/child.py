@@ -1,0 +1,158 @@
+"""The process of a model's instance, from within: it does what the server says, one thing after the other."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import socket
+import threading
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import triton_python_backend_utils as pb_utils
+from charonia.errors import InferenceError, InternalError
+from triton_python_backend_utils.place import ModelPlace
+
+from charonia_backend_custom.failures import load_failure
+from charonia_backend_custom.imports import ModelFinder
+from charonia_backend_custom.model_file import ModelFile
+from charonia_backend_custom.model_object import ModelObject
+from charonia_backend_custom.process.channel import Channel
+from charonia_backend_custom.process.child_host import RemoteHost
+from charonia_backend_custom.process.child_requests import RemoteRequest
+from charonia_backend_custom.process.link import Link
+from charonia_backend_custom.process.messages import CallAnswer, Complete, Execute, Finish, LogLine, Make, Open
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["serve"]
+
+
+def serve(descriptor: int) -> None:
+    """Serve one instance over a socket, until the server says that it is enough, or has gone."""
+    faulthandler.enable()  # what ends the process is told on the server's stderr
+    link = Link(Channel(socket.socket(fileno=descriptor)))
+    logging.getLogger().addHandler(_ToServer(link))
+    child = _Child(link)
+    threading.Thread(target=link.read, args=(child,), name="charonia-line", daemon=True).start()
+    child.work()
+
+
+class _ToServer(logging.Handler):
+    """Sends the records of the log to the server."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record, with its text made, since not everything in it can be sent."""
+        try:
+            text = record.getMessage()
+            if record.exc_info and not record.exc_text:
+                record.exc_text = (self.formatter or logging.Formatter()).formatException(record.exc_info)
+            plain = {key: value for key, value in vars(record).items() if isinstance(value, str | int | float)}
+            self._link.tell(LogLine({**plain, "msg": text, "args": None, "exc_info": None}))
+        except Exception:  # noqa: BLE001 - as logging's own handlers: a log that fails must not fail what it tells about
+            self.handleError(record)
+
+
+class _Child:
+    """What the server's questions lead to.
+
+    Args:
+        link: the line to the server.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._host = RemoteHost(link)
+        self._questions: SimpleQueue[tuple[int, Any]] = SimpleQueue()
+        self._finder = ModelFinder()
+        self._file: ModelFile | None = None
+        self._object: ModelObject | None = None
+        self._decoupled = False
+
+    # -- on the thread that reads
+
+    def on_told(self, message: Any) -> None:
+        """Take a response to a call."""
+        if isinstance(message, CallAnswer):
+            self._host.take(message)
+
+    def on_question(self, number: int, question: Any) -> None:
+        """Have the main thread see to it."""
+        self._questions.put((number, question))
+
+    def on_end(self) -> None:
+        """Without its server, a process has nothing to do, whatever it is doing."""
+        os._exit(1)
+
+    # -- on the main thread
+
+    def work(self) -> None:
+        """Do what the server says, until it is enough."""
+        while True:
+            number, question = self._questions.get()
+            try:
+                if isinstance(question, Execute):
+                    self._execute(number, question)
+                else:
+                    self._link.answer(number, self._done(question))
+            except (InferenceError, pb_utils.TritonModelException) as error:
+                self._link.answer(number, error=error)
+            except Exception as error:  # noqa: BLE001 - the border of the process
+                self._link.answer(number, error=load_failure(error))
+            if isinstance(question, Finish):
+                return
+
+    def _done(self, question: Any) -> Any:
+        if isinstance(question, Open):
+            return self._open(question)
+        if isinstance(question, Make):
+            return self._make(question)
+        if isinstance(question, Complete):
+            return self._opened().complete(question.config)
+        if self._object is not None:
+            self._object.close()
+        return None
+
+    def _open(self, question: Open) -> None:
+        logging.getLogger().setLevel(question.log_level)
+        place = ModelPlace(question.name, question.version, Path(question.directory), self._host)
+        self._file = ModelFile(place, Path(question.file), self._finder)
+
+    def _opened(self) -> ModelFile:
+        if self._file is None:
+            raise InternalError("the process was asked for something before its model was opened")
+        return self._file
+
+    def _make(self, question: Make) -> bool:
+        file = self._opened()
+        self._decoupled = question.decoupled
+        self._object = ModelObject(file.kind, file.place, file.file, question.arguments, decoupled=question.decoupled)
+        return self._object.is_async
+
+    def _execute(self, number: int, question: Execute) -> None:
+        made = self._object
+        if made is None:
+            raise InternalError("the process was asked to execute before its model was made")
+        logging.getLogger().setLevel(question.log_level)
+        requests = [RemoteRequest(data, self._link, decoupled=self._decoupled) for data in question.requests]
+        if self._decoupled:
+            made.begin(requests, question.batch, partial(self._link.answer, number, None))
+        elif made.is_async:
+            made.answers_later(requests, question.batch, partial(self._answer, number))
+        else:
+            self._answer(number, made.answers(requests, question.batch), None)
+
+    def _answer(
+        self, number: int, answers: Sequence[pb_utils.InferenceResponse] | None, failure: InferenceError | None
+    ) -> None:
+        pack = self._link.carrier.pack_response
+        told = None if answers is None else [pack(answer) for answer in answers]
+        self._link.answer(number, told, failure)

@@ -1,0 +1,89 @@
+"""Requests as a model in a process of its own gets them, and the way of its senders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import triton_python_backend_utils as pb_utils
+
+from charonia_backend_custom.process.link import LinkEndedError
+from charonia_backend_custom.process.messages import IsCancelled, Send
+
+if TYPE_CHECKING:
+    from charonia_backend_custom.process.link import Link
+    from charonia_backend_custom.process.messages import RequestData
+
+__all__ = ["RemoteRequest"]
+
+
+class RemoteRequest(pb_utils.InferenceRequest):
+    """A request that the server took.
+
+    Args:
+        data: what came over the line.
+        link: the line.
+        decoupled: whether a request may have any number of responses.
+    """
+
+    __slots__ = ("_decoupled", "_line", "_sender")
+
+    def __init__(self, data: RequestData, link: Link, *, decoupled: bool) -> None:
+        super().__init__(
+            data.request_id,
+            data.correlation_id,
+            [link.carrier.unpack(tensor) for tensor in data.inputs],
+            data.requested_outputs,
+            data.model_name,
+            data.model_version,
+            data.flags,
+            data.timeout,
+            parameters=data.parameters,
+        )
+        self._line = _RemoteLine(link, data.key, ends_at_once=not decoupled)
+        self._decoupled = decoupled
+        self._sender: pb_utils.InferenceResponseSender | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the request has its last response."""
+        return self._line.ended
+
+    def is_cancelled(self) -> bool:
+        """Tell whether the caller has taken the request back: the server is asked."""
+        return self._line.is_cancelled()
+
+    def get_response_sender(self) -> pb_utils.InferenceResponseSender:
+        """Give the sender of this request's responses; always the same one."""
+        if self._sender is None:
+            self._sender = pb_utils.InferenceResponseSender(self._line, decoupled=self._decoupled)
+        return self._sender
+
+    def _send(self, *, decoupled: bool) -> pb_utils.ResponseIterator:
+        raise pb_utils.TritonModelException(
+            "this request came from a client, and cannot be passed on as it is: make an InferenceRequest to call another model"
+        )
+
+
+class _RemoteLine:
+    """From a sender to the server."""
+
+    __slots__ = ("_ends_at_once", "_key", "_link", "ended")
+
+    def __init__(self, link: Link, key: int, *, ends_at_once: bool) -> None:
+        self._link = link
+        self._key = key
+        self._ends_at_once = ends_at_once
+        self.ended = False
+
+    def send(self, response: pb_utils.InferenceResponse | None, *, final: bool) -> None:
+        """Pass a response on."""
+        packed = None if response is None else self._link.carrier.pack_response(response)
+        self.ended = self.ended or final or self._ends_at_once
+        self._link.tell(Send(self._key, packed, final))
+
+    def is_cancelled(self) -> bool:
+        """Ask the server whether the caller has taken the request back; true, too, where nobody could get the answer."""
+        try:
+            return bool(self._link.ask(IsCancelled(self._key)))
+        except LinkEndedError:
+            return True

@@ -1,0 +1,413 @@
+"""The process of a model's instance, from the server's side: what it is asked, and what it wants."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import triton_python_backend_utils as pb_utils
+from charonia.errors import InferenceError, InternalError, UnavailableError
+
+from charonia_backend_custom.activity import Activity, busy_with
+from charonia_backend_custom.process.launch import RunningProcess
+from charonia_backend_custom.process.link import Link, LinkEndedError
+from charonia_backend_custom.process.messages import (
+    Call,
+    CallAnswer,
+    CancelCall,
+    Complete,
+    Execute,
+    Finish,
+    HostWish,
+    IsCancelled,
+    LogLine,
+    Make,
+    Open,
+    RequestData,
+    Send,
+    WaitForCall,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from charonia.backend import ModelContext
+
+    from charonia_backend_custom.circles import Running
+    from charonia_backend_custom.host import ServedCall, ServerHost
+    from charonia_backend_custom.process.launch import Interpreter
+    from charonia_backend_custom.process.messages import ResponseData
+    from charonia_backend_custom.served import ServedRequest
+
+__all__ = ["ModelProcess"]
+
+_FINISH_SECONDS = 30.0
+"""So long a model may take to finalise itself, as in the reference."""
+
+_CLOSED_SECONDS = 5.0
+"""So long a process may live on when it has closed the line."""
+
+_SLOW_WISHES = {"load_model", "unload_model"}
+
+
+class ModelProcess:
+    """One process. It starts to run, and its model's file is imported, by the constructor; `close` ends it.
+
+    Args:
+        context: the model.
+        host: what the server does for the model.
+        interpreter: what runs.
+        instance: the instance's name.
+        ended: called when the process ends unasked, with the requests that it had, before these get their errors.
+
+    Raises:
+        InferenceError: the model's file cannot be imported, or the process not be started.
+
+    Attributes:
+        is_async: whether `execute` is a coroutine; known after `make`.
+    """
+
+    def __init__(
+        self,
+        context: ModelContext,
+        host: ServerHost,
+        interpreter: Interpreter,
+        instance: str,
+        ended: Callable[[Sequence[ServedRequest]], object] = len,
+    ) -> None:
+        self.is_async = False
+        self._instance = instance
+        self._host = host
+        self._ended = ended
+        self._model = context.name
+        self._logger = logging.getLogger(f"charonia.model.{context.name}")
+        self._numbers = itertools.count(1)
+        self._requests: dict[int, ServedRequest] = {}
+        self._running: dict[int, Running] = {}
+        self._calls: dict[int, _OpenCall] = {}
+        self._helpers: list[threading.Thread] = []
+        self._closing = False
+        self._started = False
+        try:
+            self._process = RunningProcess(interpreter)
+        except OSError as error:
+            raise InternalError(
+                f"the process of model instance '{instance}' cannot be started: {interpreter.python}: {error.strerror}"
+            ) from error
+        self._link = Link(self._process.channel)
+        self._reader = threading.Thread(
+            target=self._link.read, args=(self,), name=f"charonia-process-{instance}", daemon=True
+        )
+        self._reader.start()
+        place = str(context.version_directory.absolute())
+        self._set_up(Open(context.name, context.version, place, str(context.model_path), self._log_level))
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
+    def _log_level(self) -> int:
+        return self._logger.getEffectiveLevel()
+
+    def make(self, arguments: dict[str, str], *, decoupled: bool) -> None:
+        """Have the model's object made and initialised. The process is closed where that fails."""
+        self.is_async = self._set_up(Make(arguments, decoupled))
+        self._started = True
+
+    def complete(self, config: dict[str, Any]) -> dict[str, Any] | None:
+        """Have `auto_complete_config` fill a configuration in, given in its JSON form. None if the model has no such method."""
+        completed: dict[str, Any] | None = self._set_up(Complete(config))
+        return completed
+
+    def _set_up(self, question: Any) -> Any:
+        try:
+            return self._link.ask(question)
+        except LinkEndedError as error:
+            self._abandon()
+            raise InternalError(
+                f"the process of model instance '{self._instance}' {self._process.how_it_ended()} while its model was loaded"
+            ) from error
+        except BaseException:
+            self._abandon()
+            raise
+
+    # -- executing
+
+    def answers(self, requests: Sequence[ServedRequest], task: Running) -> list[pb_utils.InferenceResponse] | None:
+        """Have requests executed, and wait; as `ModelObject.answers`."""
+        with self._entered(requests, task) as question:
+            return self._unpacked(self._asked(question))
+
+    def answers_later(
+        self,
+        requests: Sequence[ServedRequest],
+        task: Running,
+        take: Callable[[list[pb_utils.InferenceResponse] | None, InferenceError | None], None],
+    ) -> None:
+        """Have requests executed, and do not wait; as `ModelObject.answers_later`."""
+        stack = ExitStack()
+        question = stack.enter_context(self._entered(requests, task))
+
+        def receive(told: list[ResponseData] | None, error: Exception | None) -> None:
+            stack.close()
+            if error is not None:
+                take(None, self._failure(error))
+            else:
+                take(self._unpacked(told), None)
+
+        self._link.ask_later(question, receive)
+
+    def begin(
+        self, requests: Sequence[ServedRequest], task: Running, end: Callable[[InferenceError | None], None]
+    ) -> None:
+        """Have requests executed that are answered by senders only; as `ModelObject.begin`."""
+        question = self._enter(requests, task)
+
+        def receive(_: None, error: Exception | None) -> None:
+            self._running.pop(question.batch)
+            end(None if error is None else self._failure(error))
+
+        if self.is_async:
+            self._link.ask_later(question, receive)
+            return
+        try:
+            self._link.ask(question)
+        except (InferenceError, LinkEndedError) as error:
+            receive(None, error)
+        else:
+            receive(None, None)
+
+    @contextmanager
+    def _entered(self, requests: Sequence[ServedRequest], task: Running) -> Iterator[Execute]:
+        question = self._enter(requests, task)
+        try:
+            yield question
+        finally:
+            del self._running[question.batch]
+            for request in question.requests:
+                self._requests.pop(request.key, None)
+
+    def _enter(self, requests: Sequence[ServedRequest], task: Running) -> Execute:
+        batch = next(self._numbers)
+        self._running[batch] = task
+        return Execute(batch, tuple(map(self._packed, requests)), self._log_level)
+
+    def _packed(self, request: ServedRequest) -> RequestData:
+        key = next(self._numbers)
+        self._requests[key] = request
+        return RequestData(
+            key,
+            self._link.carrier.pack_all(request.inputs()),
+            request.request_id(),
+            request.correlation_id(),
+            tuple(request.requested_output_names()),
+            request.model_name(),
+            request.model_version(),
+            request.flags(),
+            request.timeout(),
+            dict(request.parameter_values()),
+        )
+
+    def _asked(self, question: Execute) -> list[ResponseData] | None:
+        try:
+            told: list[ResponseData] | None = self._link.ask(question)
+        except LinkEndedError as error:
+            raise self._failure(error) from error
+        return told
+
+    def _unpacked(self, told: list[ResponseData] | None) -> list[pb_utils.InferenceResponse] | None:
+        return None if told is None else [self._link.carrier.unpack_response(answer) for answer in told]
+
+    def _failure(self, error: Exception) -> InferenceError:
+        if isinstance(error, InferenceError):
+            return error
+        return UnavailableError(
+            f"the process of model instance '{self._instance}' {self._process.how_it_ended()} while it had this request; it is "
+            "started again"
+        )
+
+    # -- what the process says, on the thread that reads
+
+    def on_told(self, message: Any) -> None:
+        """Take what the process tells."""
+        if isinstance(message, Send):
+            self._send(message)
+        elif isinstance(message, Call):
+            self._call(message)
+        elif isinstance(message, CancelCall) and message.number in self._calls:
+            self._calls[message.number].cancel()
+        elif isinstance(message, WaitForCall) and message.number in self._calls:
+            self._calls[message.number].wait(begins=message.begins)
+        elif isinstance(message, HostWish):
+            self._granted(message)
+        elif isinstance(message, LogLine):
+            record = logging.makeLogRecord(message.record)
+            logger = logging.getLogger(record.name)
+            if logger.isEnabledFor(record.levelno):
+                logger.handle(record)
+
+    def on_question(self, number: int, question: Any) -> None:
+        """Answer what the process asks; what takes time, on a thread of its own."""
+        if isinstance(question, IsCancelled):
+            request = self._requests.get(question.key)
+            self._link.answer(number, request is not None and request.is_cancelled())
+        elif question.method in _SLOW_WISHES:
+            helper = threading.Thread(
+                target=self._grant, args=(number, question), name=f"charonia-wish-{self._instance}", daemon=True
+            )
+            self._helpers = [thread for thread in self._helpers if thread.is_alive()] + [helper]
+            helper.start()
+        else:
+            self._grant(number, question)
+
+    def _grant(self, number: int, wish: HostWish) -> None:
+        try:
+            self._link.answer(number, self._granted(wish))
+        except pb_utils.TritonModelException as error:
+            self._link.answer(number, error=error)
+        except Exception as error:  # noqa: BLE001 - the border of the process: whatever it asked for wrongly is its own error
+            self._link.answer(number, error=pb_utils.TritonModelException(f"{type(error).__name__}: {error}"))
+
+    def _granted(self, wish: HostWish) -> Any:
+        host, metrics = self._host, self._host.metrics
+        methods: dict[str, Callable[..., Any]] = {
+            "load_model": host.load_model,
+            "unload_model": host.unload_model,
+            "is_model_ready": host.is_model_ready,
+            "declare": metrics.declare,
+            "add": metrics.add,
+            "apply": metrics.apply,
+            "value": metrics.value,
+            "leave": metrics.leave,
+        }
+        if wish.busy is None:
+            return methods[wish.method](*wish.arguments, **wish.keywords)
+        with busy_with(Activity(self._model, self._instance, self if wish.busy else None)):
+            return methods[wish.method](*wish.arguments, **wish.keywords)
+
+    def _send(self, message: Send) -> None:
+        request = self._requests.get(message.key)
+        if request is None:
+            return  # it has ended
+        response = None if message.response is None else self._link.carrier.unpack_response(message.response)
+        if message.final:
+            self._requests.pop(message.key, None)
+        try:
+            request.get_response_sender().send(response, pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL * message.final)
+        except InferenceError as error:  # the response does not fit the configuration's reshape
+            request.core.fail(error)
+
+    def _call(self, message: Call) -> None:
+        data = message.request
+        request = pb_utils.InferenceRequest(
+            data.request_id,
+            data.correlation_id,
+            [self._link.carrier.unpack(tensor) for tensor in data.inputs],
+            data.requested_outputs,
+            data.model_name,
+            data.model_version,
+            data.flags,
+            data.timeout,
+            parameters=data.parameters,
+        )
+        running = None if message.batch is None else self._running.get(message.batch)
+
+        def deliver(response: pb_utils.InferenceResponse, final: bool) -> None:  # noqa: FBT001 - as `Deliver` says it
+            if message.number not in self._calls:
+                return  # it has had its last response
+            if final:
+                call.end()
+                del self._calls[message.number]
+            self._link.tell(CallAnswer(message.number, self._link.carrier.pack_response(response), final))
+
+        call = self._calls[message.number] = _OpenCall()
+        call.passed_on(self._host.call_for(running, request, deliver, decoupled=message.decoupled))
+
+    def on_end(self) -> None:
+        """Free what the process had, and say that it has gone, unless it was told to go."""
+        self._process.ended_within(_CLOSED_SECONDS)
+        self._process.end()
+        for call in list(self._calls.values()):
+            call.cancel()
+            call.end()
+        requests, self._requests = list(self._requests.values()), {}
+        if self._started and not self._closing:
+            self._logger.error("%s", self._failure(LinkEndedError()))
+            self._ended(requests)
+        for request in requests:
+            request.core.fail(self._failure(LinkEndedError()))
+
+    # -- ending
+
+    def close(self) -> None:
+        """Have the model finalise itself, and end the process. Idempotent.
+
+        Raises:
+            InternalError: the model's `finalize` failed.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        finished = threading.Event()
+        failures: list[Exception] = []
+
+        def receive(_: None, error: Exception | None) -> None:
+            failures.extend([] if error is None or isinstance(error, LinkEndedError) else [error])
+            finished.set()
+
+        self._link.ask_later(Finish(), receive)
+        if not finished.wait(_FINISH_SECONDS) or not self._process.ended_within(_FINISH_SECONDS):
+            self._logger.error("the process of model instance '%s' does not end, and is killed", self._instance)
+        self._abandon()
+        if failures:
+            raise failures[0]
+
+    def _abandon(self) -> None:
+        self._closing = True
+        self._process.end()
+        self._link.end()
+        self._reader.join()
+        for helper in self._helpers:
+            helper.join()
+        self._link.close()
+
+
+class _OpenCall:
+    """A call that the process has made, until its last response. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # guards all below; to begin to wait may end the call
+        self._made: ServedCall | None = None
+        self._waiting = ExitStack()
+        self._over = False
+
+    def passed_on(self, made: ServedCall) -> None:
+        """Get to know what was passed on."""
+        with self._lock:
+            self._made = made
+
+    def cancel(self) -> None:
+        """Take the request back."""
+        with self._lock:
+            if self._made is not None:
+                self._made.cancel()
+
+    def wait(self, *, begins: bool) -> None:
+        """Somebody begins to wait, or does so no more."""
+        with self._lock:
+            self._waiting.close()
+            if begins and not self._over and self._made is not None:
+                self._waiting.enter_context(self._made.waiting())
+            if self._over:
+                self._waiting.close()
+
+    def end(self) -> None:
+        """Nobody waits any more."""
+        with self._lock:
+            self._over = True
+            self._waiting.close()

@@ -1,0 +1,78 @@
+"""One loaded version of a Python model whose instances have processes of their own."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import triton_python_backend_utils as pb_utils
+from charonia.backend import LoadedModel
+from charonia.clock import Clock
+
+from charonia_backend_custom.execution import execution_of, initialize_arguments
+from charonia_backend_custom.process.model_process import ModelProcess
+from charonia_backend_custom.process.supervised import Crew, SupervisedProcess
+from charonia_backend_custom.process.suspects import Suspects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from charonia.backend import Execution, InstanceContext, ModelContext
+
+    from charonia_backend_custom.host import ServerHost
+    from charonia_backend_custom.process.launch import Interpreter
+    from charonia_backend_custom.served import ServedRequest
+
+__all__ = ["ProcessModel"]
+
+_RESTARTS = "charonia_python_process_restarts_total"
+
+
+class ProcessModel(LoadedModel):
+    """One version. Each instance's process imports the model's file by itself.
+
+    Args:
+        context: the model.
+        host: what the server does for it; closed with the model.
+        interpreter: what the processes run in.
+        clock: tells when a process may be started again.
+    """
+
+    def __init__(
+        self, context: ModelContext, host: ServerHost, interpreter: Interpreter, clock: Clock | None = None
+    ) -> None:
+        super().__init__(context)
+        self._host = host
+        self._interpreter = interpreter
+        self._crew = Crew(Clock() if clock is None else clock, Suspects(), self._count_restart)
+        self._labels = {"model": context.name, "version": str(context.version)}
+        host.metrics.declare(
+            _RESTARTS,
+            "Number of times that the process of a Python model was started again",
+            pb_utils.MetricFamily.COUNTER,
+        )
+        host.metrics.add(_RESTARTS, self._labels, ())
+
+    def _count_restart(self) -> None:
+        self._host.metrics.apply(_RESTARTS, self._labels, "increment", 1.0)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a process is up."""
+        return self._crew.up > 0
+
+    def instantiate(self, context: InstanceContext) -> Execution:
+        """Start the instance's first process."""
+        self._host.graph.station(self.context.name, self.context.version, context.instance_count)
+        calls = SupervisedProcess(context.name, partial(self._start, context), self._crew)
+        return execution_of(context, calls, self._host.graph)
+
+    def _start(self, context: InstanceContext, ended: Callable[[Sequence[ServedRequest]], None]) -> ModelProcess:
+        process = ModelProcess(self.context, self._host, self._interpreter, context.name, ended)
+        decoupled = self.context.config.model_transaction_policy.decoupled
+        process.make(initialize_arguments(context), decoupled=decoupled)
+        return process
+
+    def close(self) -> None:
+        """Let go of the model's metrics. Its processes have ended."""
+        self._host.close()

@@ -1,0 +1,230 @@
+"""One instance's processes, one after the other: the next one is started when one has ended by itself."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+import triton_python_backend_utils as pb_utils
+from charonia.errors import InferenceError, UnavailableError
+
+from charonia_backend_custom.process.restart_pauses import RestartPauses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from charonia.clock import Clock
+
+    from charonia_backend_custom.circles import Running
+    from charonia_backend_custom.process.model_process import ModelProcess
+    from charonia_backend_custom.process.suspects import Suspects
+    from charonia_backend_custom.served import ServedRequest
+
+__all__ = ["Crew", "SupervisedProcess"]
+
+_log = logging.getLogger(__name__)
+
+
+class Crew:
+    """What the instances of a model version have in common.
+
+    Args:
+        clock: tells when a pause is over.
+        suspects: requests that ended processes.
+        restarted: called whenever a process was started again.
+
+    Attributes:
+        changed: notified when a process has started or ended, or a pause begins. Guards `up`, and the instances' states.
+        up: how many processes are up.
+    """
+
+    def __init__(self, clock: Clock, suspects: Suspects, restarted: Callable[[], None]) -> None:
+        self.clock = clock
+        self.suspects = suspects
+        self.restarted = restarted
+        self.changed = threading.Condition()
+        self.up = 0
+
+
+class SupervisedProcess:
+    """Calls into a model's code, in whichever process there is; it has the methods of `ModelObject`. `close` ends it.
+
+    Args:
+        instance: the instance's name.
+        start: starts a process; given what is to be called with the requests that it had when it ends by itself.
+        crew: what the instances share.
+
+    Raises:
+        InferenceError: the first process cannot be started.
+    """
+
+    def __init__(
+        self,
+        instance: str,
+        start: Callable[[Callable[[Sequence[ServedRequest]], None]], ModelProcess],
+        crew: Crew,
+    ) -> None:
+        self._instance = instance
+        self._start = start
+        self._crew = crew
+        self._pauses = RestartPauses()
+        self._restarter: threading.Thread | None = None
+        self._closed = False
+        self._pausing = ""
+        self._since_ns = crew.clock.now_ns()
+        self._process: ModelProcess | None = start(self._ended)
+        self.is_async = self._process.is_async
+        with crew.changed:
+            crew.up += 1
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the process that is up, if one is."""
+        process = self._process
+        return None if process is None else process.pid
+
+    # -- executing
+
+    def answers(self, requests: Sequence[ServedRequest], task: Running) -> list[pb_utils.InferenceResponse] | None:
+        """Have requests executed, and wait; as `ModelObject.answers`.
+
+        Raises:
+            UnavailableError: the process has ended meanwhile, or there is none.
+        """
+        left = self._innocent(requests)
+        return self._all_answers(requests, left, self._up().answers(left, task) if left else None)
+
+    def answers_later(
+        self,
+        requests: Sequence[ServedRequest],
+        task: Running,
+        take: Callable[[list[pb_utils.InferenceResponse] | None, InferenceError | None], None],
+    ) -> None:
+        """Have requests executed, and do not wait; as `ModelObject.answers_later`."""
+        left = self._innocent(requests)
+        try:
+            process = self._up() if left else None
+        except UnavailableError as error:
+            take(None, error)
+            return
+        if process is None:
+            take(None, None)
+            return
+        process.answers_later(
+            left, task, lambda answers, failure: take(self._all_answers(requests, left, answers), failure)
+        )
+
+    def begin(
+        self, requests: Sequence[ServedRequest], task: Running, end: Callable[[InferenceError | None], None]
+    ) -> None:
+        """Have requests executed that are answered by senders only; as `ModelObject.begin`."""
+        left = self._innocent(requests)
+        try:
+            process = self._up() if left else None
+        except UnavailableError as error:
+            end(error)
+            return
+        if process is None:
+            end(None)
+        else:
+            process.begin(left, task, end)
+
+    def _innocent(self, requests: Sequence[ServedRequest]) -> Sequence[ServedRequest]:
+        """Refuse those that have ended a process twice, and give the others."""
+        guilty = [request for request in requests if self._crew.suspects.guilty(request.core)]
+        for request in guilty:
+            refusal = pb_utils.TritonError(
+                f"this request has twice ended the process of an instance of model '{request.core.model_name}', and is not "
+                "executed again: find out why by the server's log, and mend the model",
+                pb_utils.TritonError.INVALID_ARG,
+            )
+            request.get_response_sender().send(
+                pb_utils.InferenceResponse(error=refusal), pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+            )
+        return [request for request in requests if request not in guilty] if guilty else requests
+
+    @staticmethod
+    def _all_answers(
+        requests: Sequence[ServedRequest],
+        executed: Sequence[ServedRequest],
+        answers: list[pb_utils.InferenceResponse] | None,
+    ) -> list[pb_utils.InferenceResponse] | None:
+        """Put answers to the places of their requests; those that were refused have theirs."""
+        if answers is None or len(executed) == len(requests):
+            return answers
+        by_request = dict(zip(map(id, executed), answers, strict=True))
+        return [by_request.get(id(request), pb_utils.InferenceResponse()) for request in requests]
+
+    def _up(self) -> ModelProcess:
+        """Give the process that is up. Wait where one is just being started; or, as long as others serve, in a pause, too."""
+        crew = self._crew
+        with crew.changed:
+            while self._process is None:
+                if self._pausing and not crew.up:
+                    raise UnavailableError(self._pausing)
+                crew.clock.wait(crew.changed)
+            return self._process
+
+    # -- ending and starting again
+
+    def _ended(self, requests: Sequence[ServedRequest]) -> None:
+        """A process has ended by itself. On the thread that reads from it."""
+        self._crew.suspects.note(request.core for request in requests)
+        with self._crew.changed:
+            process, self._process = self._process, None
+            self._crew.up -= 1
+            if self._closed or process is None:
+                return
+            self._restarter = threading.Thread(
+                target=self._restart, args=(process,), name=f"charonia-restart-{self._instance}", daemon=True
+            )
+            self._restarter.start()
+
+    def _restart(self, ended: ModelProcess) -> None:
+        ended.close()
+        crew = self._crew
+        lived = (crew.clock.now_ns() - self._since_ns) / 1e9
+        while self._paused(self._pauses.after(lived)):
+            try:
+                process = self._start(self._ended)
+            except InferenceError as error:
+                _log.error("the process of model instance '%s' cannot be started again: %s", self._instance, error)
+                lived = 0.0
+                continue
+            with crew.changed:
+                self._process = process
+                self._since_ns = crew.clock.now_ns()
+                crew.up += 1
+                crew.changed.notify_all()
+            crew.restarted()
+            return
+
+    def _paused(self, seconds: float) -> bool:
+        """Let a pause pass, and tell whether a process is still wanted after it."""
+        crew = self._crew
+        until = crew.clock.now_ns() + int(seconds * 1e9)
+        with crew.changed:
+            if seconds:
+                self._pausing = (
+                    f"the process of model instance '{self._instance}' has ended again and again: the next one is started in "
+                    f"{seconds:g} s at the latest"
+                )
+                crew.changed.notify_all()
+            while not self._closed and crew.clock.now_ns() < until:
+                crew.clock.wait(crew.changed, until)
+            self._pausing = ""
+            return not self._closed
+
+    def close(self) -> None:
+        """Have the model finalise itself, end its process, and start none again. Idempotent."""
+        with self._crew.changed:
+            self._closed = True
+            self._crew.changed.notify_all()
+        if self._restarter is not None:
+            self._restarter.join()
+        with self._crew.changed:
+            process, self._process = self._process, None
+            self._crew.up -= process is not None
+        if process is not None:
+            process.close()

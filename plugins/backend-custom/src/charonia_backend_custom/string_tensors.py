@@ -1,0 +1,27 @@
+"""String tensors as models give them, made into such as the core knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from charonia.tensor import Array, Tensor
+
+__all__ = ["with_bytes"]
+
+
+def with_bytes(tensor: Tensor) -> Tensor:
+    """Make the elements of a string tensor bytes; as in the reference, numbers among them become their digits."""
+    if not isinstance(tensor, np.ndarray) or tensor.dtype != np.object_:
+        return tensor
+    if set(map(type, tensor.ravel().tolist())) <= {bytes}:
+        return tensor
+    encoded: Array = np.empty(tensor.shape, np.object_)
+    encoded.ravel()[:] = [_as_bytes(element) for element in tensor.ravel().tolist()]
+    return encoded
+
+
+def _as_bytes(element: object) -> bytes:
+    return bytes(element) if isinstance(element, bytes | bytearray | memoryview) else str(element).encode()
