@@ -95,9 +95,9 @@ def test_delay_ends_while_an_instance_waits(dynamic_config, clock):
         assert scheduler.pending == 2
         while not batch.done():  # its thread may come to wait only now
             clock.advance(0.0002)
-    requests, reason = batch.result(PATIENCE_SECONDS)
-    assert [request.id for request in requests] == ["first", "second"]
-    assert reason == "delay_over"
+    formed = batch.result(PATIENCE_SECONDS)
+    assert [request.id for request in formed.requests] == ["first", "second"]
+    assert formed.reason == "delay_over"
 
 
 def test_time_out_is_told_without_any_instance(dynamic_config, clock):

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Batcher", "Dropped"]
 
+_AHEAD = 2
+"""How many batches are formed ahead for each instance."""
+
 Dropped: TypeAlias = "tuple[InferenceRequest, InferenceError]"
 """A request that is not executed, and why."""
 
@@ -28,23 +31,24 @@ Dropped: TypeAlias = "tuple[InferenceRequest, InferenceError]"
 class Batcher:
     """The queue of one model version, and the batches that are formed ahead of their execution.
 
-    While all instances are busy, as many batches are formed as there are instances, and the last of them grows until it is
-    sealed: with a preferred size, or by a request that cannot join it. What comes then waits in the queue.
+    As in the reference, batches are formed ahead while all instances are busy, two for each of them. The last one grows until it
+    is sealed, with a preferred size or by a request that cannot join it, or until there are as many as may be. What comes then
+    waits in the queue, and joins when the first batch is taken.
 
     Not safe for several threads.
 
     Attributes:
-        slots: how many batches may be formed ahead.
+        instances: how many instances there are.
         hurry: whether no request is to be held back any more.
     """
 
-    def __init__(self, rules: Rules, slots: int = 1) -> None:
+    def __init__(self, rules: Rules, instances: int = 1) -> None:
         self._rules = rules
         self._queue = RequestQueue(rules)
         self._formed: deque[Growing] = deque()
         self._forming: Forming | None = None  # kept while nothing but the end of the queue changes
         self._until_ns: int | None = None
-        self.slots = slots
+        self.instances = instances
         self.hurry = False
         self._dropped: list[Dropped] = []
 
@@ -69,27 +73,32 @@ class Batcher:
 
     def take(self, now_ns: int) -> FormedBatch | None:
         """Give the next batch to an instance that is free, or None if there is none yet."""
-        self._expire(now_ns)
         if self._formed:
             self.form_ahead(now_ns)  # what might have joined meanwhile
-            self._forming = None
-            batch = self._formed.popleft()
+            batch = self._pop_formed()
         else:
+            self._expire(now_ns)
             batch = Growing()
             self._grow(batch, self._verdict(None, now_ns))
         if not batch.entries:
             return None
         return FormedBatch([entry.request for entry in batch.entries], batch.reason)
 
+    def _pop_formed(self) -> Growing:
+        """Take the first batch that was formed ahead. Where there is a delay, those after it join it as far as they fit."""
+        self._forming = None
+        batch = self._formed.popleft()
+        while self._rules.delay_ns and self._formed and batch.can_join(self._formed[0], self._rules.most):
+            batch.join(self._formed.popleft())
+        return batch
+
     def form_ahead(self, now_ns: int) -> None:
         """Form batches for instances that are busy, as far as the rules allow."""
         self._expire(now_ns)
         if not self._rules.forms_ahead:
             return
-        while self._queue:
+        while self._queue and len(self._formed) < _AHEAD * self.instances:
             last = self._formed[-1] if self._formed and not self._formed[-1].sealed else None
-            if last is None and len(self._formed) >= self.slots:
-                return
             verdict = self._verdict(last, now_ns)
             if not verdict.joining and not verdict.sealed:
                 return
@@ -148,6 +157,5 @@ class Batcher:
             return
         for entry in self._forming.taken[: verdict.joining]:
             self._queue.remove(entry)
-            batch.entries.append(entry)
-            batch.size += entry.size
+            batch.add(entry)
         self._forming = None

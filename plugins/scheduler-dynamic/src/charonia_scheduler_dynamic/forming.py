@@ -40,6 +40,22 @@ class Growing:
         self.reason: str = BatchReason.QUEUE_EMPTY
         self.sealed = False
 
+    def add(self, entry: Entry) -> None:
+        """Let a request join."""
+        self.entries.append(entry)
+        self.size += entry.size
+
+    def can_join(self, other: Growing, most: int) -> bool:
+        """Tell whether the requests of the batch that was formed next may join, so that there are at most so many elements."""
+        alike = self.entries[0].signature == other.entries[0].signature
+        return alike and self.reason != BatchReason.SIGNATURE_CHANGED and self.size + other.size <= most
+
+    def join(self, other: Growing) -> None:
+        """Take over the requests of the batch that was formed next."""
+        for entry in other.entries:
+            self.add(entry)
+        self.reason = other.reason
+
 
 class Verdict(NamedTuple):
     """What is to happen with the requests that were offered.

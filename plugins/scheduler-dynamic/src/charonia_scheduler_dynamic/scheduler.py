@@ -63,8 +63,8 @@ class DynamicScheduler(Scheduler):
         self._closed = False
 
     def attach(self, instances: Sequence[Hashable]) -> None:
-        """Form as many batches ahead as there are instances."""
-        self._batcher.slots = max(1, len(instances))
+        """Learn how many instances there are, for whom batches are formed ahead."""
+        self._batcher.instances = max(1, len(instances))
 
     def enqueue(self, request: InferenceRequest) -> None:
         """Queue the request, and hand over what has become a batch by it.

@@ -1,0 +1,101 @@
+"""Traces of requests, played on this server and on the reference: the same requests are executed together on both.
+
+What is expected stands with each trace. That it is what the reference does is tested wherever the reference is installed.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from charonia import Server
+from charonia.serving import serve_in_thread
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]  # the folders are no packages
+
+import dynamic  # noqa: E402 - see above
+
+from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
+from benchmarks.tools.download import cache_folder  # noqa: E402 - see above
+from benchmarks.tools.reference_server import (  # noqa: E402 - see above
+    install_reference,
+    reference_command,
+    reference_environment,
+)
+
+SCHEDULES = [*dynamic.SCHEDULES]
+_AT_A_TIME = 4
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Write the models of all schedules into one repository."""
+    repository = tmp_path_factory.mktemp("models")
+    for schedule in SCHEDULES:
+        schedule.write_model(repository)
+    return repository
+
+
+def played(address, *, tries=1):
+    """Play all traces, a few at a time, and give what became of each, by model.
+
+    With several `tries`, a trace is played again while something else than expected becomes of it.
+    """
+
+    def play(schedule):
+        for _ in range(tries):
+            outcome = schedule.play(address)
+            if outcome == (schedule.executions, schedule.errors):
+                break
+        return outcome
+
+    with ThreadPoolExecutor(_AT_A_TIME) as players:
+        return dict(zip([schedule.model for schedule in SCHEDULES], players.map(play, SCHEDULES), strict=True))
+
+
+@pytest.fixture(scope="module")
+def outcomes(models):
+    """Play the traces on this server."""
+    with (
+        Server(models) as server,
+        serve_in_thread(server, {"grpc-port": 0, "allow-http": False}) as (url,),
+    ):
+        return played(url.removeprefix("grpc://"))
+
+
+@pytest.fixture(scope="module")
+def reference_outcomes(models):
+    """Play the traces on the reference, or tell that it is not there."""
+    if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
+        pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
+    venv = install_reference()
+    port = free_port()
+    flags = [
+        f"--model-repository={models}",
+        "--allow-http=false",
+        "--grpc-address=127.0.0.1",
+        f"--grpc-port={port}",
+        "--allow-metrics=false",
+        "--exit-timeout-secs=1",
+    ]
+    environment = reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*reference_command(venv), *flags]
+    server = ServerProcess("the reference", command, port, "Started GRPCInferenceService", environment)
+    try:
+        return played(f"127.0.0.1:{port}", tries=3)  # its threads race with each other where the machine is busy
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.model)
+def test_this_server(outcomes, schedule):
+    """The requests of the trace are executed together as expected, and the others are answered with the expected errors."""
+    assert outcomes[schedule.model] == (schedule.executions, schedule.errors)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.model)
+def test_reference(reference_outcomes, schedule):
+    """What is expected is what the reference does."""
+    assert reference_outcomes[schedule.model] == (schedule.executions, schedule.errors)
