@@ -35,7 +35,7 @@ _DISTRIBUTIONS = {
     for manifest in [*HOUSE.glob("*/pyproject.toml"), *HOUSE.glob("*/*/pyproject.toml")]
     for project in [tomllib.loads(manifest.read_text())["project"]]
 }
-_OTHERS = {"onnx", "tritonclient"}
+_OTHERS = {"onnx", "pillow", "tritonclient"}
 """Distributions of others that pages tell readers to install; all are installed where the tests run."""
 
 
