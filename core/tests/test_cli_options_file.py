@@ -51,7 +51,7 @@ def test_an_empty_file_says_nothing(tmp_path):
         ("id: {a: b}\n", ":1: id: takes a plain value"),
         ("load-model: [a, [b]]\n", ":1: load-model: takes plain values"),
         ("id:\n", ":1: id: has no value"),
-        ("model-control-mode: poll\n", ":1: model-control-mode: 'poll' comes later."),
+        ("model-control-mode: pull\n", ":1: model-control-mode: 'pull' is not one of"),
         ("id: a\nlog-info: true\nid: b\n", ":3: id stands in line 1 already"),
         ("id: [a\n", ": this is no YAML: "),
         ("- id\n", ":1: expected a line for each option"),

@@ -358,8 +358,8 @@ def test_everybody_who_closes_waits_for_the_end(make, record, tmp_path):
 
 def test_unknown_control_mode_is_refused():
     """A mode that this server does not have is told, with those that it has."""
-    with pytest.raises(InvalidArgumentError, match="'poll'; expected one of 'none', 'explicit'"):
-        ServerOptions(model_control_mode="poll")
+    with pytest.raises(InvalidArgumentError, match="'pull'; expected one of 'none', 'poll', 'explicit'"):
+        ServerOptions(model_control_mode="pull")
 
 
 @pytest.mark.parametrize(("strict", "ready"), [(True, False), (False, True)])

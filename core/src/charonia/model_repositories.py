@@ -5,6 +5,7 @@ Reading finds a model's configuration, its versions and everything that is wrong
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from charonia.plugins import Plugins
 
 __all__ = ["Candidate", "ModelRepositories"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class ModelRepositories:
         self._options = options
         self._plugins = plugins
         self._seen: dict[RepositoryStorage, list[str]] = {}  # what each storage told last, replaced as a whole
+        self._files: dict[RepositoryStorage, Mapping[str, Mapping[str, str]]] = {}  # likewise, of the files
         self.storages = [self._storage(url) for url in urls]
 
     def _storage(self, url: str) -> RepositoryStorage:
@@ -95,6 +99,28 @@ class ModelRepositories:
             except RepositoryError as error:
                 found.update(dict.fromkeys(self._seen.get(storage, ()), describe_cause(error)))
         return found
+
+    def survey_files(self) -> dict[str, Mapping[str, str]]:
+        """Tell the states of the files of all models; those that were seen last where they cannot be read now."""
+        found: dict[str, dict[str, str]] = {}
+        for place, storage in enumerate(self.storages):
+            before = self._files.get(storage, {})
+            try:
+                self._files[storage] = {name: self._files_of(storage, name, before) for name in self._names_in(storage)}
+            except RepositoryError as error:
+                _log.warning("%s", error)
+            for name, states in self._files.get(storage, {}).items():
+                found.setdefault(name, {}).update({f"{place}/{path}": state for path, state in states.items()})
+        return {**found}
+
+    def _files_of(
+        self, storage: RepositoryStorage, name: str, before: Mapping[str, Mapping[str, str]]
+    ) -> Mapping[str, str]:
+        try:
+            return storage.file_states(name)
+        except RepositoryError as error:
+            _log.warning('model "%s" cannot be looked at: %s', name, error)
+            return before.get(name, {})
 
     def file_states(self, name: str) -> Mapping[str, str]:
         """Tell the state of each of a model's files, by repository and path; see `RepositoryStorage.file_states`.

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from charonia.departures import Departures
+from charonia.errors import NotFoundError, UnavailableError
 from charonia.model_states import UNLOADED, IndexEntry, ModelRecord, VersionRecord, VersionState
 
 if TYPE_CHECKING:
@@ -148,6 +149,17 @@ class ModelTable:
         with self._lock:
             record = self._records.get(name)
             return record is not None and bool(record.versions)
+
+    def explain_absence(self, name: str, version: int | None) -> NotFoundError | UnavailableError:
+        """Say why a model, or a version of it, does not serve, with the reference's texts."""
+        asked = f"Request for unknown model: '{name}'"
+        if version is not None and self.state(name, version) in {VersionState.LOADING, VersionState.UNLOADING}:
+            return UnavailableError(f"{asked} version {version} is not at ready state")
+        if not self.knows(name):
+            return NotFoundError(f"{asked} is not found")
+        if version is not None and name in self.serving:
+            return NotFoundError(f"{asked} version {version} is not found")
+        return NotFoundError(f"{asked} has no available versions")
 
     @property
     def settled(self) -> bool:

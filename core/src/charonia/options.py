@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ControlMode", "RateLimit", "ServerOptions"]
 
-ControlMode = Literal["none", "explicit"]
+ControlMode = Literal["none", "poll", "explicit"]
 RateLimit = Literal["off", "execution_count"]
 
 
@@ -24,7 +24,10 @@ class ServerOptions:
 
     Attributes:
         server_id: the server's name in its metadata.
-        model_control_mode: "none" loads every model at the start; "explicit" loads `load_model` only.
+        model_control_mode: "none" loads every model at the start; "poll" does, too, and follows what changes in the repositories;
+            "explicit" loads `load_model` only.
+        repository_poll_secs: how often mode "poll" looks at the repositories, in seconds; 0 is never.
+        repository_settle_secs: how long a change in a repository must hold still before mode "poll" acts on it, in seconds.
         load_model: the models that mode "explicit" loads at the start; "*" alone means all.
         exit_on_error: whether `Server.start` raises if a model fails to load.
         strict_readiness: whether a server with a failed model is not ready.
@@ -50,6 +53,8 @@ class ServerOptions:
 
     server_id: str = "charonia"
     model_control_mode: ControlMode = "none"
+    repository_poll_secs: float = 15.0
+    repository_settle_secs: float = 1.0
     load_model: Sequence[str] = ()
     exit_on_error: bool = True
     strict_readiness: bool = True

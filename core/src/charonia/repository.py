@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from charonia.errors import RepositoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
     "CONFIG_FILES",
@@ -145,6 +145,14 @@ class RepositoryStorage(ABC):
         """
         return {}
 
+    def watch(self, changed: Callable[[], None]) -> Callable[[], object]:
+        """Call `changed()`, on any thread, soon after something in the repository has changed; gives what ends that.
+
+        A storage that cannot tell (the default) never calls: then a change is found when somebody looks.
+        """
+        del changed
+        return bool
+
     def release(self, directory: Path) -> None:
         """Take back what `localize` gave. Nothing to do where the files lie here anyway."""
 
@@ -211,6 +219,17 @@ class LocalStorage(RepositoryStorage):
             if not files and not folders:
                 found[f"{Path(folder).relative_to(root).as_posix()}/"] = ""
         return found
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], object]:
+        """Have the operating system tell of changes, where the package watchdog is installed and the system can."""
+        try:
+            from charonia.local_changes import LocalChanges
+
+            changes = LocalChanges(self._root, changed)
+        except (ImportError, OSError) as error:
+            _log.info('changes in "%s" are found by polling alone: %s', self.url, error)
+            return super().watch(changed)
+        return changes.close
 
     def _inside(self, model: str, path: str) -> Path:
         check_inside(model, path)

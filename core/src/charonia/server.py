@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from charonia.clock import Clock
 from charonia.deadline import Deadline
 from charonia.errors import InvalidArgumentError, NotFoundError, RepositoryError, UnavailableError
 from charonia.handle import ModelHandle
@@ -21,6 +22,7 @@ from charonia.model_states import VersionState
 from charonia.options import ServerOptions
 from charonia.overrides import LoadParameters, check_model_name
 from charonia.plugins import Plugins
+from charonia.repository_poller import RepositoryPoller
 from charonia.shared_memory import SharedMemory
 from charonia.trace_settings import TraceSettings
 
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from charonia.config import ModelConfig
-    from charonia.metric_families import MetricFamily
     from charonia.load_teller import LoadEvent
+    from charonia.metric_families import MetricFamily
     from charonia.model_states import IndexEntry
     from charonia.request import InferenceRequest
     from charonia.trace_settings import TraceSetting
@@ -82,6 +84,7 @@ class Server:
         self._loader = Loader(self.options, self.plugins, self)
         self._lifecycle = Lifecycle(self._repositories, self._loader, self.options.model_load_thread_count)
         self._models = self._lifecycle.models
+        self._poller = RepositoryPoller(self._repositories, self._lifecycle, self.options, Clock())
         self._started = False
         self._closing = False
         self._state_lock = threading.Lock()  # guards `_deadline`
@@ -126,6 +129,8 @@ class Server:
         wanted = names
         if self.options.model_control_mode == "explicit":
             wanted = names if list(self.options.load_model) == ["*"] else list(self.options.load_model)
+        polling = self.options.model_control_mode == "poll" and self.options.repository_poll_secs > 0
+        stored = self._repositories.survey_files() if polling else {}
         failures = self._lifecycle.load_all(wanted, listener)
         self._started = True
         for name, error in failures.items() if listener is None else ():
@@ -133,6 +138,8 @@ class Server:
         if failures and self.options.exit_on_error:
             told = "\n".join(f"  {name}: {str(error).rstrip()}" for name, error in failures.items())
             raise RepositoryError(f"failed to load all models:\n{told}")
+        if polling:
+            self._poller.start(stored, failures)
 
     def begin_shutdown(self) -> None:
         """Be not ready, and refuse new requests, while those that were accepted go on: for `exit_timeout_secs` from now.
@@ -143,6 +150,7 @@ class Server:
             if self._deadline is None:
                 self._deadline = Deadline(self.options.exit_timeout_secs)
             self._closing = True
+        self._poller.stop()
         self._lifecycle.refuse_loads()
 
     def close(self) -> bool:
@@ -159,6 +167,7 @@ class Server:
     def _close(self) -> bool:
         left = 0.0 if self._deadline is None else self._deadline.left
         finished = self._lifecycle.close(max(left, _END_SECONDS))
+        self._poller.join(_END_SECONDS)
         if not finished:
             _log.error("Exit timeout of %g s expired with requests in progress", self.options.exit_timeout_secs)
         else:  # what still runs keeps its backend and its files
@@ -256,22 +265,7 @@ class Server:
             model = versions.get(version)
             if model is not None:
                 return model
-        raise self._why_not(name, version)
-
-    def _why_not(self, name: str, version: int | None) -> NotFoundError | UnavailableError:
-        if self._closing:
-            return UnavailableError(_EXITING)
-        asked = f"Request for unknown model: '{name}'"
-        if version is not None and self._models.state(name, version) in {
-            VersionState.LOADING,
-            VersionState.UNLOADING,
-        }:
-            return UnavailableError(f"{asked} version {version} is not at ready state")
-        if not self._models.knows(name):
-            return NotFoundError(f"{asked} is not found")
-        if version is not None and name in self._models.serving:
-            return NotFoundError(f"{asked} version {version} is not found")
-        return NotFoundError(f"{asked} has no available versions")
+        raise UnavailableError(_EXITING) if self._closing else self._models.explain_absence(name, version)
 
     def can_serve(self, name: str, version: int | None = None) -> bool:
         """Tell whether a model, or one version of it, can execute requests now. False, too, if there is none."""
@@ -285,7 +279,7 @@ class Server:
             NotFoundError: nobody ever asked to load such a model, as in the reference's later releases.
         """
         if not self._models.knows(name):
-            raise self._why_not(name, version)
+            raise self._models.explain_absence(name, version)
         return self.can_serve(name, version)
 
     def load(self, name: str, *, config: str | None = None, files: Mapping[str, bytes] | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from charonia.log_settings import LOG_FORMATS
-from charonia.options import RateLimit
+from charonia.options import ControlMode, RateLimit
 from charonia.rate_limiter import ResourceLimit
 
 if TYPE_CHECKING:
@@ -82,18 +82,6 @@ def cache_setting(text: str) -> tuple[str, str, str]:
     if setting and (not equals or not key.strip()):
         raise click.BadParameter(f"--cache-config option format is <cache name>,<setting>=<value>. Got {text}")
     return name.strip(), key.strip(), value.strip()
-
-
-def control_mode(text: str) -> str:
-    """Take one of the control modes that there are; `poll` is one of the reference's that there is not.
-
-    Raises:
-        click.BadParameter: it is none of them.
-    """
-    if text in {"none", "explicit"}:
-        return text
-    advice = "Use 'none', which loads every model once, or 'explicit', which loads those that --load-model names."
-    raise click.BadParameter(f"{text!r} {'comes later' if text == 'poll' else 'is no control mode'}. {advice}")
 
 
 def resource_limit(text: str) -> ResourceLimit:
@@ -201,10 +189,11 @@ def _repository_flags() -> list[Flag]:
         Flag(
             "model-control-mode",
             MODELS,
-            type=control_mode,
+            type=click.Choice(get_args(ControlMode)),
             default="none",
-            metavar="none|explicit",
-            help="'none' loads every model at the start, 'explicit' only those that --load-model names.",
+            metavar="none|poll|explicit",
+            help="'none' loads every model at the start, 'poll' also follows what changes in the repositories, 'explicit' loads "
+            "only what --load-model names.",
         ),
         Flag(
             "load-model",
@@ -212,6 +201,22 @@ def _repository_flags() -> list[Flag]:
             multiple=True,
             metavar="NAME",
             help="A model to load in the control mode 'explicit'; * means all. May come several times.",
+        ),
+        Flag(
+            "repository-poll-secs",
+            MODELS,
+            type=click.FloatRange(min=0),
+            default=15,
+            metavar="SECONDS",
+            help="How often the control mode 'poll' looks at the repositories; 0 is never.",
+        ),
+        Flag(
+            "repository-settle-secs",
+            MODELS,
+            type=click.FloatRange(min=0),
+            default=1,
+            metavar="SECONDS",
+            help="How long a change in a repository must hold still before 'poll' acts on it.",
         ),
     ]
 

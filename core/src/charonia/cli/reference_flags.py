@@ -29,7 +29,6 @@ _IGNORED = {
     "buffer-manager-thread-count": "inputs are gathered by the instances' own threads",
     "cache-directory": "caches are Python packages: install them with pip",
     "host-policy": "threads are placed by the operating system",
-    "repository-poll-secs": "it belongs to the control mode 'poll', which is not there yet",
     "tf-allow-soft-placement": "the reference itself has dropped it",
     "tf-gpu-memory-fraction": "the reference itself has dropped it",
     "tf-add-vgpu": "the reference itself has dropped it",

@@ -57,6 +57,8 @@ class ServeSettings:
         options = ServerOptions(
             server_id=parameters["id"],
             model_control_mode=parameters["model_control_mode"],
+            repository_poll_secs=parameters["repository_poll_secs"],
+            repository_settle_secs=parameters["repository_settle_secs"],
             load_model=parameters["load_model"],
             exit_on_error=parameters["exit_on_error"],
             strict_readiness=parameters["strict_readiness"],
