@@ -242,6 +242,37 @@ def test_state_and_writing_are_seen_in_the_code(tmp_path, saved, module, state, 
     assert (program.state, program.writes_inputs) == (state, writes)
 
 
+class Repeating(torch.nn.Module):
+    """Goes on as long as the data want."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        while bool(x.sum() < 100):
+            x = x * 2
+        return x
+
+
+class Forking(torch.nn.Module):
+    """Waits for another thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.jit.wait(torch.jit.fork(self.inner, x))
+
+
+@pytest.mark.parametrize(
+    ("module", "predictable"),
+    [(Linear(), True), (Counter(), True), (Repeating(), False), (Forking(), False)],
+    ids=lambda value: type(value).__name__ if isinstance(value, torch.nn.Module) else "",
+)
+def test_time_is_predictable_without_loops_and_forks(tmp_path, saved, module, predictable):
+    """Only a loop, or another thread that is waited for, makes a module take longer than its inputs' sizes tell."""
+    saved.script(module, tmp_path / "model.pt")
+    assert TorchScript(tmp_path / "model.pt", torch.device("cpu")).predictable is predictable
+
+
 def test_input_that_is_optional_only_in_the_configuration_is_the_callers_to_give(serve, repository, config):
     """Where the program needs what the caller left out, the caller is told, and nothing is called a fault of the server."""
     more = 'input [ { name: "second" data_type: TYPE_FP32 dims: [ 1 ] optional: true } ]'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import psutil
@@ -234,6 +235,26 @@ def test_libraries_of_operators_are_loaded(serve, repository, models, reason, fu
     bad = 'model_operations { op_library_filename: "none.so" }'
     told = reason(serve(repository(models.identity(), full_config(bad), name="bad")), "bad")
     assert "names 'none.so' in model_operations.op_library_filename, which cannot be used" in told
+
+
+def test_one_thread_computes_calls_loops_branches_and_tables(serve, repository, models):
+    """Nothing in a graph waits for a second thread where a model wants one, also with many requests at once."""
+    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer([b"cat"], [3]), -1)
+
+    def collatz(word):
+        number = table.lookup(word)
+        for _ in tf.range(7):
+            number = tf.where(number % 2 == 0, number // 2, 3 * number + 1)
+        if tf.reduce_all(number == 1):
+            number = -number
+        return {"number": number}
+
+    saved = models.saved(collatz, [("word", "string", (None, 1))], keep=table)
+    alone = 'parameters { key: "TF_NUM_INTER_THREADS" value { string_value: "1" } } instance_group { count: 4 kind: KIND_CPU }'
+    handle = serve(repository(saved, alone)).model("m")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: handle.infer({"word": [["cat"]]})["number"].tolist(), range(200)))
+    assert answers == [[[-1]]] * 200
 
 
 def test_memory_is_flat_over_loads(serve, repository, models):

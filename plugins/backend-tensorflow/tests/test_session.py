@@ -78,6 +78,24 @@ def test_operators_of_an_instance_on_a_gpu_are_placed_there(loaded):
     assert any("GPU:1" in place for place in on_gpu)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "device", "predictable"),
+    [
+        ({"TF_NUM_INTER_THREADS": "1"}, CPU, True),
+        ({"TF_NUM_INTER_THREADS": "1"}, MODEL, False),
+        ({"TF_NUM_INTER_THREADS": "2"}, CPU, False),
+        ({}, CPU, False),
+    ],
+    ids=["alone", "elsewhere", "two threads", "TensorFlow's threads"],
+)
+def test_time_is_predictable_where_one_thread_computes(loaded, parameters, device, predictable):
+    """Only where an instance of the CPU computes by itself does its own time tell what an execution takes."""
+    model = loaded(**parameters)
+    execution = model.instantiate(InstanceContext("m", device, model.context))
+    execution.close()
+    assert execution.predictable is predictable
+
+
 def test_closed_model_has_closed_its_sessions(loaded):
     """After `close` nothing can run."""
     model = loaded()

@@ -56,3 +56,10 @@ def test_model_that_comes_too_late_is_told(load):
         f"TF_NUM_INTRA_THREADS is 3, {made}",
         f"TF_NUM_INTER_THREADS is 2, {made}, or set TF_USE_PER_SESSION_THREADS",
     ]
+
+
+def test_one_thread_is_the_models_own_choice(load):
+    """A model that wants no operators side by side gets that, whatever the pool of the process is."""
+    assert (
+        load({}, {"TF_NUM_INTER_THREADS": "1"}, {"TF_NUM_INTER_THREADS": "1", "TF_USE_PER_SESSION_THREADS": "1"}) == []
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError
-from charonia.graph import Graph, GraphTensor, check_against_graph, scheduler_inputs
+from charonia.graph import Graph, GraphTensor, check_against_graph, made_inputs
 
 from charonia_backend_pytorch.interface import Interface, Kind, Place
 from charonia_backend_pytorch.naming import Rule, indices_of
@@ -28,7 +28,7 @@ def bind_inputs(config: ModelConfig, interface: Interface) -> Mapping[str, Place
     Raises:
         InvalidArgumentError: inputs are missing, too many, or of a kind that the argument does not take.
     """
-    names = [tensor.name for tensor in config.input] + sorted(scheduler_inputs(config))
+    names = [tensor.name for tensor in config.input] + sorted(made_inputs(config))
     if not names:
         raise InvalidArgumentError(
             f"unable to load model '{config.name}': model configuration must contain at least one input, none were specified: "

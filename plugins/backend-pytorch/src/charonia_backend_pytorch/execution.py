@@ -49,6 +49,7 @@ class PyTorchExecution(ArrayExecution):
     def __init__(self, context: InstanceContext, program: Program) -> None:
         super().__init__(context)
         config = context.model.config
+        self.predictable = context.device.kind == "CPU" and program.predictable
         self._program = program
         self._places = bind_inputs(config, program.interface)
         self._required = {name for name, place in self._places.items() if place.required}

@@ -30,12 +30,14 @@ class Program(ABC):
         device: where its inputs must be.
         state: whether it remembers something; then what it gives may be its own memory.
         writes_inputs: whether it may write to the tensors that it is given.
+        predictable: whether, on the CPU, its time depends on the size of what it is given alone.
     """
 
     interface: Interface
     device: Any
     state: State = State.NONE
     writes_inputs: bool = False
+    predictable: bool = False
 
     @abstractmethod
     def call(self, arguments: Mapping[str, Any]) -> Any:

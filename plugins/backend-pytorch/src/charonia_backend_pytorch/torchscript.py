@@ -32,6 +32,8 @@ _DICTIONARY = "Dict[str, Tensor]"
 _WRITTEN = re.compile(r"Tensor\(\w+!")
 _SET = "prim::SetAttr"
 _GET = "prim::GetAttr"
+_AS_LONG_AS_IT_TAKES = {"prim::Loop", "prim::fork"}
+"""A loop may go on as long as the data want; a fork is waited for."""
 _COUNTED_IN_TRAINING = "num_batches_tracked"
 
 
@@ -57,6 +59,7 @@ class TorchScript(Program):
         nodes = list(_nodes(self._module.inlined_graph))
         self.state = State.KEPT if any(_changes_module(node) for node in nodes) else State.NONE
         self.writes_inputs = any(_is_in_place(node) for node in nodes)
+        self.predictable = not any(node.kind() in _AS_LONG_AS_IT_TAKES for node in nodes)
 
     def call(self, arguments: Mapping[str, Any]) -> Any:
         """Run `forward`."""

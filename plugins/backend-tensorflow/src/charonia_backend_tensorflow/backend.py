@@ -75,7 +75,8 @@ class TensorFlowModel(LoadedModel):
 
     def instantiate(self, context: InstanceContext) -> TensorFlowExecution:
         """Make an execution in a session of its device."""
-        return TensorFlowExecution(context, self._sessions.session(context.device), self._endpoints)
+        session = self._sessions.session(context.device)
+        return TensorFlowExecution(context, session, self._endpoints, one_by_one=self._sessions.threads.one_by_one)
 
     def close(self) -> None:
         """Close the sessions."""

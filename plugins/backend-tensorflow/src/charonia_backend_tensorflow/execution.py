@@ -25,6 +25,10 @@ __all__ = ["TensorFlowExecution"]
 
 _log = logging.getLogger(__name__)
 
+_TENSORFLOWS_POOL = 0
+_OWN_THREAD = -1
+"""TensorFlow's own numbers for where the operators of a run are computed."""
+
 
 class TensorFlowExecution(ArrayExecution):
     """One instance.
@@ -33,10 +37,16 @@ class TensorFlowExecution(ArrayExecution):
         context: the instance.
         session: its session, which many threads may run at once.
         endpoints: where the model's tensors are in the session's graph.
+        one_by_one: whether the instance's own thread computes all operators. Otherwise it waits for threads of TensorFlow's, and
+            nobody can tell from its own time how long that takes.
     """
 
-    def __init__(self, context: InstanceContext, session: Any, endpoints: Endpoints) -> None:
+    def __init__(
+        self, context: InstanceContext, session: Any, endpoints: Endpoints, *, one_by_one: bool = False
+    ) -> None:
         super().__init__(context)
+        self.predictable = one_by_one and context.device.kind == "CPU"
+        self._thread_pool = _OWN_THREAD if one_by_one else _TENSORFLOWS_POOL
         config = context.model.config
         self._session = session
         self._endpoints = endpoints
@@ -80,6 +90,7 @@ class TensorFlowExecution(ArrayExecution):
             feed=[self._endpoints.inputs[name] for name in names],
             fetch=[self._endpoints.outputs[name] for name in self._outputs],
         )
+        options.run_options.inter_op_thread_pool = self._thread_pool
         # Not public, and as old as sessions: Keras's own way. The public `Session.run` takes ten times as long for a small model
         call: Callable[..., Sequence[Any]] = self._session._make_callable_from_options(options)  # noqa: SLF001
         self._calls[names] = call

@@ -45,6 +45,9 @@ class SharedSessions:
         parameters: its parameters.
         settings: the backend's settings.
         model: what is loaded into each session.
+
+    Attributes:
+        threads: what the model says about threads.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class SharedSessions:
         self._config = context.config
         self._settings = settings
         self._model = model
-        self._threads = Threads.read(parameters)
+        self.threads = Threads.read(parameters)
         self._most = parameters.number(SESSION_SHARE_COUNT)
         self._initialisers = _initialisers(context, parameters)
         self._lock = threading.Lock()  # guards the two below
@@ -77,7 +80,7 @@ class SharedSessions:
     def _open(self, device: Device) -> Any:
         tf = tensorflow()
         graph = tf.Graph()
-        options = session_options(self._config, self._settings, self._threads, device)
+        options = session_options(self._config, self._settings, self.threads, device)
         place = f"/GPU:{device.id}" if device.kind == "GPU" else None
         session = tf.compat.v1.Session(graph=graph, config=options)
         try:

@@ -27,7 +27,8 @@ class Threads:
 
     Attributes:
         intra: threads inside one operator; 0 leaves it to TensorFlow, which takes a thread for each core.
-        inter: threads for operators side by side; 0 as above.
+        inter: threads for operators side by side; 0 as above. With 1, there are none side by side, and the thread that runs the
+            session computes all of them by itself.
         own: whether the model's sessions have a pool of their own for operators side by side.
     """
 
@@ -46,12 +47,19 @@ class Threads:
             parameters.number(INTRA_THREADS), parameters.number(INTER_THREADS), parameters.flag(PER_SESSION_THREADS)
         )
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether the thread that runs a session computes all operators by itself."""
+        return self.inter == 1
+
     def write(self, options: Any) -> None:
         """Write them into the `ConfigProto` of a session that is about to be opened; tell what will have no effect."""
         options.intra_op_parallelism_threads = self.intra
+        _tell_of_late_wish(INTRA_THREADS, self.intra, _set_once("intra", self.intra))
+        if self.one_by_one:
+            return  # and the pool stays as large as others need it
         options.inter_op_parallelism_threads = self.inter
         options.use_per_session_threads = self.own
-        _tell_of_late_wish(INTRA_THREADS, self.intra, _set_once("intra", self.intra))
         if not self.own:
             _tell_of_late_wish(
                 INTER_THREADS, self.inter, _set_once("inter", self.inter), f", or set {PER_SESSION_THREADS}"
