@@ -37,8 +37,8 @@ def test_a_flag_may_come_from_the_environment_and_the_file(charonia, toy, tmp_pa
     path.write_text("sagemaker-port: 8080\n")
     result = charonia("serve", "--model-repository=m", f"--config={path}")
     assert "--sagemaker-port is not supported yet." in result.stderr
-    result = charonia("serve", "--model-repository=m", env={"CHARONIA_SERVE_TRACE_CONFIG": "level=TIMESTAMPS"})
-    assert "--trace-config is not supported yet." in result.stderr
+    result = charonia("serve", "--model-repository=m", env={"CHARONIA_SERVE_TRACE_RATE": "1"})
+    assert "--trace-rate is not supported yet: use --trace-config=rate=N." in result.stderr
 
 
 @pytest.mark.parametrize("word", ["--allow-grpc=false", "--allow-metrics=0", "--grpc-use-ssl=false"])

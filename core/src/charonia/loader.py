@@ -39,13 +39,14 @@ if TYPE_CHECKING:
     from charonia.cache import ResponseCache
     from charonia.config import ModelConfig
     from charonia.errors import CharoniaError
-    from charonia.metric_families import MetricFamily
     from charonia.load_teller import LoadTeller
+    from charonia.metric_families import MetricFamily
     from charonia.model_repositories import Candidate
     from charonia.models import Models
     from charonia.options import ServerOptions
     from charonia.plugins import Plugins
     from charonia.scheduler import Scheduler
+    from charonia.tracing import Tracer
 
 __all__ = ["Loader"]
 
@@ -59,12 +60,16 @@ class Loader:
         options: the server's settings.
         plugins: where backends, schedulers and caches come from.
         models: the models of the server, which those that are made may call.
+        tracer: what traces the requests of those that are made, if anything does.
     """
 
-    def __init__(self, options: ServerOptions, plugins: Plugins, models: Models | None = None) -> None:
+    def __init__(
+        self, options: ServerOptions, plugins: Plugins, models: Models | None = None, tracer: Tracer | None = None
+    ) -> None:
         self._options = options
         self._plugins = plugins
         self._models = NoModels() if models is None else models
+        self._tracer = tracer
         self._clock = Clock()
         self._backends = Backends(options, plugins)
         self._cache = self._response_cache()
@@ -116,6 +121,7 @@ class Loader:
                 promptness=promptness,
                 labels=labels,
                 responses=self._responses(context.config, version, statistics),
+                tracer=self._tracer,
                 release=release.close,
             )
             self._warm_up(model, directory, tell)
@@ -165,6 +171,7 @@ class Loader:
                 statistics=statistics,
                 labels={**inherited_labels(config, self._models), **read_labels(config, directory)},
                 responses=self._responses(config, version, statistics),
+                tracer=self._tracer,
                 release=partial(candidate.storage.release, directory),
             )
             undo.pop_all()

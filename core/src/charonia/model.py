@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from charonia.response_lookup import Look, ResponseLookup
     from charonia.scheduler import Scheduler
     from charonia.statistics import ModelStatistics, StatisticsSnapshot
+    from charonia.tracing import Tracer
     from charonia.warmup import WarmupSample
 
 __all__ = ["Model", "ModelRetiredError"]
@@ -61,6 +62,7 @@ class Model:
         promptness: how quick their executions have proved to be.
         labels: see above.
         responses: where responses to earlier requests are, if the model's may be given again.
+        tracer: what traces requests, if anything does.
         release: called last of all, when everything is closed: what else there is to let go.
     """
 
@@ -76,6 +78,7 @@ class Model:
         promptness: Promptness | None = None,
         labels: Mapping[str, Sequence[bytes]] | None = None,
         responses: ResponseLookup | None = None,
+        tracer: Tracer | None = None,
         release: Callable[[], object] = bool,
     ) -> None:
         self.name = config.name
@@ -90,6 +93,7 @@ class Model:
         self._instances = instances
         self._promptness = promptness if all(instance.predictable for instance in instances) else None
         self._responses = responses
+        self._tracer = tracer
         self._release = release
         self._in_flight = InFlight()
 
@@ -174,6 +178,8 @@ class Model:
             raise ModelRetiredError
         request.accept(self._account)
         request.queued_ns = time.monotonic_ns()
+        if self._tracer is not None and self._tracer.on:
+            self._tracer.begin(request, self.version, composed=self._scheduler.answers_itself)
 
     def _answer_again(self, request: InferenceRequest, responses: ResponseLookup) -> bool:
         """Give a request the response that an equal one got. False if there is none: then its own is kept when it comes."""

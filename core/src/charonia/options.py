@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from charonia.errors import InvalidArgumentError
+from charonia.trace_settings import TraceSetting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ class ServerOptions:
             "off" ignores them.
         rate_limit_resource: how much of them there is. Without any limit, as much as the instance needs that needs most.
         warmup_batch_sizes: models without a warm-up of their own execute zeros in batches of these sizes before they serve.
+        trace: which requests are traced, and the file that this is written to; nothing without one. Clients may change it.
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
 
     Raises:
@@ -71,6 +73,7 @@ class ServerOptions:
     rate_limit: RateLimit = "off"
     rate_limit_resource: Sequence[ResourceLimit] = ()
     warmup_batch_sizes: Sequence[int] = ()
+    trace: TraceSetting = field(default_factory=TraceSetting)
     environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from charonia.shared_memory import RegionSlice
     from charonia.tensor import MalformedTensor, Tensor
+    from charonia.tracing import Trace
 
 __all__ = ["InferenceRequest", "InferenceResponse", "Parameter", "ResponseSink"]
 
@@ -91,6 +92,7 @@ class InferenceRequest:
         batch_size: the first dimension of the inputs where the model batches, else 1. Set by validation.
         done, failed: whether the final response has been made, and whether it was an error.
         arrival_ns, queued_ns, started_ns: monotonic times of acceptance, of entering the queue, of leaving it.
+        trace: what writes down how it fares, or None. Set by the server.
         compute_ns: how long its execution took: gathering inputs, computing, making outputs. Zeros until it is counted.
     """
 
@@ -118,6 +120,7 @@ class InferenceRequest:
         "requested_outputs",
         "started_ns",
         "timeout_us",
+        "trace",
     )
 
     def __init__(
@@ -154,6 +157,7 @@ class InferenceRequest:
         self.queued_ns = 0
         self.started_ns = 0
         self.compute_ns = (0, 0, 0)
+        self.trace: Trace | None = None
         self.done = False
         self.failed = False
         self._sink = sink
@@ -202,6 +206,8 @@ class InferenceRequest:
         if not response.final:
             with self._lock:  # held while it is delivered, so that the final response cannot overtake it
                 if not self.done and not self.cancelled:
+                    if self.trace is not None:
+                        self.trace.note(response)
                     self._deliver(self._in_place(response) if self.output_regions else response)
             return
         with self._lock:
@@ -215,6 +221,8 @@ class InferenceRequest:
         self.failed = response.error is not None
         if self._on_final is not None:
             self._on_final(self, response)
+        if self.trace is not None:
+            self.trace.finish(self, response)
         self._deliver(response)
 
     def _in_place(self, response: InferenceResponse) -> InferenceResponse:

@@ -24,7 +24,7 @@ from charonia.overrides import LoadParameters, check_model_name
 from charonia.plugins import Plugins
 from charonia.repository_poller import RepositoryPoller
 from charonia.shared_memory import SharedMemory
-from charonia.trace_settings import TraceSettings
+from charonia.tracing import Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +81,8 @@ class Server:
         self.plugins = plugins or Plugins(disabled=self.options.disabled_plugins, choices=self.options.plugin_choices)
         places = [model_repository] if isinstance(model_repository, str | Path) else model_repository
         self._repositories = ModelRepositories([str(place) for place in places], self.options, self.plugins)
-        self._loader = Loader(self.options, self.plugins, self)
+        self._tracer = Tracer(self.options.trace)
+        self._loader = Loader(self.options, self.plugins, self, self._tracer)
         self._lifecycle = Lifecycle(self._repositories, self._loader, self.options.model_load_thread_count)
         self._models = self._lifecycle.models
         self._poller = RepositoryPoller(self._repositories, self._lifecycle, self.options, Clock())
@@ -94,7 +95,6 @@ class Server:
         self.mailboxes = Mailboxes()
         self.log_settings = LogSettings() if log_settings is None else log_settings
         self._own_log_settings = log_settings is None
-        self._trace_settings = TraceSettings()
         self.shared_memory = SharedMemory(allowed=self.options.allow_client_shm)
 
     # -- its life
@@ -173,6 +173,7 @@ class Server:
         else:  # what still runs keeps its backend and its files
             self._loader.close()
             self._repositories.close()
+        self._tracer.close()
         if self._own_log_settings:
             self.log_settings.close()
         self.shared_memory.close()
@@ -374,7 +375,7 @@ class Server:
         """
         if model and not self.can_serve(model):
             raise InvalidArgumentError(f"Request for unknown model : {model}")
-        return self._trace_settings.update(changes or {}, model)
+        return self._tracer.update(changes or {}, model)
 
     def require_explicit_control(self) -> None:
         """Refuse a client's wish to load or unload, unless the control mode lets clients have it. Programs are not bound by it.

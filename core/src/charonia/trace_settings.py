@@ -1,7 +1,7 @@
 """The trace settings: those of the server, and those of a model where it has its own.
 
-They are kept, checked and told as in the reference. Nothing is traced by this module: a level other than OFF needs a trace file,
-which only the server's owner can give.
+They are kept, checked and told as in the reference. A level other than OFF needs a trace file, which only the server's owner can
+give; `charonia.tracing` writes it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from charonia.errors import InvalidArgumentError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["TraceSetting", "TraceSettings"]
+__all__ = ["LEVELS", "TraceSetting", "TraceSettings"]
 
-_LEVELS = ("TIMESTAMPS", "TENSORS")
+LEVELS = ("TIMESTAMPS", "TENSORS")
+"""What may be traced, in the reference's order."""
+
 _MAX_UINT32 = 2**32 - 1
 _MAX_INT32 = 2**31 - 1
 _FIELDS = {"trace_level": "level", "trace_rate": "rate", "trace_count": "count", "log_frequency": "log_frequency"}
@@ -74,6 +76,11 @@ class TraceSettings:
         with self._lock:
             return self._effective(self._changed, model)
 
+    def scopes(self) -> dict[str, TraceSetting]:
+        """Give the settings of the server, by "", and those of each model that has some of its own, by its name."""
+        with self._lock:
+            return {scope: self._effective(self._changed, scope) for scope in {"": None, **self._changed}}
+
     def update(self, changes: Mapping[str, Sequence[str] | None], model: str = "") -> TraceSetting:
         """Change settings of a model, or with "" those of the server: all that are told, or on an error none.
 
@@ -114,7 +121,7 @@ def _level(_name: str, values: Sequence[str]) -> tuple[str, ...]:
     """Read levels; as in the reference, unknown ones are passed over."""
     if "OFF" in values and len(values) > 1:
         raise InvalidArgumentError("Expect only one trace level 'OFF' is specified")
-    return tuple(level for level in _LEVELS if level in values)
+    return tuple(level for level in LEVELS if level in values)
 
 
 def _number(low: int, high: int) -> Callable[[str, Sequence[str]], int]:

@@ -14,6 +14,7 @@ from charonia.cli.options_file import OptionsFile, read_options_file
 from charonia.cli.reference_flags import foreign_flags
 from charonia.cli.settings import ServeSettings
 from charonia.cli.stopping import end_at_once, stoppable_start
+from charonia.cli.trace_flags import trace_flags
 from charonia.log_settings import LOG_FORMATS, LogSetting
 from charonia.plugin_hints import explain_lack
 from charonia.plugins import Plugins
@@ -120,7 +121,7 @@ class ServeCommand(click.Command):
 
 def _flags(plugins: Plugins) -> list[Flag]:
     """Make all flags that there are with these plugins, and those that the reference has beyond them."""
-    flags = own_flags()
+    flags = [*own_flags(), *trace_flags()]
     taken = {flag.key for flag in flags}
     for name, offer in plugins.frontends().items():
         flags += [frontend_flag(name, option) for option in offer.options if option.name not in taken]

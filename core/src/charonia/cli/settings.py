@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charonia.cli.flags import parameter_name
+from charonia.cli.trace_flags import trace_setting
 from charonia.log_settings import LogSettings
 from charonia.options import ServerOptions
 
@@ -74,6 +75,7 @@ class ServeSettings:
             allow_client_shm=parameters["allow_client_shm"],
             cache_config=_by_cache(parameters["cache_config"], parameters["response_cache_byte_size"]),
             warmup_batch_sizes=parameters["warmup_batch_sizes"],
+            trace=trace_setting(parameters["trace_config"]),
             rate_limit=parameters["rate_limit"],
             rate_limit_resource=parameters["rate_limit_resource"],
         )

@@ -1,0 +1,117 @@
+"""The file that traces are written to, as the reference writes it: a JSON array of records.
+
+It is written by a thread of its own, so that no request waits for a disk.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TextIO
+
+__all__ = ["TraceFile"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Piece(NamedTuple):
+    records: Sequence[Mapping[str, Any]]
+    log_frequency: int
+    ends: bool
+
+
+class TraceFile:
+    """A file, or several that are numbered. Any thread may write; closed by its owner.
+
+    Args:
+        path: where it lies; the thread starts, and the file is made, when there is something to write.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()  # guards `_thread` and `_closed`
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._pieces: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
+        # what follows belongs to the thread
+        self._whole: TextIO | None = None
+        self._gathered: list[Mapping[str, Any]] = []
+        self._traces = 0
+        self._index = 0
+
+    def write(self, records: Sequence[Mapping[str, Any]], log_frequency: int, *, ends: bool) -> None:
+        """Write records of a trace.
+
+        Args:
+            records: what is written.
+            log_frequency: after how many traces a numbered file, `<path>.0` first, is full; 0 writes one file without a number.
+            ends: whether these are the last records of a trace.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="charonia-trace-file", daemon=True)
+                self._thread.start()
+            self._pieces.put(_Piece(records, log_frequency, ends))
+
+    def _run(self) -> None:
+        try:
+            while (piece := self._pieces.get()) is not None:
+                self._take(piece)
+            self._finish()
+        except OSError as error:
+            _log.error("traces cannot be written: %s; there are no more of them", error)
+            self._gathered = []
+
+    def _take(self, piece: _Piece) -> None:
+        if not piece.log_frequency:
+            self._append(piece.records)
+            return
+        self._gathered += piece.records
+        self._traces += piece.ends
+        if self._traces >= piece.log_frequency:
+            self._write_numbered()
+
+    def _append(self, records: Sequence[Mapping[str, Any]]) -> None:
+        first = self._whole is None
+        if self._whole is None:
+            self._whole = Path(self._path).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open until the end
+        for record in records:
+            self._whole.write(("[" if first else ",") + _json(record))
+            first = False
+        if self._pieces.empty():
+            self._whole.flush()
+
+    def _write_numbered(self) -> None:
+        text = ",".join([_json(record) for record in self._gathered])
+        Path(f"{self._path}.{self._index}").write_text(f"[{text}]", encoding="utf-8")
+        self._gathered, self._traces = [], 0
+        self._index += 1
+
+    def _finish(self) -> None:
+        if self._gathered:
+            self._write_numbered()
+        if self._whole is not None:
+            self._whole.write("]")
+            self._whole.close()
+
+    def close(self) -> None:
+        """Write what is left, and end the file. Idempotent."""
+        with self._lock:
+            self._closed = True
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._pieces.put(None)
+            thread.join()
+
+
+def _json(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, separators=(",", ":"))

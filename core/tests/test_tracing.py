@@ -1,0 +1,175 @@
+"""Traces: which requests have one, and what the file tells of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import numpy as np
+import pytest
+from charonia.errors import InferenceError
+from charonia.options import ServerOptions
+from charonia.plugins import Plugins
+from charonia.testing.builders import model_config, write_model
+from charonia.testing.fakes import ArithmeticPlugin
+from charonia.trace_settings import TraceSetting
+
+INPUT = {"INPUT0": np.arange(2, dtype=np.float32).reshape(1, 2)}
+
+
+@pytest.fixture
+def traced(server, model_repository, tmp_path):
+    """Start a server that traces as told, with the models "m" and "other"; gives it and the path of its file."""
+    for name in ("m", "other"):
+        tensors = {"inputs": [("INPUT0", "FP32", [2])], "outputs": [("OUTPUT0", "FP32", [2])]}
+        write_model(model_repository, model_config(name, **tensors, parameters={"fail_on": "7", "scale": "1.5"}))
+
+    def start(*level, rate=1, **setting):
+        path = tmp_path / "trace.json"
+        options = ServerOptions(trace=TraceSetting(level=level, rate=rate, file=str(path), **setting))
+        plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
+        return server(model_repository, options=options, plugins=plugins), path
+
+    return start
+
+
+def records_of(path):
+    """Read a file of traces."""
+    return json.loads(path.read_text())
+
+
+def times_of(records, number):
+    """Give the moments of a trace in the order in which they are written."""
+    return [
+        (moment["name"], moment["ns"])
+        for record in records
+        if record["id"] == number
+        for moment in record.get("timestamps", ())
+    ]
+
+
+def test_times_are_written_as_the_reference_writes_them(traced):
+    """A trace has the model, the request's id and eight moments, which ascend from the start over the phases to the end."""
+    running, path = traced("TIMESTAMPS")
+    running.model("m").infer(INPUT, id="r1")
+    running.close()
+    records = records_of(path)
+    assert records[0] == {"id": 1, "model_name": "m", "model_version": 1, "request_id": "r1"}
+    assert all(set(record) == {"id", "timestamps"} and len(record["timestamps"]) == 1 for record in records[1:])
+    times = dict(times_of(records, 1))
+    assert list(times) == [
+        "REQUEST_START",
+        "QUEUE_START",
+        "INFER_RESPONSE_COMPLETE",
+        "COMPUTE_START",
+        "COMPUTE_INPUT_END",
+        "COMPUTE_OUTPUT_START",
+        "COMPUTE_END",
+        "REQUEST_END",
+    ]
+    order = ["REQUEST_START", "QUEUE_START", *list(times)[3:7], "INFER_RESPONSE_COMPLETE", "REQUEST_END"]
+    assert [times[name] for name in order] == sorted(times.values())
+
+
+def test_tensors_are_written_as_the_reference_writes_them(traced):
+    """The level TENSORS alone tells inputs and outputs as text, and no times."""
+    running, path = traced("TENSORS")
+    running.model("m").infer(INPUT)
+    running.close()
+    assert records_of(path) == [
+        {
+            "id": 1,
+            "activity": "TENSOR_QUEUE_INPUT",
+            "tensor": {"name": "INPUT0", "data": "0,1", "shape": "1,2", "dtype": "FP32"},
+        },
+        {
+            "id": 1,
+            "activity": "TENSOR_BACKEND_OUTPUT",
+            "tensor": {"name": "OUTPUT0", "data": "0,1.5", "shape": "1,2", "dtype": "FP32"},
+        },
+    ]
+
+
+def test_a_failure_has_its_times_too(traced):
+    """A request that fails in its execution is traced to the end; one that is refused is not traced."""
+    running, path = traced("TIMESTAMPS")
+    with pytest.raises(InferenceError):
+        running.model("m").infer({"INPUT0": np.full((1, 2), 7, np.float32)})
+    with pytest.raises(InferenceError):
+        running.model("m").infer({})
+    running.close()
+    records = records_of(path)
+    assert {record["id"] for record in records} == {1}
+    assert times_of(records, 1)[-1][0] == "REQUEST_END"
+
+
+def test_rate_and_count_choose(traced):
+    """Every third request is traced until two were; what is left of the count is told."""
+    running, path = traced("TIMESTAMPS", rate=3, count=2)
+    for number in range(12):
+        running.model("m" if number % 2 else "other").infer(INPUT, id=str(number))
+        if number == 5:
+            assert running.trace_setting().count == 0
+    running.close()
+    assert [record["request_id"] for record in records_of(path) if "model_name" in record] == ["2", "5"]
+
+
+def test_settings_hold_at_once_and_for_a_model_alone(traced):
+    """What is set while the server runs holds from the next request on; a model may have its own."""
+    running, path = traced()
+    running.model("m").infer(INPUT)
+    running.trace_setting("m", {"trace_level": ["TIMESTAMPS"], "trace_count": ["1"]})
+    for _ in range(2):
+        running.model("m").infer(INPUT, id="own")
+        running.model("other").infer(INPUT)
+    assert running.trace_setting("m").count == 0
+    assert running.trace_setting().count == -1
+    running.trace_setting("m", {"trace_level": None})
+    running.close()
+    assert [record["request_id"] for record in records_of(path) if "model_name" in record] == ["own"]
+
+
+def test_numbered_files_are_full_after_so_many_traces(traced):
+    """With a log frequency of two, five traces make three files, and the last is written at the end."""
+    running, path = traced("TIMESTAMPS", log_frequency=2)
+    for number in range(5):
+        running.model("m").infer(INPUT, id=str(number))
+    running.close()
+    files = [records_of(path.with_name(f"trace.json.{index}")) for index in range(3)]
+    told = [[record["request_id"] for record in records if "model_name" in record] for records in files]
+    assert told == [["0", "1"], ["2", "3"], ["4"]]
+    assert not path.exists()
+
+
+def test_nothing_is_lost_under_load(traced):
+    """Of many requests from several threads at once each has its trace."""
+    running, path = traced("TIMESTAMPS")
+    handle = running.model("m")
+
+    def ask():
+        for _ in range(250):
+            handle.infer(INPUT)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    running.close()
+    heads = [record["id"] for record in records_of(path) if "model_name" in record]
+    assert sorted(heads) == list(range(1, 1001))
+
+
+def test_a_file_that_cannot_be_written_harms_nobody(server, model_repository, tmp_path, caplog):
+    """The log says that there are no traces, and requests go on."""
+    write_model(model_repository, model_config("m"))
+    setting = TraceSetting(level=("TIMESTAMPS",), rate=1, file=str(tmp_path / "no" / "where"))
+    running = server(
+        model_repository,
+        options=ServerOptions(trace=setting),
+        plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()]),
+    )
+    for _ in range(2):
+        running.model("m").infer({"INPUT0": np.zeros((1, 16), np.float32)})
+    running.close()
+    assert sum("traces cannot be written" in message for message in caplog.messages) == 1
