@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from charonia.config import ModelConfig
+    from charonia.ragged import RaggedBatches
 
 __all__ = ["TensorLayout"]
 
@@ -26,9 +27,11 @@ class TensorLayout:
 
     Args:
         config: the model's configuration, complete and normalised.
+        ragged: what is ragged in the model's batches, if anything is, and the backend's arrays are to be whole batches.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, ragged: RaggedBatches | None = None) -> None:
+        self._ragged = ragged
         self._model = config.name
         self._batching = config.max_batch_size > 0
         self._input_reshapes = {
@@ -45,24 +48,54 @@ class TensorLayout:
     def gather(self, requests: Sequence[InferenceRequest]) -> Mapping[str, Tensor]:
         """Concatenate the requests' inputs along the batch dimension. A lone request's inputs are passed on uncopied.
 
+        Ragged inputs are laid end to end, and the inputs that describe them are added.
+
         All requests must have the same set of inputs, which the scheduler sees to.
         """
         first = requests[0].inputs
+        if len(requests) == 1 and not self._input_reshapes and self._ragged is None:
+            return first
+        gathered = {name: self._gathered(requests, name) for name in first}
+        if self._ragged is not None:
+            gathered.update(self._ragged.describe(requests))
+        return gathered
+
+    def _gathered(self, requests: Sequence[InferenceRequest], name: str) -> Tensor:
+        if self._ragged is not None and name in self._ragged.inputs:
+            return self._ragged.join(requests, name)
         if len(requests) == 1:
-            if not self._input_reshapes:
-                return first
-            return {name: self._reshaped_input(name, tensor) for name, tensor in first.items()}
-        return {
-            name: self._reshaped_input(name, np.concatenate([as_numpy(request.inputs[name]) for request in requests]))
-            for name in first
-        }
+            return self._reshaped_input(name, requests[0].inputs[name])
+        return self._reshaped_input(name, np.concatenate([as_numpy(request.inputs[name]) for request in requests]))
 
     def split(self, requests: Sequence[InferenceRequest], outputs: Mapping[str, Tensor]) -> list[InferenceResponse]:
         """Cut the outputs along the batch dimension into a response for each request, with the outputs that it asked for.
 
         Raises:
-            InternalError: an output cannot be cut, because its first dimension is not the batch's size.
+            InternalError: an output cannot be cut, because its first dimension is not the batch's size, or it has not as many
+                elements as the shapes by which it is to be cut.
         """
+        if self._ragged is None or not self._ragged.outputs:
+            return self._split_whole(requests, outputs)
+        ragged = {
+            name: self._ragged.cut(requests, name, tensor)
+            for name, tensor in outputs.items()
+            if name in self._ragged.outputs
+        }
+        rest = {name: tensor for name, tensor in outputs.items() if name not in ragged}
+        return [
+            InferenceResponse(
+                {
+                    name: ragged[name][place] if name in ragged else response.outputs[name]
+                    for name in outputs
+                    if _is_wanted(request, name)
+                }
+            )
+            for place, (request, response) in enumerate(zip(requests, self._split_whole(requests, rest), strict=True))
+        ]
+
+    def _split_whole(
+        self, requests: Sequence[InferenceRequest], outputs: Mapping[str, Tensor]
+    ) -> list[InferenceResponse]:
         if self._output_reshapes:
             outputs = {name: self._reshaped_output(name, tensor) for name, tensor in outputs.items()}
         if len(requests) == 1:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, ClassVar
 from charonia.arrays import TensorLayout
 from charonia.batch import Batch
 from charonia.models import Models, NoModels
+from charonia.ragged import RaggedBatches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,7 +157,7 @@ class ArrayExecution(Execution):
 
     def __init__(self, context: InstanceContext) -> None:
         super().__init__(context)
-        self._layout = TensorLayout(context.model.config)
+        self._layout = TensorLayout(context.model.config, RaggedBatches.of(context.model.config))
 
     @abstractmethod
     def run(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -164,7 +165,8 @@ class ArrayExecution(Execution):
 
         Args:
             inputs: by name; numpy arrays, or what else an earlier model left on its device. With max_batch_size 1 or more
-                the first dimension is the batch. Optional inputs that were not given are absent. Not to be written to.
+                the first dimension is the batch. Optional inputs that were not given are absent. Ragged inputs have one
+                dimension, with all elements of the batch; those that describe them are there, too. Not to be written to.
 
         Returns:
             The outputs by name, in the order in which clients shall see them. Outputs not asked for are dropped.

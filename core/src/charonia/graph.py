@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from charonia.backend import ModelContext
 
-__all__ = ["Graph", "GraphTensor", "check_against_graph", "complete_from_graph", "is_complete", "scheduler_inputs"]
+__all__ = ["Graph", "GraphTensor", "check_against_graph", "complete_from_graph", "is_complete", "made_inputs"]
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,14 @@ def is_complete(config: ModelConfig) -> bool:
     return bool(config.input and config.output) and written
 
 
-def scheduler_inputs(config: ModelConfig) -> set[str]:
-    """List the inputs that a sequence scheduler gives to the model, so that no client does: controls and states."""
+def made_inputs(config: ModelConfig) -> set[str]:
+    """List the inputs that the server makes, so that no client gives them.
+
+    These are the controls and states of sequences, and what describes ragged batches.
+    """
     sequences = config.sequence_batching
-    return {control.name for control in sequences.control_input} | {state.input_name for state in sequences.state}
+    made = {control.name for control in sequences.control_input} | {state.input_name for state in sequences.state}
+    return made | {name for described in config.batch_input for name in described.target_name}
 
 
 def complete_from_graph(context: ModelContext, graph: Graph) -> ModelConfig:
@@ -103,7 +107,7 @@ def complete_from_graph(context: ModelContext, graph: Graph) -> ModelConfig:
             f"specified: set max_batch_size to 0, or export the model with a variable first dimension"
         )
     batching = config.max_batch_size > 0
-    _fill(config.input, graph.inputs, batching=batching, given_by_others=scheduler_inputs(config))
+    _fill(config.input, graph.inputs, batching=batching, given_by_others=made_inputs(config))
     _fill(config.output, graph.outputs, batching=batching)
     return config
 
@@ -154,6 +158,7 @@ def check_against_graph(config: ModelConfig, graph: Graph) -> None:
     """
     possible = (*graph.inputs, *graph.initializers)
     _check_names("input", config.name, [tensor.name for tensor in config.input], possible)
+    _check_names("input", config.name, [name for made in config.batch_input for name in made.target_name], possible)
     _check_names("output", config.name, [tensor.name for tensor in config.output], graph.outputs)
     _check_nothing_missing(config, graph)
     for kind, written, found in (("input", config.input, possible), ("output", config.output, graph.outputs)):
@@ -176,7 +181,7 @@ def _check_names(kind: str, model: str, written: Sequence[str], found: Sequence[
 
 
 def _check_nothing_missing(config: ModelConfig, graph: Graph) -> None:
-    given = {tensor.name for tensor in config.input} | scheduler_inputs(config)
+    given = {tensor.name for tensor in config.input} | made_inputs(config)
     missing = [tensor.name for tensor in graph.inputs if tensor.name not in given and not tensor.optional]
     if missing:
         raise InvalidArgumentError(
@@ -196,7 +201,10 @@ def _check_datatype(kind: str, config: ModelConfig, written: Any, found: GraphTe
 
 
 def _check_shape(kind: str, config: ModelConfig, written: Any, found: GraphTensor) -> None:
-    if found.shape is None:
+    if found.shape is None or written.name in _targets_of_batch_output(config):
+        return
+    if kind == "input" and written.allow_ragged_batch:
+        _check_ragged_shape(config, written.name, found)
         return
     batching = config.max_batch_size > 0
     dims = tuple(written.reshape.shape if written.HasField("reshape") else written.dims)
@@ -221,4 +229,18 @@ def _check_shape(kind: str, config: ModelConfig, written: Any, found: GraphTenso
         raise InvalidArgumentError(
             f"{where}: the model expects shape {list(found.shape)} but the model configuration specifies shape "
             f"{list(shape)}: {fix}"
+        )
+
+
+def _targets_of_batch_output(config: ModelConfig) -> set[str]:
+    """List the outputs that are cut by the shapes of inputs, whatever their own shape."""
+    return {name for cut in config.batch_output for name in cut.target_name}
+
+
+def _check_ragged_shape(config: ModelConfig, name: str, found: GraphTensor) -> None:
+    if found.shape != (-1,):
+        raise InvalidArgumentError(
+            f"model '{config.name}', tensor '{name}': a ragged input has one dimension of variable size, in which the "
+            f"elements of all requests lie end to end; but shape expected by the model is {list(found.shape or ())}: leave out "
+            "allow_ragged_batch, or export the model with the shape [-1] for this input"
         )

@@ -23,8 +23,6 @@ Severity: TypeAlias = Literal["error", "warning"]
 
 _SECTIONS_FOR_LATER = {
     "response_cache": "responses are not cached",
-    "batch_input": "no such inputs are made",
-    "batch_output": "outputs are not split by it",
     "model_metrics": "there are no metrics",
 }
 """Sections that are read but not acted on, and what that means for who wrote them."""
