@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.ensemble import measure_ensemble
 from benchmarks.generators import OwnGenerator, PerfAnalyzer
 from benchmarks.in_process import measure_in_process
 from benchmarks.latency import LoadError
@@ -152,7 +153,8 @@ def _run(options: argparse.Namespace) -> Report:
         repository = write_onnx_repository(folder / "in_process")
         turns = (QUICK_ROUNDS, QUICK_CALLS) if options.quick else (ROUNDS_IN_PROCESS, CALLS)
         costs = measure_in_process(repository, options.models, *turns)
-    return Report(workload, generator.name, rounds, costs, left_out)
+        ensemble = measure_ensemble(folder / "ensemble", *turns)
+    return Report(workload, generator.name, rounds, costs, left_out, ensemble)
 
 
 def main(words: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-__all__ = ["CallCost", "measure_in_process"]
+__all__ = ["CallCost", "measure_in_process", "time_calls"]
 
 _WARM_UP_CALLS = 200
 
@@ -65,9 +65,9 @@ def _compare(
     def served() -> None:
         infer(inputs)
 
-    _time(bare, _WARM_UP_CALLS)
-    _time(served, _WARM_UP_CALLS)
-    pairs = [(_time(bare, calls), _time(served, calls)) for _ in range(rounds)]
+    time_calls(bare, _WARM_UP_CALLS)
+    time_calls(served, _WARM_UP_CALLS)
+    pairs = [(time_calls(bare, calls), time_calls(served, calls)) for _ in range(rounds)]
     return CallCost(
         name,
         bare_us=statistics.median(bare_us for bare_us, _ in pairs),
@@ -85,7 +85,7 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _time(call: Callable[[], None], calls: int) -> float:
+def time_calls(call: Callable[[], None], calls: int) -> float:
     """Tell the microseconds of a call, the mean of many; the collector waits, as it does in timeit."""
     gc.collect()
     gc.disable()

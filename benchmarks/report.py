@@ -15,6 +15,7 @@ from benchmarks.measure import Figures, Point, medians
 from benchmarks.sides import BARE, CHARONIA, REFERENCE
 
 if TYPE_CHECKING:
+    from benchmarks.ensemble import EnsembleCost
     from benchmarks.in_process import CallCost
     from benchmarks.measure import Workload
 
@@ -33,6 +34,7 @@ class Report:
         rounds: the figures of each point, round by round.
         in_process: the cost of the direct path, a model each.
         left_out: what could not be had, and why.
+        ensemble: the cost of an ensemble of two steps, if it was measured.
     """
 
     workload: Workload
@@ -40,6 +42,7 @@ class Report:
     rounds: dict[Point, list[Figures]]
     in_process: list[CallCost]
     left_out: dict[str, str] = field(default_factory=dict)
+    ensemble: EnsembleCost | None = None
 
 
 def ratio(figures: dict[Point, Figures], point: Point, side: str) -> float | None:
@@ -84,6 +87,7 @@ def document(report: Report) -> dict[str, object]:
             if point.side == CHARONIA
         ],
         "in_process": [asdict(cost) for cost in report.in_process],
+        "ensemble": None if report.ensemble is None else asdict(report.ensemble),
     }
 
 
@@ -109,6 +113,7 @@ def tables(report: Report) -> str:
     """Write the medians as Markdown, which is read on a terminal as well as in the documentation."""
     figures = medians(report.rounds)
     sections = [_served_table(report.rounds, figures), _in_process_table(report.in_process)]
+    sections += [] if report.ensemble is None else [_ensemble_table(report.ensemble)]
     sections += [f"{name} was left out: {reason}" for name, reason in report.left_out.items()]
     if any(point.side == REFERENCE for point in figures):
         sections.append(
@@ -141,6 +146,12 @@ def _served_table(rounds: dict[Point, list[Figures]], figures: dict[Point, Figur
 def _in_process_table(costs: list[CallCost]) -> str:
     rows = [[cost.model, f"{cost.bare_us:.1f}", f"{cost.infer_us:.1f}", f"{cost.over_us:.1f}"] for cost in costs]
     return _table(["in process", "bare call µs", "infer µs", "over it µs"], rows, left=(0,))
+
+
+def _ensemble_table(cost: EnsembleCost) -> str:
+    figures = [cost.one_us, cost.both_us, cost.ensemble_us, cost.over_one_us, cost.over_both_us]
+    head = ["two steps in process", "one call µs", "both calls µs", "ensemble µs", "over one µs", "over both µs"]
+    return _table(head, [["identity, identity", *(f"{figure:.1f}" for figure in figures)]], left=(0,))
 
 
 def _number(value: float | None, form: str) -> str:
