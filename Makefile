@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SERVED := -e protos -e core -e plugins/frontend-http -e "plugins/backend-onnx[cpu]"
+SERVED := -e protos -e core -e plugins/frontend-http -e plugins/transport-lean -e "plugins/backend-onnx[cpu]"
 PACKAGES := protos core $(wildcard plugins/*)
 MANIFESTS := pyproject.toml constraints.txt VERSION $(wildcard */pyproject.toml */*/pyproject.toml)
 

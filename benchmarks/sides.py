@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from benchmarks.ways import Way
 
-__all__ = ["BARE", "CHARONIA", "REFERENCE", "SIDES", "Side"]
+__all__ = ["BARE", "CHARONIA", "REFERENCE", "SIDES", "STANDARD", "Side"]
 
 CHARONIA = "charonia"
+STANDARD = "standard"
 REFERENCE = "reference"
 BARE = "bare"
 
@@ -70,13 +71,18 @@ def _listening(ports: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _start_charonia(folder: Path) -> Side:
+def _start_charonia(folder: Path, side: str = CHARONIA, *flags: str) -> Side:
     """Start `charonia serve` as a user would, on the ONNX models."""
     ports = _free_ports()
-    repository = write_onnx_repository(folder / CHARONIA)
+    repository = write_onnx_repository(folder / side)
     program = Path(sys.executable).with_name("charonia")
     command = [str(program), "serve", f"--model-repository={repository}", *_listening(ports), "--allow-client-shm=true"]
-    return Side(CHARONIA, ports, ServerProcess(CHARONIA, command, ports[HTTP], "Ready."))
+    return Side(side, ports, ServerProcess(side, [*command, *flags], ports[HTTP], "Ready."))
+
+
+def _start_standard(folder: Path) -> Side:
+    """Start it on the network libraries that the frontends bring themselves."""
+    return _start_charonia(folder, STANDARD, "--transport=standard")
 
 
 def _start_reference(folder: Path) -> Side:
@@ -100,6 +106,7 @@ def _start_bare(_folder: Path) -> Side:
 
 SIDES: dict[str, Callable[[Path], Side]] = {
     CHARONIA: _start_charonia,
+    STANDARD: _start_standard,
     REFERENCE: _start_reference,
     BARE: _start_bare,
 }

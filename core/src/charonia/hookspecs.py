@@ -33,6 +33,7 @@ __all__ = [
     "charonia_frontends",
     "charonia_repositories",
     "charonia_schedulers",
+    "charonia_transports",
     "hookimpl",
     "hookspec",
 ]
@@ -79,3 +80,8 @@ def charonia_commands() -> Mapping[str, str]:  # type: ignore[empty-body]  # a s
 @hookspec
 def charonia_frontends() -> Mapping[str, FrontendOffer]:  # type: ignore[empty-body]  # a specification has no body
     """Offer frontends: a name → the import path of a `charonia.frontend.Frontend` with the options that it takes."""
+
+
+@hookspec
+def charonia_transports() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
+    """Offer transports: the name in `--transport` → "module:Class" of a `charonia.transport.HttpTransport`."""

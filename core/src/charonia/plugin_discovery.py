@@ -40,6 +40,7 @@ KIND_OF_HOOK = {
     "charonia_caches": "cache",
     "charonia_frontends": "frontend",
     "charonia_commands": "command",
+    "charonia_transports": "transport",
 }
 
 _IMPORT_PATH = re.compile(r"\w+(\.\w+)*:\w+")
@@ -78,7 +79,7 @@ class Offer:
     """An implementation that a plugin offers, imported at its first use.
 
     Attributes:
-        kind: "backend", "scheduler", "storage", "cache" or "frontend".
+        kind: "backend", "scheduler", "storage", "cache", "frontend" or "transport".
         name: the name by which it is chosen.
         path: "module:Class" of the implementation; of a command, the object itself.
         source: the plugin.

@@ -31,12 +31,11 @@ HINTS: dict[tuple[str, str], str] = {
     ("scheduler", "dynamic_batching"): "charonia-scheduler-dynamic",
     ("scheduler", "ensemble_scheduling"): "charonia-scheduler-ensemble",
     ("storage", "s3"): "charonia-repo-s3",
+    ("transport", "lean"): "charonia-transport-lean",
 }
 """(kind, name) → the requirement that provides it, as pip takes it."""
 
-_BACKENDS_ELSEWHERE = frozenset(
-    {"tensorrtllm", "openvino", "dali", "fil", "vllm", "armnn_tflite", "paddle"}
-)
+_BACKENDS_ELSEWHERE = frozenset({"tensorrtllm", "openvino", "dali", "fil", "vllm", "armnn_tflite", "paddle"})
 """Names of backends that the reference has: nobody who writes one has misspelt another."""
 
 KIND_WORDS = {
@@ -46,6 +45,7 @@ KIND_WORDS = {
     "cache": "response cache",
     "frontend": "frontend",
     "command": "command",
+    "transport": "transport",
 }
 """The kinds of things that plugins offer, and what a person calls them."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from charonia.plugin_discovery import Offer, PluginState, Source
     from charonia.repository import RepositoryStorage
     from charonia.scheduler import Scheduler
+    from charonia.transport import HttpTransport
 
 __all__ = ["PluginRecord", "Plugins"]
 
@@ -34,7 +35,7 @@ class PluginRecord:
     """One line of the list of plugins: something that is offered, or a plugin that could not be asked.
 
     Attributes:
-        kind: "backend", "scheduler", "storage", "cache" or "frontend"; "" where the plugin could not be asked.
+        kind: "backend", "scheduler", "storage", "cache", "frontend" or "transport"; "" where the plugin could not be asked.
         name: the name by which it is chosen, or "".
         plugin: the name of the plugin's entry point.
         distribution, version: what brought it; "" where it was passed in by the program.
@@ -121,6 +122,16 @@ class Plugins:
         from charonia.cache import ResponseCache
 
         return cast("type[ResponseCache]", self._implementation("cache", name, asker, ResponseCache))
+
+    def transport(self, name: str) -> type[HttpTransport]:
+        """Give the class of a transport. Otherwise as `backend`.
+
+        Args:
+            name: the transport's name; the frontends' own one, `STANDARD`, is no plugin's.
+        """
+        from charonia.transport import HttpTransport
+
+        return cast("type[HttpTransport]", self._implementation("transport", name, "the server", HttpTransport))
 
     def command(self, name: str, *, asker: str) -> Command:
         """Give a command of the command line. Otherwise as `backend`."""

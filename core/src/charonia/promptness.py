@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Promptness", "size_of"]
 
-_QUICK_NS = 60_000
-"""An execution of less than this is quick: handing it to another thread costs as much."""
+_QUICK_NS = 100_000
+"""Executions that take less than this on average are quick: handing them to another thread costs about as much."""
 
-_STALL_NS = 1_000_000
-"""An execution of more than this would be felt by everybody else on an event loop."""
+_UNKNOWN_NS = 1_000_000
+"""What is thought of executions before any has been seen. They have to prove otherwise some 75 times."""
 
-_PROVEN = 32
-_CAP = 4 * _PROVEN
-"""Trust grows by one with each quick execution, up to the cap; whoever is slow now and then keeps it, if rarely enough."""
+_WEIGHT = 32
+"""The last execution counts by one part in so many."""
 
 
 class Promptness:
-    """The trust in the executions of one model version. Any thread may note; a note that is lost in a race does no harm.
+    """What the executions of one model version have taken lately, on average.
 
-    Trust reaches as far as the largest inputs that proved to be quick.
+    Any thread may note; a note that is lost in a race does no harm. The average reaches as far as the largest inputs that
+    proved to be quick. One execution that stalls ends the trust, unless it is so rare that the average hardly moves.
     """
 
-    __slots__ = ("_size", "_trust")
+    __slots__ = ("_mean_ns", "_size")
 
     def __init__(self) -> None:
-        self._trust = 0
+        self._mean_ns: float = _UNKNOWN_NS
         self._size = 0
 
     def note(self, spent_ns: int, size: int) -> None:
@@ -46,23 +46,18 @@ class Promptness:
             spent_ns: how long it took, in nanoseconds: the processor's time where that is all that it takes.
             size: the size of its inputs, in bytes.
         """
-        if spent_ns < _QUICK_NS:
-            self._trust = min(self._trust + 1, _CAP)
-            if self._size < size < sys.maxsize:
-                self._size = size
-        elif spent_ns < _STALL_NS:
-            self._trust = max(self._trust - _PROVEN, 0)
-        else:
-            self._trust = self._size = 0
+        self._mean_ns += (spent_ns - self._mean_ns) / _WEIGHT
+        if spent_ns < _QUICK_NS and self._size < size < sys.maxsize:
+            self._size = size
 
     @property
     def proven(self) -> bool:
         """Whether executions have been quick, and the next one can be expected to be."""
-        return self._trust >= _PROVEN
+        return self._mean_ns < _QUICK_NS
 
     def covers(self, size: int) -> bool:
         """Tell whether an execution of inputs of `size` bytes can be expected to be quick."""
-        return size <= self._size and self._trust >= _PROVEN
+        return size <= self._size and self._mean_ns < _QUICK_NS
 
 
 def size_of(inputs: Mapping[str, object]) -> int:

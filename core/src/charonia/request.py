@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 Parameter: TypeAlias = str | int | bool | float
 """The value of a request's or response's parameter."""
 
+BATCH_REASON = "batch_reason"
+"""The parameter by which a request asks, and a response tells, why its batch was closed."""
+
 SEQUENCE_START = 1
 SEQUENCE_END = 2
 
@@ -93,6 +96,8 @@ class InferenceRequest:
         done, failed: whether the final response has been made, and whether it was an error.
         arrival_ns, queued_ns, started_ns: monotonic times of acceptance, of entering the queue, of leaving it.
         trace: what writes down how it fares, or None. Set by the server.
+        batch_reason: why the batch in which it was executed was closed, where it asks for that by the parameter of this name;
+            then its responses say so by a parameter. "" otherwise.
         compute_ns: how long its execution took: gathering inputs, computing, making outputs. Zeros until it is counted.
     """
 
@@ -102,6 +107,7 @@ class InferenceRequest:
         "_on_final",
         "_sink",
         "arrival_ns",
+        "batch_reason",
         "batch_size",
         "compute_ns",
         "correlation_id",
@@ -153,6 +159,7 @@ class InferenceRequest:
         self.flags = flags
         self.parent = parent
         self.batch_size = 1
+        self.batch_reason = ""
         self.arrival_ns = time.monotonic_ns()
         self.queued_ns = 0
         self.started_ns = 0
@@ -192,6 +199,22 @@ class InferenceRequest:
             correlation_id=self.correlation_id,
             flags=self.flags,
             parent=self,
+        )
+
+    def again(self, inputs: Mapping[str, Tensor], sink: ResponseSink) -> InferenceRequest:
+        """Make a request of its own that asks the same, for other inputs, and without shared memory."""
+        return InferenceRequest(
+            self.model_name,
+            inputs,
+            sink,
+            model_version=self.model_version,
+            id=self.id,
+            requested_outputs=self.requested_outputs,
+            parameters=self.parameters,
+            priority=self.priority,
+            timeout_us=self.timeout_us,
+            correlation_id=self.correlation_id,
+            flags=self.flags,
         )
 
     def accept(self, on_final: Callable[[InferenceRequest, InferenceResponse], None]) -> None:
@@ -236,6 +259,9 @@ class InferenceRequest:
         return response
 
     def _deliver(self, response: InferenceResponse) -> None:
+        if self.batch_reason and response.outputs:
+            parameters = {**response.parameters, BATCH_REASON: self.batch_reason}
+            response = InferenceResponse(response.outputs, parameters=parameters, final=response.final)
         try:
             self._sink(response)
         except Exception:  # noqa: BLE001 - the border of a request: a receiver's mistake must not end the instance

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import charonia_frontend_http
+import charonia_transport_lean
 import pytest
-from charonia import Server
+from charonia import Server, ServerOptions
 from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
@@ -76,12 +77,11 @@ def model_repository(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def running(model_repository):
-    """Give the server that `serve` and others put frontends before."""
-    with Server(
-        model_repository, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_http])
-    ) as server:
+@pytest.fixture(params=["standard", "lean"])
+def running(model_repository, request):
+    """Give the server that `serve` and others put frontends before, on each of the transports."""
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_http, charonia_transport_lean])
+    with Server(model_repository, options=ServerOptions(transport=request.param), plugins=plugins) as server:
         yield server
 
 

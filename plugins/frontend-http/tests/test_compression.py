@@ -9,9 +9,9 @@ import zlib
 
 import pytest
 from charonia.errors import InvalidArgumentError
+from charonia.http_message import HttpRequest
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.compression import accepted_coding, decompress
-from charonia_frontend_http.message import HttpRequest
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from charonia.errors import CharoniaError
+from charonia.http_message import HttpRequest, HttpResponse
 from charonia_frontend_http.cross_origin import CrossOrigin, read_origins
-from charonia_frontend_http.message import HttpRequest, HttpResponse
 
 ALLOWED = "https://app.example"
 PREFLIGHT = {

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 from importlib import resources
 
 import pytest
+from charonia.http_message import HttpRequest
 from charonia_frontend_http.application import HttpApplication
-from charonia_frontend_http.message import HttpRequest
 
 FILES = {
     name: resources.files("charonia_frontend_http").joinpath("docs", name).read_text()

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from charonia.errors import InvalidArgumentError, UnavailableError
+from charonia.http_message import HttpRequest
 from charonia.plugins import Plugins
 from charonia.request import InferenceResponse
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_http.application import HttpApplication
-from charonia_frontend_http.message import HttpRequest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -14,6 +14,7 @@ from charonia.signature import Signature
 from charonia.tensor import MalformedTensor, encode_bytes
 from charonia_frontend_http.infer_request import decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
+from charonia_frontend_http.known_requests import KnownRequests
 from charonia_protos.model_config_pb2 import ModelConfig
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,10 +34,12 @@ class FakeModel:
         self.name, self.version, self.signature, self.labels = "m", 1, Signature(config), {}
 
 
-def decode(model, body, header_length=None, **options):
-    return decode_infer(
-        model, None, body, header_length, options.get("limit", LIMIT), SharedMemory(allowed=False), lambda _: None
-    )
+def decode(model, body, header_length=None, *, limit=LIMIT, known=None):
+    """Decode a body twice, as a model is asked that was asked the same before; both must tell the same."""
+    if known is None:
+        known = KnownRequests()
+        decode(model, body, header_length, limit=limit, known=known)
+    return decode_infer(model, None, body, header_length, limit, SharedMemory(allowed=False), lambda _: None, known)
 
 
 def binary_body(arrays_by_name, *, outputs=None, **more):
@@ -431,3 +434,28 @@ def test_numbers_are_the_doubles_shortest_text():
     array = np.array([0.1, 1, np.nan, np.inf, -np.inf], np.float32)
     assert b'"data":[0.10000000149011612,1.0]' in respond(model, decoded, array[:2]).body
     assert b'"data":[0.10000000149011612,1.0,NaN,Infinity,-Infinity]' in respond(model, decoded, array).body
+
+
+def test_known_requests_are_told_apart_by_all_that_they_say():
+    """JSON that came before means the same with other tensors behind it; other JSON, or more behind it, is read anew."""
+    model, known = FakeModel(), KnownRequests()
+    for values in ([1, 2], [3, 4]):
+        body, length = binary_body(
+            {"X": np.array(values, np.float32)}, id="seven", parameters={"priority": 3, "k": "v"}
+        )
+        request = decode(model, body, length, known=known).request
+        assert request.inputs["X"].tolist() == values
+        assert (request.id, request.priority, request.parameters) == ("seven", 3, {"k": "v"})
+    with pytest.raises(InvalidArgumentError, match="unexpected additional input data"):
+        decode(model, body + b"1234", length, known=known)
+    with pytest.raises(InvalidArgumentError, match="expecting 4 additional bytes"):
+        decode(model, body[:-4], length, known=known)
+
+
+def test_known_requests_are_few():
+    """However many different requests come, only some are remembered, and each is read right."""
+    model, known = FakeModel(), KnownRequests()
+    for number in range(1000):
+        body, length = binary_body({"X": np.array([number], np.float32)}, id=str(number))
+        assert decode(model, body, length, known=known).request.id == str(number)
+    assert len(known) <= 64

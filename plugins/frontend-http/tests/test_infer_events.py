@@ -8,10 +8,10 @@ import json
 
 import numpy as np
 import pytest
+from charonia.http_message import HttpRequest
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import Gate
 from charonia_frontend_http.application import HttpApplication
-from charonia_frontend_http.message import HttpRequest
 
 
 @pytest.fixture

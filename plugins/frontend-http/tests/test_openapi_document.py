@@ -6,9 +6,9 @@ import asyncio
 import json
 
 import pytest
+from charonia.http_message import HttpRequest
 from charonia.testing.builders import model_config, write_model
 from charonia_frontend_http.application import HttpApplication
-from charonia_frontend_http.message import HttpRequest
 from charonia_frontend_http.routes import _TABLE, Routes
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from charonia.datatypes import DataType
 from charonia.header_forwarding import HeaderForwarding
+from charonia.http_message import HttpRequest
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import Gate
 from charonia_frontend_http.application import HttpApplication
-from charonia_frontend_http.message import HttpRequest
 from charonia_frontend_http.npy import read_npy
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,10 +9,10 @@ import json
 import charonia_frontend_http
 import pytest
 from charonia import Server, ServerOptions
+from charonia.http_message import HttpRequest
 from charonia.plugins import Plugins
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_http.application import HttpApplication
-from charonia_frontend_http.message import HttpRequest
 
 BODY = {"inputs": [{"name": "X", "shape": [2, 1], "datatype": "FP32", "data": [7, 8]}]}
 LOAD = "/v2/repository/models/m/load"

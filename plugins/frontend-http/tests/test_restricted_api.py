@@ -13,6 +13,7 @@ import pytest
 from charonia import Server
 from charonia.errors import CharoniaError
 from charonia.header_forwarding import HeaderForwarding
+from charonia.http_message import HttpRequest
 from charonia.plugins import Plugins
 from charonia.request import InferenceResponse
 from charonia.restricted_access import CATEGORIES
@@ -20,7 +21,6 @@ from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_http import routes
 from charonia_frontend_http.application import HttpApplication
-from charonia_frontend_http.message import HttpRequest
 from charonia_frontend_http.restricted_api import CATEGORY
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -10,10 +10,10 @@ import charonia_frontend_http
 import pytest
 from charonia import Server
 from charonia.errors import ErrorCode, InferenceError
+from charonia.http_message import HttpRequest
 from charonia.plugins import Plugins
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_http.application import HttpApplication
-from charonia_frontend_http.message import HttpRequest
 from charonia_frontend_http.routes import Route
 from charonia_frontend_http.settings_endpoints import SettingsEndpoints
 from hypothesis import given

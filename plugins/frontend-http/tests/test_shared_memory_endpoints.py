@@ -10,11 +10,11 @@ import charonia_frontend_http
 import numpy as np
 import pytest
 from charonia import Server, ServerOptions
+from charonia.http_message import HttpRequest
 from charonia.plugins import Plugins
 from charonia.testing.fakes import ArithmeticPlugin, Gate
 from charonia.testing.shared_objects import SharedObjects
 from charonia_frontend_http.application import HttpApplication
-from charonia_frontend_http.message import HttpRequest
 
 SYSTEM, CUDA = "/v2/systemsharedmemory", "/v2/cudasharedmemory"
 HANDLE = base64.b64encode(bytes(64)).decode()

@@ -12,6 +12,7 @@ import click
 from charonia.log_settings import LOG_FORMATS
 from charonia.options import ControlMode, RateLimit
 from charonia.rate_limiter import ResourceLimit
+from charonia.transport import AUTOMATIC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -337,6 +338,14 @@ def _server_flags() -> list[Flag]:
             default=30,
             metavar="SECONDS",
             help="How long requests in progress may take to finish when the server is stopped.",
+        ),
+        Flag(
+            "transport",
+            SERVER,
+            default=AUTOMATIC,
+            metavar="NAME",
+            help="What carries the protocols over the network: 'standard', a plugin's, such as 'lean', or 'auto': a plugin's if "
+            "one is installed.",
         ),
         _boolean(
             "allow-client-shm",

@@ -75,6 +75,7 @@ class ServeSettings:
             allow_client_shm=parameters["allow_client_shm"],
             cache_config=_by_cache(parameters["cache_config"], parameters["response_cache_byte_size"]),
             warmup_batch_sizes=parameters["warmup_batch_sizes"],
+            transport=parameters["transport"],
             trace=trace_setting(parameters["trace_config"]),
             rate_limit=parameters["rate_limit"],
             rate_limit_resource=parameters["rate_limit_resource"],

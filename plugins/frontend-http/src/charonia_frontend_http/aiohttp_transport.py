@@ -7,45 +7,34 @@ import contextlib
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web  # noqa: TID253 - with `connection`, the module that everyone else leaves to be imported late
+from charonia.transport import HttpTransport
 
-from charonia_frontend_http.connection import Connection, Limits
+from charonia_frontend_http.connection import Connection
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
 
     from aiohttp import web_protocol
+    from charonia.transport import HttpHandler, HttpLimits
 
-    from charonia_frontend_http.message import HttpRequest, HttpResponse
-
-__all__ = ["AiohttpTransport", "Limits"]
+__all__ = ["AiohttpTransport"]
 
 _BACKLOG = 1024
 _LAST_SECONDS = 1.0
 """How long the end of requests that were cancelled may take."""
 
 
-class AiohttpTransport:
-    """Serves an application over HTTP/1.1.
+class AiohttpTransport(HttpTransport):
+    """The standard transport for HTTP/1.1."""
 
-    Args:
-        handle: answers a request; cancelled where the client goes away.
-        limits: what is too large.
-    """
-
-    def __init__(self, handle: Callable[[HttpRequest], Awaitable[HttpResponse]], limits: Limits) -> None:
-        self._handle = handle
-        self._limits = limits
+    def __init__(self, handle: HttpHandler, limits: HttpLimits) -> None:
+        super().__init__(handle, limits)
         self._server: _Server | None = None
         self._listener: asyncio.Server | None = None
 
     async def listen(self, address: str, port: int, *, reuse_port: bool, tls: ssl.SSLContext | None = None) -> int:
-        """Accept connections. Gives the port, which is another one where 0 was asked for.
-
-        Raises:
-            OSError: the address is taken, or not of this machine.
-        """
-        self._server = _Server(self._handle, self._limits)
+        """Accept connections."""
+        self._server = _Server(self.handle, self.limits)
         self._listener = await asyncio.get_running_loop().create_server(
             self._server, address, port, reuse_port=reuse_port or None, backlog=_BACKLOG, ssl=tls
         )
@@ -71,7 +60,7 @@ class _Server(web.Server):
     aiohttp's own one stops reading from every connection first, so that a request whose body is still arriving is lost.
     """
 
-    def __init__(self, handle: Callable[[HttpRequest], Awaitable[HttpResponse]], limits: Limits) -> None:
+    def __init__(self, handle: HttpHandler, limits: HttpLimits) -> None:
         super().__init__(_unused, handler_cancellation=True)
         self._handle = handle
         self._limits = limits

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import orjson
 from charonia.config import config_to_json
 from charonia.errors import InferenceError, InternalError
+from charonia.http_message import HttpResponse
 from charonia.outbox import Outbox
 
 from charonia_frontend_http.docs_endpoints import DocsEndpoints
 from charonia_frontend_http.documents import model_document, server_document, statistics_document
 from charonia_frontend_http.generation import GenerateEndpoints
 from charonia_frontend_http.inference import InferEndpoint
-from charonia_frontend_http.message import JSON, PLAIN, HttpResponse, error_body, error_response
+from charonia_frontend_http.message import JSON, PLAIN, error_body, error_response
 from charonia_frontend_http.predict import PredictEndpoint
 from charonia_frontend_http.repository_endpoints import RepositoryEndpoints
 from charonia_frontend_http.routes import Routes
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from charonia.header_forwarding import HeaderForwarding
+    from charonia.http_message import HttpRequest
     from charonia.mailbox import Mailbox
     from charonia.server import Server
 
-    from charonia_frontend_http.message import HttpRequest
     from charonia_frontend_http.routes import Route
 
 __all__ = ["HttpApplication"]

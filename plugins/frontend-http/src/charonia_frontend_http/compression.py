@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from charonia.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from charonia_frontend_http.message import HttpResponse
+    from charonia.http_message import HttpResponse
 
 __all__ = ["CODINGS", "accepted_coding", "compress", "decompress"]
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from dataclasses import dataclass
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web_protocol  # noqa: TID253 - this module is imported with the frontend, not with the plugin
@@ -21,41 +18,25 @@ from aiohttp.http_exceptions import (  # noqa: TID253 - the same
     LineTooLong,
 )
 from aiohttp.http_parser import RawRequestMessage  # noqa: TID253 - the same
-
-from charonia_frontend_http.message import PLAIN, HttpRequest, HttpResponse, error_body
-from charonia_frontend_http.status import REASON
+from charonia.http_message import HttpRequest, refusal, response_head
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from aiohttp import web
     from aiohttp.streams import StreamReader
+    from charonia.http_message import BodyStream, HttpResponse
+    from charonia.transport import HttpHandler, HttpLimits
 
-    from charonia_frontend_http.message import BodyStream
-
-__all__ = ["Connection", "Limits"]
+__all__ = ["Connection"]
 
 _log = logging.getLogger(__name__)
 
-_CLOSE = {"Connection": "close"}
 _DRAIN_ABOVE = 65_536
 _HTTP_1_0 = (1, 0)
 _IDLE_SECONDS = 3600.0
 _LINGER_SECONDS = 10.0
 """How long what a client still sends after a refusal is read and dropped, so that it can read the refusal."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How large the parts of a request may be, in bytes.
-
-    Attributes:
-        line: the request line, and each header field.
-        body: the body.
-    """
-
-    line: int
-    body: int
 
 
 class _TooLargeError(Exception):
@@ -77,8 +58,8 @@ class Connection(web_protocol.RequestHandler):
     def __init__(
         self,
         server: web.Server,
-        handle: Callable[[HttpRequest], Awaitable[HttpResponse]],
-        limits: Limits,
+        handle: HttpHandler,
+        limits: HttpLimits,
         retiring: Callable[[], bool],
     ) -> None:
         # aiohttp undoes content codings by itself, but whether one is supported is the application's matter
@@ -137,11 +118,9 @@ class Connection(web_protocol.RequestHandler):
         try:
             body = await self._read(message, payload)
         except _TooLargeError:
-            limit = self._limits.body
-            text = f"request body exceeds the maximum of {limit} bytes. Use --http-max-body-size to increase the limit."
-            response = HttpResponse(413, error_body(text), PLAIN, _CLOSE)
+            response = refusal(413, self._limits.body_refusal)
         except BadHttpMessage as error:
-            response = HttpResponse(400, error_body(f"malformed request body: {error.message}"), PLAIN, _CLOSE)
+            response = refusal(400, f"malformed request body: {error.message}")
         else:
             response = await self._handle(HttpRequest(message.method, message.path, message.headers, body))
         return await self._write(message, response)
@@ -180,7 +159,7 @@ class Connection(web_protocol.RequestHandler):
         else:
             version, connection = "HTTP/1.0", "Connection: keep-alive\r\n" if keep else ""
         body = response.body
-        head = _head(version, response, connection, f"Content-Length: {len(body)}\r\n")
+        head = response_head(version, response, connection, f"Content-Length: {len(body)}\r\n")
         if message.method == "HEAD":
             self._send(head)
         elif len(body) < _DRAIN_ABOVE:
@@ -198,7 +177,7 @@ class Connection(web_protocol.RequestHandler):
             keep = chunked and not (message.should_close or self._force_close or self._retiring())
             connection = "" if keep else "Connection: close\r\n"
             framing = "Transfer-Encoding: chunked\r\n" if chunked else ""  # else the connection's end is the body's
-            self._send(_head("HTTP/1.1" if chunked else "HTTP/1.0", response, connection, framing))
+            self._send(response_head("HTTP/1.1" if chunked else "HTTP/1.0", response, connection, framing))
             async for piece in stream:
                 self._send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
                 await self._drain_helper()
@@ -227,40 +206,12 @@ class Connection(web_protocol.RequestHandler):
         """Refuse what is no HTTP. The connection closes, since nobody knows where the next request would start."""
         status, text = flaw.status, " ".join((flaw.message or "malformed request").split())
         if isinstance(flaw.exc, LineTooLong):
-            status = 431
-            text = "a line of the request's head is too long. Use --http-max-header-size to increase the limit."
+            status, text = 431, self._limits.line_refusal
         elif isinstance(flaw.exc, BadHttpMethod) and text.startswith(
             "Invalid method"
         ):  # a verb that aiohttp does not know
             status, text = 405, "Method Not Allowed"
-        self._send_refusal(HttpResponse(status, error_body(text), PLAIN, _CLOSE))
+        self._send_refusal(refusal(status, text))
 
     def _send_refusal(self, response: HttpResponse) -> None:
-        self._send(_head("HTTP/1.1", response, "", f"Content-Length: {len(response.body)}\r\n") + response.body)
-
-
-_heads: dict[tuple[int, str], str] = {}
-
-
-def _head(version: str, response: HttpResponse, connection: str, framing: str) -> bytes:
-    """Write the head of a response; `connection` and `framing` are header fields, or nothing."""
-    key = (response.status, response.content_type)
-    common = _heads.get(key)
-    if common is None:
-        reason = REASON.get(response.status, "Error")
-        common = _heads[key] = f" {response.status} {reason}\r\nContent-Type: {response.content_type}\r\n"
-    own = "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
-    text = f"{version}{common}{own}{connection}Date: {_date()}\r\n{framing}\r\n"
-    return text.encode("latin-1")
-
-
-_today = (0, "")
-
-
-def _date() -> str:
-    """Tell the time as HTTP writes it, made once a second."""
-    global _today  # noqa: PLW0603 - a cache of the clock
-    now = int(time.time())
-    if now != _today[0]:
-        _today = (now, formatdate(now, usegmt=True))
-    return _today[1]
+        self._send(response_head("HTTP/1.1", response, "", f"Content-Length: {len(response.body)}\r\n") + response.body)

@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from charonia.errors import CharoniaError
+from charonia.http_message import HttpResponse
 
-from charonia_frontend_http.message import PLAIN, HttpResponse
+from charonia_frontend_http.message import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from charonia_frontend_http.message import HttpRequest
+    from charonia.http_message import HttpRequest
 
 __all__ = ["CrossOrigin", "read_origins"]
 

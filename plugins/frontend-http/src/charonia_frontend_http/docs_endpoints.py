@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import orjson
 from charonia.errors import InferenceError
+from charonia.http_message import HttpResponse
 
-from charonia_frontend_http.message import JSON, HttpResponse
+from charonia_frontend_http.message import JSON
 from charonia_frontend_http.openapi_document import openapi_document
 
 if TYPE_CHECKING:
+    from charonia.http_message import HttpRequest
     from charonia.model import Model
     from charonia.server import Server
 
-    from charonia_frontend_http.message import HttpRequest
     from charonia_frontend_http.routes import Route
 
 __all__ = ["DocsEndpoints"]

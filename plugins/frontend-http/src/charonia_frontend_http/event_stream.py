@@ -6,8 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from charonia.errors import InferenceError, InternalError
+from charonia.http_message import BodyStream, HttpResponse
 
-from charonia_frontend_http.message import EVENTS, BodyStream, HttpResponse, error_body
+from charonia_frontend_http.message import EVENTS, error_body
 from charonia_frontend_http.status import STATUS
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from charonia.frontend import Frontend
 from charonia.header_forwarding import HeaderForwarding
 from charonia.restricted_access import read_restrictions
+from charonia.transport import AUTOMATIC, STANDARD, HttpLimits, HttpTransport
 
-from charonia_frontend_http.aiohttp_transport import AiohttpTransport, Limits
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.cross_origin import CrossOrigin, read_origins
 from charonia_frontend_http.restricted_api import RestrictedApi
@@ -25,17 +25,18 @@ __all__ = ["HttpFrontend"]
 
 
 class HttpFrontend(Frontend):
-    """HTTP/REST on aiohttp.
+    """HTTP/REST, on aiohttp or on the transport that the server's options name.
 
     Raises:
         CharoniaError: an option has a value that cannot be; told before any frontend listens.
     """
 
-    _transport: AiohttpTransport | None = None
+    _transport: HttpTransport | None = None
 
     def __init__(self, server: Server, options: Mapping[str, OptionValue]) -> None:
         super().__init__(server, options)
         self._tls = server_context(options) if self.enabled else None
+        self._transport_class = _transport_class(server) if self.enabled else HttpTransport
         self._origins = read_origins(str(options["http-cors-allow-origin"]))
         told = str(options["http-restricted-api"])
         self._restrictions = read_restrictions(told.split("\n") if told else (), "--http-restricted-api")
@@ -65,8 +66,8 @@ class HttpFrontend(Frontend):
             handle = RestrictedApi(handle, self._restrictions).handle
         if self._origins:  # outermost, since a browser asks for permission without any key
             handle = CrossOrigin(handle, self._origins).handle
-        limits = Limits(int(options["http-max-header-size"]), int(options["http-max-body-size"]))
-        self._transport = AiohttpTransport(handle, limits)
+        limits = HttpLimits(int(options["http-max-header-size"]), int(options["http-max-body-size"]))
+        self._transport = self._transport_class(handle, limits)
         port = await self._transport.listen(
             str(options["http-address"]),
             int(options["http-port"]),
@@ -82,3 +83,15 @@ class HttpFrontend(Frontend):
         if self._transport is not None:
             await self._transport.close(grace_seconds)
             self._transport = None
+
+
+def _transport_class(server: Server) -> type[HttpTransport]:
+    name = server.options.transport
+    if name == AUTOMATIC:
+        offered = server.plugins.names("transport")
+        name = offered[0] if len(offered) == 1 else STANDARD
+    if name != STANDARD:
+        return server.plugins.transport(name)
+    from charonia_frontend_http.aiohttp_transport import AiohttpTransport
+
+    return AiohttpTransport

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from charonia.errors import InvalidArgumentError
+from charonia.http_message import HttpResponse
 
 from charonia_frontend_http.event_stream import ResponseStream, event_response
 from charonia_frontend_http.generate_request import decode_generate
 from charonia_frontend_http.generate_response import GenerateEncoder
-from charonia_frontend_http.message import JSON, HttpResponse, error_body
+from charonia_frontend_http.message import JSON, error_body
+from charonia_frontend_http.per_model import PerModel
 from charonia_frontend_http.response_queue import ResponseQueue
 
 if TYPE_CHECKING:
+    from charonia.http_message import HttpRequest
     from charonia.mailbox import Mailbox
-    from charonia.model import Model
     from charonia.outbox import Outbox
     from charonia.server import Server
 
-    from charonia_frontend_http.message import HttpRequest
     from charonia_frontend_http.routes import Route
 
 __all__ = ["GenerateEndpoints"]
@@ -45,7 +45,7 @@ class GenerateEndpoints:
         self._mailbox = mailbox
         self._outbox = outbox
         self._max_input_size = max_input_size
-        self._encoders: weakref.WeakKeyDictionary[Model, GenerateEncoder] = weakref.WeakKeyDictionary()
+        self._encoders = PerModel(GenerateEncoder)
 
     async def whole(self, route: Route, request: HttpRequest) -> HttpResponse:
         """Answer with the one response. As in the reference, none or several are an error with the status 200.
@@ -82,8 +82,6 @@ class GenerateEndpoints:
             raise InvalidArgumentError("Unsupported content-encoding, only 'identity' is supported.")
         responses = ResponseQueue(self._mailbox, decoupled=model.decoupled)
         decoded = decode_generate(model, route.version, request.body, self._max_input_size, responses.sink)
-        encoder = self._encoders.get(model)
-        if encoder is None:
-            encoder = self._encoders[model] = GenerateEncoder(model)
+        encoder = self._encoders[model]
         self._outbox.put(decoded, responses.refuse)
         return ResponseStream(decoded, responses, lambda response: encoder.encode(decoded.id, response))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from charonia.shared_memory import RegionSlice, SharedMemory
     from charonia.tensor import Array, MalformedTensor
 
+    from charonia_frontend_http.known_requests import KnownRequests
+
 __all__ = ["Decoded", "HeaderLengthError", "decode_infer"]
 
 _DATATYPES = DataType.__members__
@@ -67,6 +69,7 @@ def decode_infer(
     max_input_size: int,
     shared_memory: SharedMemory,
     sink: ResponseSink,
+    known: KnownRequests,
 ) -> Decoded:
     """Decode the body of an infer request.
 
@@ -78,6 +81,7 @@ def decode_infer(
         max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
         shared_memory: the regions that inputs and outputs may name.
         sink: where the responses go.
+        known: what the model was asked before.
 
     Raises:
         InferenceError: the request is malformed; the first thing that is wrong in the reference's order.
@@ -92,6 +96,21 @@ def decode_infer(
             f"request JSON size of {size} bytes exceeds the maximum allowed input size of {max_input_size} bytes. "
             "Use --http-max-input-size to increase the limit."
         )
+    return known.decode(
+        body, size, version, sink, lambda: _read(model, version, body, size, max_input_size, shared_memory, sink)
+    )
+
+
+def _read(
+    model: Model,
+    version: int | None,
+    body: bytes,
+    size: int,
+    max_input_size: int,
+    shared_memory: SharedMemory,
+    sink: ResponseSink,
+) -> Decoded:
+    """Read a body of which so many bytes are JSON."""
     view = memoryview(body)
     document = load_json(view[:size] if size < len(body) else body)
     if type(document) is not dict:

@@ -13,9 +13,10 @@ import orjson
 from charonia.classification import classify
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
+from charonia.http_message import HttpResponse
 from charonia.tensor import as_numpy, encode_bytes
 
-from charonia_frontend_http.message import BINARY, JSON, HttpResponse
+from charonia_frontend_http.message import BINARY, JSON
 
 if TYPE_CHECKING:
     from charonia.model import Model

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,12 +14,15 @@ from charonia_frontend_http.compression import CODINGS, accepted_coding, compres
 from charonia_frontend_http.event_stream import EVENT_STREAM, ResponseStream, event_response
 from charonia_frontend_http.infer_request import HeaderLengthError, decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
+from charonia_frontend_http.known_requests import KnownRequests
 from charonia_frontend_http.media_type import accepted
 from charonia_frontend_http.message import JSON, PLAIN, error_response
+from charonia_frontend_http.per_model import PerModel
 from charonia_frontend_http.response_queue import ResponseQueue
 
 if TYPE_CHECKING:
     from charonia.header_forwarding import HeaderForwarding
+    from charonia.http_message import HttpRequest, HttpResponse
     from charonia.mailbox import Mailbox
     from charonia.model import Model
     from charonia.outbox import Outbox
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from charonia.server import Server
 
     from charonia_frontend_http.infer_request import Decoded
-    from charonia_frontend_http.message import HttpRequest, HttpResponse
     from charonia_frontend_http.routes import Route
 
 __all__ = ["InferEndpoint"]
@@ -61,7 +62,8 @@ class InferEndpoint:
         self._outbox = outbox
         self._max_input_size = max_input_size
         self._forwarding = forwarding
-        self._encoders: weakref.WeakKeyDictionary[Model, ResponseEncoder] = weakref.WeakKeyDictionary()
+        self._encoders = PerModel(ResponseEncoder)
+        self._known = PerModel(lambda _model: KnownRequests())
 
     async def answer(self, route: Route, request: HttpRequest) -> HttpResponse:
         """Answer a request. Where the caller's task is cancelled, the inference is, too.
@@ -100,7 +102,7 @@ class InferEndpoint:
             raise
         if response.error is not None:
             return error_response(response.error, PLAIN)
-        encoder = self._encoder(model)
+        encoder = self._encoders[model]
         accept = request.headers.get("Accept-Encoding")
         if accept or decoded.classes:
             return await _encode_as_wished(encoder, decoded, response, accept or "")
@@ -115,6 +117,7 @@ class InferEndpoint:
             self._max_input_size,
             self._server.shared_memory,
             sink,
+            self._known[model],
         )
         if self._forwarding is not None:  # headers win: a proxy in front may vouch for them, and nobody for the body
             forwarded = self._forwarding.parameters(request.headers.items())
@@ -127,7 +130,7 @@ class InferEndpoint:
         try:
             decoded = self._decode(model, route, request, responses.sink)
             in_json = replace(decoded, binary=dict.fromkeys(decoded.binary, False), binary_default=False)
-            encoder = self._encoder(model)
+            encoder = self._encoders[model]
             stream = ResponseStream(decoded.request, responses, lambda response: encoder.encode(in_json, response).body)
             self._outbox.put(decoded.request, responses.refuse)
             return await event_response(stream)
@@ -135,12 +138,6 @@ class InferEndpoint:
             raise
         except InferenceError as error:
             return error_response(error, JSON)
-
-    def _encoder(self, model: Model) -> ResponseEncoder:
-        encoder = self._encoders.get(model)
-        if encoder is None:
-            encoder = self._encoders[model] = ResponseEncoder(model)
-        return encoder
 
 
 async def _encode_as_wished(

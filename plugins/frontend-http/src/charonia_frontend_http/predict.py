@@ -15,10 +15,10 @@ from charonia_frontend_http.predict_response import write_prediction
 
 if TYPE_CHECKING:
     from charonia.header_forwarding import HeaderForwarding
+    from charonia.http_message import HttpRequest, HttpResponse
     from charonia.server import Server
     from charonia.signature import Signature
 
-    from charonia_frontend_http.message import HttpRequest, HttpResponse
     from charonia_frontend_http.routes import Route
 
 __all__ = ["PredictEndpoint"]

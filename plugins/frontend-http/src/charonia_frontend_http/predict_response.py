@@ -9,10 +9,11 @@ import numpy as np
 import orjson
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
+from charonia.http_message import HttpResponse
 from charonia.tensor import as_numpy
 
 from charonia_frontend_http.media_type import NPY
-from charonia_frontend_http.message import JSON, HttpResponse
+from charonia_frontend_http.message import JSON
 from charonia_frontend_http.npy import write_npy
 
 if TYPE_CHECKING:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from charonia.errors import InvalidArgumentError, UnsupportedError
+from charonia.http_message import HttpResponse
 from charonia.overrides import FILE_PREFIX
 
 from charonia_frontend_http.documents import index_document
 from charonia_frontend_http.json_access import load_json, take_bool, take_object, wrong_type
-from charonia_frontend_http.message import JSON, HttpResponse
+from charonia_frontend_http.message import JSON
 
 if TYPE_CHECKING:
+    from charonia.http_message import HttpRequest
     from charonia.server import Server
 
-    from charonia_frontend_http.message import HttpRequest
     from charonia_frontend_http.routes import Route
 
 __all__ = ["RepositoryEndpoints"]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charonia_frontend_http.message import PLAIN, HttpResponse, error_body
+from charonia.http_message import HttpResponse
+
+from charonia_frontend_http.message import PLAIN, error_body
 from charonia_frontend_http.routes import Routes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from charonia.http_message import HttpRequest
     from charonia.restricted_access import Restriction
-
-    from charonia_frontend_http.message import HttpRequest
 
 __all__ = ["CATEGORY", "RestrictedApi"]
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from charonia.http_message import HttpResponse
 
 from charonia_frontend_http.json_access import load_json, take_bool, take_object, take_unsigned, wrong_type
-from charonia_frontend_http.message import JSON, HttpResponse
+from charonia_frontend_http.message import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from charonia.http_message import HttpRequest
     from charonia.server import Server
 
-    from charonia_frontend_http.message import HttpRequest
     from charonia_frontend_http.routes import Route
 
 __all__ = ["SettingsEndpoints"]

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from charonia.errors import InvalidArgumentError
+from charonia.http_message import HttpResponse
 
 from charonia_frontend_http.json_access import load_json, take_unsigned, wrong_type
-from charonia_frontend_http.message import JSON, HttpResponse
+from charonia_frontend_http.message import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from charonia.http_message import HttpRequest
     from charonia.shared_memory import SharedMemory
 
-    from charonia_frontend_http.message import HttpRequest
     from charonia_frontend_http.routes import Route
 
 __all__ = ["SharedMemoryEndpoints"]

@@ -1,10 +1,10 @@
-"""The one table from the protocol's error codes to HTTP's status codes, and the reason phrases."""
+"""The one table from the protocol's error codes to HTTP's status codes."""
 
 from __future__ import annotations
 
 from charonia.errors import ErrorCode
 
-__all__ = ["REASON", "STATUS"]
+__all__ = ["STATUS"]
 
 STATUS = {
     ErrorCode.UNKNOWN: 400,
@@ -17,17 +17,3 @@ STATUS = {
     ErrorCode.CANCELLED: 400,
 }
 """As in the reference. Malformed JSON is INVALID_ARG here, where the reference says INTERNAL: it is the client's mistake."""
-
-REASON = {
-    200: "OK",
-    400: "Bad Request",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Not Allowed",
-    413: "Content Too Large",
-    415: "Unsupported Media Type",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    501: "Not Implemented",
-    503: "Service Unavailable",
-}

@@ -1,0 +1,116 @@
+"""Requests and responses of HTTP, free of any network library, as a frontend's application and its transport pass them."""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["BodyStream", "HttpRequest", "HttpResponse", "refusal", "response_head"]
+
+_REASON = {
+    200: "OK",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+}
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """A whole request.
+
+    Attributes:
+        method: the verb, as sent.
+        target: the request target, as sent: a path, perhaps with a query, or an absolute URL.
+        headers: the header fields; look-up by name ignores case.
+        body: the body, chunked coding undone, content coding not.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class BodyStream(AsyncIterator[bytes]):
+    """A body in pieces, none of them empty, each to be sent at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop making it. Idempotent."""
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """A response: a whole body, or a stream that gives it piece by piece.
+
+    Attributes:
+        status: the status code.
+        body: the body, where there is no stream.
+        content_type: the header field Content-Type.
+        headers: further header fields.
+        stream: what gives the body while it is made. Whoever takes it closes it, read to its end or not.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    stream: BodyStream | None = None
+
+
+def refusal(status: int, text: str) -> HttpResponse:
+    """Make a transport's own answer to what never reaches the application; the connection closes after it."""
+    return HttpResponse(
+        status, json.dumps({"error": text}, separators=(",", ":")).encode(), headers={"Connection": "close"}
+    )
+
+
+_heads: dict[tuple[int, str], str] = {}
+
+
+def response_head(version: str, response: HttpResponse, connection: str, framing: str) -> bytes:
+    """Write the head of a response, up to the empty line that ends it.
+
+    Args:
+        version: "HTTP/1.1" or "HTTP/1.0".
+        response: what is answered.
+        connection: the field Connection with its line end, or "".
+        framing: the field that tells where the body ends, with its line end, or "".
+    """
+    key = (response.status, response.content_type)
+    common = _heads.get(key)
+    if common is None:
+        reason = _REASON.get(response.status, "Error")
+        common = _heads[key] = f" {response.status} {reason}\r\nContent-Type: {response.content_type}\r\n"
+    own = "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
+    text = f"{version}{common}{own}{connection}Date: {_date()}\r\n{framing}\r\n"
+    return text.encode("latin-1")
+
+
+_today = (0, "")
+
+
+def _date() -> str:
+    """Tell the time as HTTP writes it, made once a second."""
+    global _today  # noqa: PLW0603 - a cache of the clock
+    now = int(time.time())
+    if now != _today[0]:
+        _today = (now, formatdate(now, usegmt=True))
+    return _today[1]

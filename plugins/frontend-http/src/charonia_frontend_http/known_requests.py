@@ -1,0 +1,125 @@
+"""Infer requests that differ from an earlier one in their binary data alone.
+
+A client of a model sends the same JSON again and again, with other tensors behind it. JSON that came before, byte for byte, says
+what it said then, and is not read again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from charonia.request import InferenceResponse, ResponseSink
+    from charonia.tensor import Array
+
+    from charonia_frontend_http.infer_request import Decoded
+
+__all__ = ["KnownRequests"]
+
+_LONGEST = 4096
+"""The longest JSON that is remembered, in bytes: what is longer costs more to compare than it saves."""
+
+_MOST = 64
+"""How many are remembered. Clients that give each request an id of its own fill this in no time; then it begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an input lies in the body.
+
+    Attributes:
+        name, dtype, shape: the tensor's.
+        count: the number of its elements.
+        start: its first byte's place.
+    """
+
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    count: int
+    start: int
+
+    def array(self, body: bytes) -> Array:
+        array = np.frombuffer(body, self.dtype, self.count, self.start)
+        return (array if array.flags.aligned else array.copy()).reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A request that was read before.
+
+    Attributes:
+        size: the length of a body that says the same.
+        places: its inputs.
+        decoded: what it was, without its tensors.
+    """
+
+    size: int
+    places: tuple[_Place, ...]
+    decoded: Decoded
+
+    def again(self, body: bytes, sink: ResponseSink) -> Decoded:
+        tensors = {place.name: place.array(body) for place in self.places}
+        return replace(self.decoded, request=self.decoded.request.again(tensors, sink))
+
+
+class KnownRequests:
+    """What one model was asked lately, over HTTP. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int | None, bytes], _Known] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def decode(
+        self,
+        body: bytes,
+        json_size: int,
+        version: int | None,
+        sink: ResponseSink,
+        read: Callable[[], Decoded],
+    ) -> Decoded:
+        """Decode a body.
+
+        Args:
+            body: the whole body.
+            json_size: how much of it is JSON, in bytes.
+            version: the version that the path names.
+            sink: where the responses go.
+            read: reads a body that is not known. What it raises is raised.
+        """
+        if json_size > _LONGEST or json_size == len(body):
+            return read()
+        said = (version, body[:json_size])
+        known = self._known.get(said)
+        if known is not None and known.size == len(body):
+            return known.again(body, sink)
+        decoded = read()
+        places = _places(decoded.request.inputs, json_size, len(body))
+        if places and not decoded.request.output_regions:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            bare = decoded.request.again({}, _nowhere)
+            self._known[said] = _Known(len(body), places, replace(decoded, request=bare))
+        return decoded
+
+
+def _places(inputs: Mapping[str, object], start: int, end: int) -> tuple[_Place, ...]:
+    """Tell where the inputs lie, if all of them are just the bytes from `start` to `end`, one after the other; else nothing."""
+    places = []
+    for name, tensor in inputs.items():
+        if not isinstance(tensor, np.ndarray) or tensor.dtype.kind in "Ob" or tensor.size == 0:
+            return ()
+        places.append(_Place(name, tensor.dtype, tensor.shape, tensor.size, start))
+        start += tensor.nbytes
+    return tuple(places) if start == end else ()
+
+
+def _nowhere(response: InferenceResponse) -> None:
+    """Take the responses of a request that is never made."""

@@ -1,0 +1,235 @@
+"""One HTTP/1.1 connection of a client.
+
+Its requests are answered one after the other: in the callback that brings them where the application need not wait, in a task
+where it has to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextvars import copy_context
+from typing import TYPE_CHECKING
+
+from charonia.http_message import refusal, response_head
+
+from charonia_transport_lean.eager import go_on
+from charonia_transport_lean.request_reader import RefusedError, RequestReader
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from charonia.http_message import BodyStream, HttpResponse
+
+    from charonia_transport_lean.request_reader import Incoming
+    from charonia_transport_lean.transport import LeanTransport
+
+__all__ = ["Connection"]
+
+_log = logging.getLogger(__name__)
+
+_JOINED_BELOW = 65_536
+"""Bodies of less than this are written together with their head, which copies them."""
+
+_PIPELINED = 32
+"""How many requests may wait for the one that is being answered before nothing more is read."""
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection, from its first byte to its last.
+
+    Args:
+        hub: the transport, which knows all connections.
+
+    Attributes:
+        touched: when the client did something the last time that makes a wait legitimate, in the loop's seconds.
+    """
+
+    __slots__ = ("_flaw", "_full", "_hub", "_last", "_reader", "_room", "_task", "_transport", "touched")
+
+    def __init__(self, hub: LeanTransport) -> None:
+        self._hub = hub
+        self._reader = RequestReader(hub.limits)
+        self._transport: asyncio.Transport
+        self._task: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._flaw: RefusedError | None = None
+        self._full = False
+        self._last = False
+        self.touched = hub.loop.time()
+
+    # -- what the hub asks
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request, no part of which has come."""
+        return not (self._task or self._reader.in_head or self._reader.in_body or self._reader.requests)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it waits for its client: for the rest of a request, for the reading of a response, or for its farewell."""
+        if self._last or self._room is not None:
+            return True
+        return self._task is None and (self._reader.in_head or self._reader.in_body)
+
+    def close(self) -> None:
+        """Close when what was written has been sent."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._transport.abort()
+
+    # -- what the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = transport  # type: ignore[assignment]  # a stream's transport
+        self._hub.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: what is in progress is taken back."""
+        self._last = True
+        if self._task is not None:
+            self._task.cancel()
+        self._hub.lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what came, as far as it can be answered at once."""
+        if self._last:  # so that the client can read the last response, what it still sends is taken and dropped
+            if self._reader.skip(data):
+                self._transport.close()
+            return
+        if not self._reader.in_head:  # else the clock goes on that ran when the head began
+            self.touched = self._hub.loop.time()
+        try:
+            self._reader.feed(data)
+        except RefusedError as flaw:
+            self._flaw = flaw
+        self._answer()
+
+    def pause_writing(self) -> None:
+        """Write nothing more: the client does not read."""
+        self.touched = self._hub.loop.time()
+        self._room = self._hub.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Write again."""
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+        self._answer()
+
+    # -- answering
+
+    def _answer(self) -> None:
+        """Answer in their order the requests that are there, until one has to be waited for."""
+        requests = self._reader.requests
+        while requests and self._free:
+            self._begin(requests.popleft())
+        if not requests and self._free:
+            if self._flaw is not None:
+                self._write_last(self._flaw)
+            elif self._reader.awaited:
+                self._reader.awaited = False
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._full != (len(requests) > _PIPELINED):
+            self._full = not self._full
+            (self._transport.pause_reading if self._full else self._transport.resume_reading)()
+
+    @property
+    def _free(self) -> bool:
+        return self._task is None and self._room is None and not self._last
+
+    def _begin(self, incoming: Incoming) -> None:
+        context = copy_context()  # as a task would: what one request sets is not seen by the next
+        begun = self._hub.handle(incoming.request)
+        try:
+            awaited = context.run(begun.send, None)
+        except StopIteration as stop:
+            response: HttpResponse = stop.value
+            if response.stream is None:
+                self._write(incoming, response)
+                return
+            rest = self._write_stream(incoming, response, response.stream)
+        except Exception:  # noqa: BLE001 - the application's promise broken: a fault of ours ends this connection alone
+            _log.exception("failed to answer a request")
+            self._transport.abort()
+            return
+        else:
+            rest = self._answer_later(incoming, go_on(begun, awaited))
+        self._task = self._hub.loop.create_task(rest, context=context)
+        self._task.add_done_callback(self._answered)
+
+    async def _answer_later(self, incoming: Incoming, answer: Awaitable[HttpResponse]) -> None:
+        response = await answer
+        if response.stream is None:
+            self._write(incoming, response)
+        else:
+            await self._write_stream(incoming, response, response.stream)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            self._transport.abort()
+        elif (error := task.exception()) is not None:
+            _log.error("failed to answer a request", exc_info=error)
+            self._transport.abort()
+        else:
+            self.touched = self._hub.loop.time()
+            self._answer()
+
+    # -- writing
+
+    def _write(self, incoming: Incoming, response: HttpResponse) -> None:
+        if self._last:
+            return  # the client has gone
+        closing = "Connection" in response.headers
+        keep = incoming.keep and not (closing or self._hub.retiring)
+        if incoming.http_1_1:
+            version, connection = "HTTP/1.1", "" if keep or closing else "Connection: close\r\n"
+        else:
+            version, connection = "HTTP/1.0", "Connection: keep-alive\r\n" if keep else ""
+        body = response.body
+        head = response_head(version, response, connection, f"Content-Length: {len(body)}\r\n")
+        if incoming.request.method == "HEAD":
+            self._transport.write(head)
+        elif len(body) < _JOINED_BELOW:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+        if not keep:
+            self._end()
+
+    def _write_last(self, flaw: RefusedError) -> None:
+        response = refusal(flaw.status, str(flaw))
+        head = response_head("HTTP/1.1", response, "", f"Content-Length: {len(response.body)}\r\n")
+        self._transport.write(head + response.body)
+        self._end()
+
+    def _end(self) -> None:
+        """Write nothing more. A connection that closes on a body that is still arriving would take the response with it."""
+        self._last = True
+        self.touched = self._hub.loop.time()
+        if not self._reader.in_body:
+            self._transport.close()
+
+    async def _write_stream(self, incoming: Incoming, response: HttpResponse, stream: BodyStream) -> None:
+        """Write a response while it is made, as fast as the client reads it."""
+        try:
+            chunked = incoming.http_1_1
+            keep = chunked and incoming.keep and not self._hub.retiring
+            connection = "" if keep else "Connection: close\r\n"
+            framing = "Transfer-Encoding: chunked\r\n" if chunked else ""  # else the connection's end is the body's
+            version = "HTTP/1.1" if chunked else "HTTP/1.0"
+            self._transport.write(response_head(version, response, connection, framing))
+            async for piece in stream:
+                self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                if self._room is not None:
+                    await self._room
+            if chunked:
+                self._transport.write(b"0\r\n\r\n")
+        finally:
+            stream.close()
+        if not keep or self._hub.retiring:
+            self._end()

@@ -1,0 +1,167 @@
+"""The reader: the same requests, however their bytes are cut; what is refused; what is bounded."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from charonia.transport import HttpLimits
+from charonia_transport_lean.request_reader import RefusedError, RequestReader
+from hypothesis import given
+from hypothesis import strategies as st
+
+LIMITS = HttpLimits(line=4096, body=1_000_000)
+
+
+def written(method="POST", target="/v2/models/m/infer", fields=(), body=b"", *, chunks=()):
+    """Write a request, with its body as it is or in chunks."""
+    lines = [f"{method} {target} HTTP/1.1", "Host: here", *fields]
+    if chunks:
+        lines.append("Transfer-Encoding: chunked")
+        body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
+    else:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def read(*pieces, limits=LIMITS):
+    """Read pieces in their order, as (method, target, fields, body) of each request."""
+    reader = RequestReader(limits)
+    for piece in pieces:
+        reader.feed(piece)
+    assert not (reader.in_head)
+    assert not (reader.in_body)
+    return [
+        (item.request.method, item.request.target, dict(item.request.headers), item.request.body)
+        for item in reader.requests
+    ]
+
+
+requests = st.one_of(
+    st.builds(written, body=st.binary(max_size=40), fields=st.sampled_from([(), ("X-A: b",), ("Accept: */*", "x: y")])),
+    st.builds(written, method=st.sampled_from(["GET", "HEAD", "PUT"]), target=st.sampled_from(["/", "/v2?a=b", "*"])),
+    st.builds(written, chunks=st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4)),
+)
+
+
+@given(st.lists(requests, max_size=6), st.data())
+def test_requests_are_the_same_however_they_are_cut(sent, data):
+    """Whether a head is known or new, and wherever the bytes are cut, the requests are the same."""
+    together = b"".join(sent)
+    alone = [request for one in sent for request in read(one)]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(together)), max_size=8)))
+    pieces = [together[start:end] for start, end in zip([0, *cuts], [*cuts, len(together)], strict=True)]
+    assert read(*[piece for piece in pieces if piece]) == alone
+
+
+@given(st.binary(max_size=300), st.lists(requests, max_size=2))
+def test_any_bytes_are_read_or_refused(noise, before):
+    """Whatever comes, it is requests, the beginning of one, or refused; what came before it stays."""
+    reader = RequestReader(LIMITS)
+    for request in before:
+        reader.feed(request)
+    with suppress(RefusedError):
+        reader.feed(noise)
+    assert len(reader.requests) >= len(before)
+
+
+def test_fields_are_found_in_any_case_and_the_first_counts():
+    """Look-up ignores case; of two fields of one name the first counts; text that is no UTF-8 goes through."""
+    reader = RequestReader(LIMITS)
+    reader.feed(b"GET / HTTP/1.1\r\nhost: h\r\nX-One: 1\r\nx-one: 2\r\nX-Raw: \xff\r\n\r\n")
+    headers = reader.requests[0].request.headers
+    assert headers["x-ONE"] == "1"
+    assert headers.get("X-none") is None
+    assert headers.get("X-none", "") == ""
+    assert list(headers) == ["host", "X-One", "X-Raw"]
+    assert headers["X-Raw"].encode("utf-8", "surrogateescape") == b"\xff"
+    assert len(headers) == 3
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        b"POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nContent-Length : 5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n 5\r\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nX: a\nb\x00c\r\n\r\nhello",
+        b"GET / HTTP/1.1\r\nX: a\r\n folded: b\r\nContent-Length: 3\r\n\t4\r\n\r\n",
+    ],
+)
+def test_doubtful_ends_are_refused(smuggled):
+    """Where two servers could disagree about where a request ends, there is no request."""
+    reader = RequestReader(LIMITS)
+    with pytest.raises(RefusedError) as refused:
+        reader.feed(smuggled)
+    assert refused.value.status == 400
+
+
+def test_known_head_does_not_outlive_a_doubt():
+    """A head that ends by bare line feeds, before the first empty line as the protocol writes it, is never taken for known."""
+    reader = RequestReader(LIMITS)
+    try:
+        for _ in range(2):
+            reader.feed(b"GET /a HTTP/1.1\nHost: here\n\nGET /b HTTP/1.1\r\nHost: here\r\n\r\n")
+    except RefusedError:
+        return
+    assert [item.request.target for item in reader.requests] == ["/a", "/b", "/a", "/b"]
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"GET /" + b"a" * 5000,
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000,
+        b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 5000,
+    ],
+    ids=["target", "field", "fields"],
+)
+def test_heads_are_bounded(endless):
+    """A head that does not end is refused before it fills the memory."""
+    with pytest.raises(RefusedError) as refused:
+        RequestReader(LIMITS).feed(endless)
+    assert refused.value.status == 431
+    assert "--http-max-header-size" in str(refused.value)
+
+
+def test_framing_is_bounded():
+    """Chunks whose framing is out of all proportion to what they carry are refused."""
+    reader = RequestReader(LIMITS)
+    reader.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    with pytest.raises(RefusedError, match="proportion"):
+        reader.feed((b"1;" + b"x" * 1000 + b"\r\na\r\n") * 1000)
+    small = b"".join(b"1\r\na\r\n" for _ in range(100_000))
+    ((*_, body),) = read(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", small, b"0\r\n\r\n")
+    assert body == b"a" * 100_000
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_refused_body_is_skipped_to_its_end(chunked):
+    """Of a body that is too large the rest is taken and dropped, and its end is known."""
+    body = b"x" * 5000
+    sent = written(chunks=[body[:2500], body[2500:]]) if chunked else written(body=body)
+    reader = RequestReader(HttpLimits(line=4096, body=1000))
+    with pytest.raises(RefusedError) as refused:
+        reader.feed(sent[:4000])
+    assert refused.value.status == 413
+    assert reader.in_body
+    assert not reader.skip(sent[4000:-3])
+    assert reader.skip(sent[-3:])
+    assert not reader.requests
+
+
+def test_nothing_is_upgraded():
+    """A request that offers another protocol is answered as it stands, and so is what follows it."""
+    offer = written("GET", fields=["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk"])
+    assert [target for _, target, _, _ in read(offer + written("GET", "/next"), offer)] == [
+        "/v2/models/m/infer",
+        "/next",
+        "/v2/models/m/infer",
+    ]
