@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from charonia.request import InferenceRequest
+from charonia.request import BATCH_REASON, InferenceRequest
 from charonia.scheduler import BatchReason
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Batch:
         self.counted = False
         for request in requests:
             request.started_ns = self._started_ns
+            if request.parameters and request.parameters.get(BATCH_REASON):
+                request.batch_reason = str(reason)
 
     def mark_compute_start(self) -> None:
         """Say that the inputs are ready and the model starts to compute. Optional; it splits the times in the statistics."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from charonia.tensor import MalformedTensor, Tensor
     from charonia.tracing import Trace
 
-__all__ = ["InferenceRequest", "InferenceResponse", "Parameter", "ResponseSink"]
+__all__ = ["BATCH_REASON", "InferenceRequest", "InferenceResponse", "Parameter", "ResponseSink"]
 
 _log = logging.getLogger(__name__)
 
