@@ -300,10 +300,8 @@ class Lifecycle:
         deadline = Deadline(timeout_seconds)
         self.refuse_loads()
         records = self.models.records
-        names = self._dependencies.from_users_to_used(records)
-        names.sort(key=lambda name: records[name].loading.locked())  # who loads comes last
         loads_ended = True
-        for name in names:
+        for name in self._in_order_of_leaving(records):
             record = records[name]
             if record.loading.acquire(timeout=deadline.left):
                 self._let_go(name, record)
@@ -312,3 +310,9 @@ class Lifecycle:
                 loads_ended = False
         self._pool.shutdown(wait=loads_ended, cancel_futures=False)  # those that wait end by themselves
         return self.models.wait(deadline) and loads_ended
+
+    def _in_order_of_leaving(self, records: Mapping[str, ModelRecord]) -> list[str]:
+        """Put users before what they use; who loads, which has to be waited for, comes last, with what it uses."""
+        loading = {name for name, record in records.items() if record.loading.locked()}
+        late = loading.union(*map(self._dependencies.used, loading))
+        return sorted(self._dependencies.from_users_to_used(records), key=late.__contains__)

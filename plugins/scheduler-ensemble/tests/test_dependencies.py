@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -215,6 +216,25 @@ def test_ensembles_finish_before_their_models_go(models, how):
         assert ready(server) == (["double"] if how == "unload" else [])
     response = responses.get(timeout=30)
     assert response.error is None
+    assert response["O"].tolist() == [7]
+
+
+def test_a_reload_of_an_ensemble_does_not_let_its_models_go_before_it(models):
+    """Also while the ensemble is loading anew, a server that closes keeps the models that its old version still needs."""
+    models.model("double", scale=2, gate="going")
+    models.model("zebra")  # which nobody uses, so that it may go at once
+    server = models.serve()
+    with ThreadPoolExecutor(1) as caller, Gate("going") as gate:
+        responses = held_request(server)
+        gate.wait_entered()
+        with server._lifecycle.models.known("e").loading:  # as while it loads
+            closed = caller.submit(server.close)
+            while "zebra" in ready(server):
+                assert not closed.done()
+            gate.open()
+            response = responses.get(timeout=30)
+        assert closed.result(30)
+    assert response.error is None, response.error
     assert response["O"].tolist() == [7]
 
 
