@@ -101,9 +101,17 @@ class InvalidArgumentError(InferenceError):
 
 
 class UnavailableError(InferenceError):
-    """Not now: the model is loading or leaving, the server stops, or a queue is full. The same request may succeed later."""
+    """Not now: the model is loading or leaving, the server stops, or a queue is full. The same request may succeed later.
+
+    Attributes:
+        retry_after_seconds: when to ask again, a whole number of seconds; 0 where nobody can tell.
+    """
 
     code = ErrorCode.UNAVAILABLE
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnsupportedError(InferenceError):

@@ -194,3 +194,24 @@ def test_reasons(simulate, arrival, name):
     """Each batch tells why it was closed."""
     section, arrivals, reason = REASONS[name]
     assert simulate(section, [arrival(0), *[arrival(*each) for each in arrivals]]).reasons[1] == reason
+
+
+def test_bound_on_bytes(simulate, arrival):
+    """Only so many bytes may wait, formed ahead or not; what is executed, or gone, does not count; and a lone one always may."""
+    arrivals = [arrival(0, 8), arrival(50, 8), *[arrival(60, 1)] * 2, arrival(310, 1)]
+    played = simulate("", arrivals, parameters={"max_queue_bytes": str(8 * 16 + 16)})
+    assert list(played.refused) == [3]
+    assert played.refused[3].startswith(
+        "[request id: 3] Exceeds maximum queue bytes: 144 bytes wait, and 16 more would be over the 144"
+    )
+    assert played.order == [[0], [1], [2, 4]]
+    lone = simulate("", [arrival(0), arrival(50, 8), arrival(60)], parameters={"max_queue_bytes": "1"})
+    assert list(lone.refused) == [2]
+
+
+def test_bytes_of_those_who_left_are_free_again(simulate, arrival):
+    """Requests that time out or are cancelled make room."""
+    arrivals = [arrival(0), arrival(50), arrival(60), arrival(200), arrival(210)]
+    played = simulate(REJECT, arrivals, parameters={"max_queue_bytes": "20"})
+    assert list(played.refused) == [2, 4]
+    assert list(played.dropped) == [1, 3]

@@ -12,7 +12,7 @@ from charonia_protos import POOL
 from grpc_reflection.v1alpha import reflection
 
 from charonia_frontend_grpc.application import SERVICE
-from charonia_frontend_grpc.status import STATUS, status_details
+from charonia_frontend_grpc.status import STATUS, retry_metadata, status_details
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -168,4 +168,4 @@ async def _read(stream: InferStream, context: Any) -> None:
 
 
 async def _abort(context: Any, error: InferenceError) -> None:
-    await context.abort(grpc.StatusCode[STATUS[error.code]], status_details(error))
+    await context.abort(grpc.StatusCode[STATUS[error.code]], status_details(error), retry_metadata(error))

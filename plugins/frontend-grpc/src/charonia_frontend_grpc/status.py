@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charonia.errors import ErrorCode
+from charonia.errors import ErrorCode, UnavailableError
 
 if TYPE_CHECKING:
     from charonia.errors import InferenceError
 
-__all__ = ["STATUS", "error_text", "status_details"]
+__all__ = ["STATUS", "error_text", "retry_metadata", "status_details"]
 
 STATUS = {
     ErrorCode.UNKNOWN: "UNKNOWN",
@@ -44,3 +44,9 @@ def status_details(error: InferenceError) -> str:
         if room < 0:
             return text[:place] + _CUT
     return text
+
+
+def retry_metadata(error: InferenceError) -> tuple[tuple[str, str], ...]:
+    """Give the trailing metadata by which gRPC's clients learn when to ask again; none where the error does not say."""
+    seconds = error.retry_after_seconds if isinstance(error, UnavailableError) else 0
+    return (("grpc-retry-pushback-ms", str(1000 * seconds)),) if seconds else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
+from charonia.errors import UnavailableError
 from charonia.http_message import HttpResponse
 
 from charonia_frontend_http.status import STATUS
@@ -21,8 +22,10 @@ EVENTS = "text/event-stream; charset=utf-8"
 
 
 def error_response(error: InferenceError, content_type: str = JSON, status: int = 0) -> HttpResponse:
-    """Tell a client an error, in the protocol's form: a JSON object with the text."""
-    return HttpResponse(status or STATUS[error.code], error_body(str(error)), content_type)
+    """Tell a client an error, in the protocol's form: a JSON object with the text; and when to ask again, if it says so."""
+    seconds = error.retry_after_seconds if isinstance(error, UnavailableError) else 0
+    headers = {"Retry-After": str(seconds)} if seconds else {}
+    return HttpResponse(status or STATUS[error.code], error_body(str(error)), content_type, headers)
 
 
 def error_body(text: str) -> bytes:

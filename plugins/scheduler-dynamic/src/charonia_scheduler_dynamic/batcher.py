@@ -9,7 +9,9 @@ from charonia.errors import CancelledError, UnavailableError
 from charonia.scheduler import FormedBatch
 
 from charonia_scheduler_dynamic.forming import Forming, Growing, Verdict
-from charonia_scheduler_dynamic.request_queue import Entry, RequestQueue
+from charonia_scheduler_dynamic.request_bytes import request_bytes
+from charonia_scheduler_dynamic.request_queue import Entry, RequestQueue, queue_is_full
+from charonia_scheduler_dynamic.rules import MAX_QUEUE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -51,6 +53,7 @@ class Batcher:
         self.instances = instances
         self.hurry = False
         self._dropped: list[Dropped] = []
+        self._bytes = 0  # of all requests that are not given out yet, where they are bounded
 
     def __len__(self) -> int:
         """Count the requests that are not given out yet."""
@@ -60,10 +63,18 @@ class Batcher:
         """Put a request into the queue.
 
         Raises:
-            UnavailableError: as many requests of its level wait as may.
+            UnavailableError: as many requests of its level wait as may, or as many bytes.
         """
-        entry = Entry(request, now_ns, signature)
+        size_bytes = request_bytes(request) if self._rules.most_bytes else 0
+        if self._bytes and self._bytes + size_bytes > self._rules.most_bytes:
+            raise queue_is_full(
+                request,
+                f"Exceeds maximum queue bytes: {self._bytes} bytes wait, and {size_bytes} more would be over the "
+                f"{self._rules.most_bytes} that parameter '{MAX_QUEUE_BYTES}' allows",
+            )
+        entry = Entry(request, now_ns, signature, size_bytes)
         last = self._queue.add(entry)
+        self._bytes += size_bytes
         if self._forming is None:
             return
         if last:
@@ -82,6 +93,7 @@ class Batcher:
             self._grow(batch, self._verdict(None, now_ns))
         if not batch.entries:
             return None
+        self._bytes -= sum([entry.bytes for entry in batch.entries])
         return FormedBatch([entry.request for entry in batch.entries], batch.reason)
 
     def _pop_formed(self) -> Growing:
@@ -125,7 +137,13 @@ class Batcher:
         refused, changed = self._queue.expire(now_ns)
         if changed:
             self._forming = None
-        self._dropped += [(entry.request, UnavailableError("Request timeout expired")) for entry in refused]
+        for entry in refused:
+            self._drop(entry, UnavailableError("Request timeout expired"))
+
+    def _drop(self, entry: Entry, error: InferenceError) -> None:
+        """Let a request that has left the queue go unexecuted."""
+        self._bytes -= entry.bytes
+        self._dropped.append((entry.request, error))
 
     def _verdict(self, batch: Growing | None, now_ns: int) -> Verdict:
         """Say what is to happen with the first requests of the queue, which would join `batch` or make up a new one."""
@@ -146,7 +164,7 @@ class Batcher:
                 break
         for entry in cancelled:
             self._queue.remove(entry)
-            self._dropped.append((entry.request, CancelledError("")))
+            self._drop(entry, CancelledError(""))
         return forming
 
     def _grow(self, batch: Growing, verdict: Verdict) -> None:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from charonia_scheduler_dynamic.rules import QueuePolicy, Rules
 
-__all__ = ["Entry", "RequestQueue"]
+__all__ = ["Entry", "RequestQueue", "queue_is_full"]
+
+_RETRY_AFTER_SECONDS = 1
+
+
+def queue_is_full(request: InferenceRequest, text: str) -> UnavailableError:
+    """Make the error of a request for which there is no room, as the reference words it."""
+    who = f"[request id: {request.id or '<id_unknown>'}]"
+    return UnavailableError(f"{who} {text}", retry_after_seconds=_RETRY_AFTER_SECONDS)
 
 
 class Entry:
@@ -28,16 +36,20 @@ class Entry:
         size: its batch size, at least 1.
         arrived_ns: when it entered the queue.
         signature: what it must have in common with the others of its batch.
+        bytes: the size of its inputs; 0 where nobody counts.
         line: where it waits; None when it has left.
     """
 
-    __slots__ = ("arrived_ns", "line", "request", "signature", "size")
+    __slots__ = ("arrived_ns", "bytes", "line", "request", "signature", "size")
 
-    def __init__(self, request: InferenceRequest, arrived_ns: int, signature: Hashable = None) -> None:
+    def __init__(
+        self, request: InferenceRequest, arrived_ns: int, signature: Hashable = None, size_bytes: int = 0
+    ) -> None:
         self.request = request
         self.size = max(1, request.batch_size)
         self.arrived_ns = arrived_ns
         self.signature = signature
+        self.bytes = size_bytes
         self.line: _Line | None = None
 
 
@@ -94,7 +106,7 @@ class RequestQueue:
             insort(self._order, number)
         policy = level.policy
         if policy.most and len(level.in_time) + len(level.late) >= policy.most:
-            raise UnavailableError(f"[request id: {entry.request.id or '<id_unknown>'}] Exceeds maximum queue size")
+            raise queue_is_full(entry.request, "Exceeds maximum queue size")
         entry.line = level.in_time
         level.in_time[entry] = None
         self._count += 1

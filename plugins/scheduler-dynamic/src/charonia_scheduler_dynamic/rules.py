@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from charonia.model_parameters import ModelParameters
 from charonia_protos.model_config_pb2 import ModelQueuePolicy
 
 if TYPE_CHECKING:
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
     from charonia.config import ModelConfig
 
-__all__ = ["QueuePolicy", "Rules"]
+__all__ = ["MAX_QUEUE_BYTES", "QueuePolicy", "Rules"]
+
+MAX_QUEUE_BYTES = "max_queue_bytes"
+"""The model's parameter that bounds the bytes of the inputs of requests that wait."""
 
 _NS_PER_US = 1000
 
@@ -67,6 +71,7 @@ class Rules:
         policy: the policy of levels that have none of their own.
         policies: those that have, by level.
         keeps_order: whether responses leave in the order of their requests.
+        most_bytes: how many bytes the inputs of waiting requests may have; 0 for any number.
     """
 
     most: int
@@ -78,10 +83,15 @@ class Rules:
     policy: QueuePolicy = QueuePolicy()
     policies: Mapping[int, QueuePolicy] | None = None
     keeps_order: bool = False
+    most_bytes: int = 0
 
     @classmethod
     def of(cls, config: ModelConfig) -> Rules:
-        """Read a model's configuration."""
+        """Read a model's configuration.
+
+        Raises:
+            InvalidArgumentError: a parameter of the model is wrong.
+        """
         batching = config.dynamic_batching
         most = max(1, config.max_batch_size)
         preferred = frozenset(batching.preferred_batch_size) or frozenset({most})
@@ -99,6 +109,7 @@ class Rules:
                 if batching.priority_levels
             },
             keeps_order=batching.preserve_ordering,
+            most_bytes=ModelParameters(config.backend, config).number(MAX_QUEUE_BYTES),
         )
 
     @property
