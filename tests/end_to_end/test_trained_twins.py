@@ -1,4 +1,4 @@
-"""Trained nets that their makers give in two forms: the answers are equal.
+"""Trained nets that their makers give in two forms: the answers are equal, over HTTP, over gRPC and in process.
 
 The nets are files of packages that are installed where the tests run; none is part of this repository.
 """
@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from charonia import Server
+
+sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
+
+from asking import WAYS_OF_ASKING, Served, addresses_of, frontends
 
 CHUNK = 512
 CONTEXT = 64
@@ -24,8 +29,13 @@ TORCHSCRIPT = """
 """
 
 
+@pytest.fixture(params=WAYS_OF_ASKING)
+def way(request):
+    return request.param
+
+
 @pytest.fixture
-def detectors(tmp_path):
+def detectors(tmp_path, way):
     """Serve the two forms of a net that finds speech in sound. TorchScript keeps its state by itself, ONNX gives it back."""
     spec = importlib.util.find_spec("silero_vad")
     if spec is None:
@@ -38,12 +48,12 @@ def detectors(tmp_path):
         (tmp_path / name / "1").mkdir(parents=True)
         shutil.copy(data / made_from, tmp_path / name / "1" / file)
     (tmp_path / "torchscript" / "config.pbtxt").write_text(TORCHSCRIPT)
-    with Server(tmp_path) as server:
-        yield server.model("torchscript"), server.model("onnx")
+    with Server(tmp_path) as server, frontends(server) as urls:
+        yield Served(server, way, addresses_of(urls))
 
 
 @pytest.fixture
-def transcribers(tmp_path):
+def transcribers(tmp_path, way):
     """Serve the two forms of a net that finds notes in music. Neither needs a configuration."""
     spec = importlib.util.find_spec("basic_pitch")
     if spec is None:
@@ -53,8 +63,8 @@ def transcribers(tmp_path):
         (tmp_path / name / "1").mkdir(parents=True)
     shutil.copy(data / "nmp.onnx", tmp_path / "onnx" / "1" / "model.onnx")
     shutil.copytree(data / "nmp", tmp_path / "tensorflow" / "1" / "model.savedmodel")
-    with Server(tmp_path) as server:
-        yield server.model("tensorflow"), server.model("onnx")
+    with Server(tmp_path) as server, frontends(server) as urls:
+        yield Served(server, way, addresses_of(urls))
 
 
 def sound(batch):
@@ -70,15 +80,14 @@ def sound(batch):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_speech_is_found_by_both_forms(detectors, batch):
     """Chunk after chunk, the TorchScript with its own state and the ONNX model with the one handed back agree."""
-    script, onnx = detectors
     rate = np.array([RATE])
     state = np.zeros((2, batch, 128), np.float32)
     context = np.zeros((batch, CONTEXT), np.float32)
     found = []
     for chunk in sound(batch):
-        answer = onnx.infer({"input": np.concatenate([context, chunk], axis=1), "state": state, "sr": rate})
+        answer = detectors.ask("onnx", {"input": np.concatenate([context, chunk], axis=1), "state": state, "sr": rate})
         state, context = answer["stateN"], chunk[:, -CONTEXT:]
-        speech = script.infer({"x": chunk, "sr": rate})["speech"]
+        speech = detectors.ask("torchscript", {"x": chunk, "sr": rate})["speech"]
         np.testing.assert_allclose(speech, answer["output"], atol=1e-4)
         found.append(speech)
     assert np.ptp(found) > 0.1, "the sound must tell the two forms apart"
@@ -87,16 +96,13 @@ def test_speech_is_found_by_both_forms(detectors, batch):
 @pytest.mark.parametrize("batch", [1, 2])
 def test_notes_are_found_by_both_forms(transcribers, batch):
     """The SavedModel and the ONNX model, whose tensors have other names, give the same three maps of notes."""
-    saved_model, onnx = transcribers
-    (source,) = onnx.metadata().inputs
+    source, other = (transcribers.server.model_metadata(form).inputs[0] for form in ("onnx", "tensorflow"))
     window = source.shape[1]
     music = sound(batch).swapaxes(0, 1).reshape(batch, -1)
     music = np.tile(music, (1, window // music.shape[1] + 1))[:, :window, np.newaxis]
-    expected = onnx.infer({source.name: music})
-    answer = saved_model.infer({saved_model.metadata().inputs[0].name: music})
-    by_width = [
-        sorted(each.outputs.values(), key=lambda array: (array.shape[2], array.sum())) for each in (answer, expected)
-    ]
+    expected = transcribers.ask("onnx", {source.name: music})
+    answer = transcribers.ask("tensorflow", {other.name: music})
+    by_width = [sorted(each.values(), key=lambda array: (array.shape[2], array.sum())) for each in (answer, expected)]
     for found, wanted in zip(*by_width, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
         assert np.ptp(found) > 0.1, "the music must tell the two forms apart"
