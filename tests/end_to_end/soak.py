@@ -29,7 +29,7 @@ import tritonclient.http as triton_http
 from charonia.errors import CancelledError, NotFoundError, UnavailableError
 from charonia.request import InferenceRequest
 from charonia.serving import serve_in_thread
-from soak_models import COUNTER, MODELS, SLOW, write_models
+from soak_models import COUNTER, MODELS, SHARED, SLOW, write_models
 from tritonclient.utils import InferenceServerException
 
 if TYPE_CHECKING:
@@ -260,7 +260,12 @@ def soak(seconds: float, repository: Path) -> SoakReport:
     """Serve the models, let all traffic at them for so long, and tell what came of it."""
     write_models(repository)
     report = SoakReport()
-    options = charonia.ServerOptions(cache_config={"local": {"size": str(2**16)}})
+    options = charonia.ServerOptions(
+        cache_config={"local": {"size": str(2**16)}},
+        rate_limit="execution_count",
+        rate_limit_resource=[SHARED],
+        warmup_batch_sizes=[1, 4],
+    )
     over = threading.Event()
     with (
         charonia.Server(repository, options=options) as server,

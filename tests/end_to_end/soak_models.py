@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import onnx
+from charonia.rate_limiter import ResourceLimit
 from onnx import helper
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["COUNTER", "MODELS", "SLOW", "SoakModel", "write_models"]
+__all__ = ["COUNTER", "MODELS", "SHARED", "SLOW", "SoakModel", "write_models"]
 
 _TENSORS = """max_batch_size: 8
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 3 ] } ]
@@ -76,19 +77,29 @@ def _chain(*models: str) -> str:
     return f'platform: "ensemble"\nensemble_scheduling {{ {steps} }}\n'
 
 
+SHARED = ResourceLimit("cores", 3)
+"""What some of the models take before they execute; one of them needs all of it."""
 _MERGED = """dynamic_batching {
   max_queue_delay_microseconds: 300
   default_queue_policy { default_timeout_microseconds: 60000000 allow_timeout_override: true }
 }
 """
+
+
+def _sharing(instances: int, need: int) -> str:
+    """Let instances execute only while they hold so much of what the models share."""
+    resources = f'resources [ {{ name: "{SHARED.name}" count: {need} global: true }} ]'
+    return f"instance_group [ {{ count: {instances} rate_limiter {{ {resources} }} }} ]"
+
+
 SLOW = "slow"
 COUNTER = "counter"
 MODELS = {
-    "net": SoakModel(2, "instance_group [ { count: 2 } ]", onnx=True),
-    "script": SoakModel(3),
+    "net": SoakModel(2, _sharing(2, 1), onnx=True),
+    "script": SoakModel(3, _sharing(1, 3)),
     "cached": SoakModel(5, "response_cache { enable: true }"),
     "merged_net": SoakModel(7, _MERGED, onnx=True),
-    "merged_script": SoakModel(11, _MERGED + "instance_group [ { count: 2 } ]", seconds=0.001),
+    "merged_script": SoakModel(11, _MERGED + _sharing(2, 1), seconds=0.001),
     "chain": SoakModel(6, _chain("net", "script"), goes=True),
     "chain_of_chains": SoakModel(6 * 5 * 7, _chain("chain", "cached", "merged_net"), goes=True),
     SLOW: SoakModel(13, seconds=0.02, goes=True),
