@@ -171,7 +171,10 @@ def test_batch_size_nought_is_skipped_and_told(tmp_path, caplog):
     [
         ({"dims": [-1]}, "all variable-size dimensions are specified for input 'X'"),
         ({"data_type": 0}, "expects input 'X' to have a data_type"),
-        ({"zero_data": None}, "expects input 'X' to have input_data_type set"),
+        (
+            {"zero_data": None},
+            r"^\[request id: <id_unknown>\] warmup setting expects input 'X' to have input_data_type set$",
+        ),
     ],
 )
 def test_what_a_sample_leaves_open_is_an_error(tmp_path, change, message):

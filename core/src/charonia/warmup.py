@@ -132,7 +132,9 @@ def _tensor(name: str, setting: ModelWarmup.Input, lead: tuple[int, ...], direct
     shape = (*lead, *setting.dims)
     source = setting.WhichOneof("input_data_type")
     if source is None:
-        raise InvalidArgumentError(f"warmup setting expects input '{name}' to have input_data_type set")
+        raise InvalidArgumentError(
+            f"[request id: <id_unknown>] warmup setting expects input '{name}' to have input_data_type set"
+        )
     if source == "input_data_file":
         return _from_file(setting.input_data_file, datatype, shape, directory)
     if source == "zero_data" or datatype is DataType.BYTES:
