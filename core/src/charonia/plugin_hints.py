@@ -30,6 +30,7 @@ HINTS: dict[tuple[str, str], str] = {
     ("frontend", "metrics"): "charonia-metrics-prometheus",
     ("scheduler", "dynamic_batching"): "charonia-scheduler-dynamic",
     ("scheduler", "ensemble_scheduling"): "charonia-scheduler-ensemble",
+    ("scheduler", "sequence_batching"): "charonia-scheduler-sequence",
     ("storage", "s3"): "charonia-repo-s3",
     ("transport", "lean"): "charonia-transport-lean",
 }

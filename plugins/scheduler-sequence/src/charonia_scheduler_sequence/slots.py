@@ -1,0 +1,334 @@
+"""Who has which slot: sequences from their first request to their end, as a machine without threads or time.
+
+A slot has one owner, and a generation that counts its owners and their starts. Whoever executes a request of the owner has a
+ticket with the generation of that moment. What comes later than the owner's end, from whatever side, has an old ticket, and
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
+
+from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
+from charonia.request import SEQUENCE_END, SEQUENCE_START
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+    from charonia.errors import InferenceError
+    from charonia.request import InferenceRequest
+
+__all__ = ["Dropped", "Entry", "Seats", "Sequence", "Slot", "SlotTable", "Ticket"]
+
+_log = logging.getLogger(__name__)
+
+_NS_PER_US = 1000
+
+_STATE = TypeVar("_STATE")
+"""What is kept for an owner between its requests."""
+
+Dropped: TypeAlias = "tuple[InferenceRequest, InferenceError]"
+"""A request that is not executed, and why."""
+
+
+class Entry(NamedTuple):
+    """A request that waits, and when it came."""
+
+    request: InferenceRequest
+    arrived_ns: int
+
+
+class Sequence:
+    """The requests of one client that belong together.
+
+    Attributes:
+        id: the correlation id.
+        open: whether further requests may join it.
+        heard_ns: when its last request came, or, if that was later, when it got its slot.
+        waiting: its requests that have not been taken yet, in the order of their arrival.
+    """
+
+    __slots__ = ("heard_ns", "id", "open", "waiting")
+
+    def __init__(self, correlation_id: int | str) -> None:
+        self.id = correlation_id
+        self.open = True
+        self.heard_ns = 0
+        self.waiting: deque[Entry] = deque()
+
+
+class Slot(Generic[_STATE]):
+    """A place for one sequence at one instance.
+
+    Attributes:
+        seats: all slots of the instance.
+        number: which of them it is.
+        generation: how many owners and starts it has had.
+        owner: the sequence that has it now.
+        busy: whether a request of this generation is being executed.
+        state: what is kept for the owner; None until its first request is taken.
+    """
+
+    __slots__ = ("busy", "generation", "number", "owner", "seats", "state")
+
+    def __init__(self, seats: Seats[_STATE], number: int) -> None:
+        self.seats = seats
+        self.number = number
+        self.generation = 0
+        self.owner: Sequence | None = None
+        self.busy = False
+        self.state: _STATE | None = None
+
+    @property
+    def head(self) -> Entry:
+        """The owner's next request; one waits if the slot is ready."""
+        if self.owner is None:
+            raise LookupError("the slot has no owner")
+        return self.owner.waiting[0]
+
+    def renew(self) -> None:
+        """Make a fresh start: nothing of before matters any more."""
+        self.generation += 1
+        self.busy = False
+        self.state = None
+
+
+class Seats(Generic[_STATE]):
+    """The slots of one instance.
+
+    Attributes:
+        instance: the instance.
+        order: its place among the instances.
+        slots: its slots by number.
+        ready: those from which a request may be taken, in the order in which they became ready.
+    """
+
+    def __init__(self, instance: Hashable, order: int, count: int) -> None:
+        self.instance = instance
+        self.order = order
+        self.slots = [Slot(self, number) for number in range(count)]
+        self.ready: dict[Slot[_STATE], None] = {}
+
+
+class Ticket(NamedTuple, Generic[_STATE]):
+    """A request that is given out for execution, and what is kept for its sequence."""
+
+    request: InferenceRequest
+    slot: Slot[_STATE]
+    generation: int
+    state: _STATE
+
+
+class SlotTable(Generic[_STATE]):
+    """The slots of all instances of one model version, and the sequences that have one or wait for one.
+
+    Not safe for several threads.
+
+    Args:
+        model: the model's name, for errors.
+        slots: how many slots each instance has.
+        idle_ns: for how long a sequence may be silent until it has ended.
+        begin: gives what is kept for a sequence that starts.
+
+    Attributes:
+        pending: how many requests wait.
+    """
+
+    def __init__(self, model: str, slots: int, idle_ns: int, begin: Callable[[], _STATE]) -> None:
+        self._model = model
+        self._count = slots
+        self._idle_ns = idle_ns
+        self._begin = begin
+        self._seats: dict[Hashable, Seats[_STATE]] = {}
+        self._free: list[tuple[int, int, Slot[_STATE]]] = []  # a heap: the lowest number, then the first instance
+        self._open: dict[int | str, Sequence] = {}
+        self._owned: dict[Sequence, Slot[_STATE]] = {}
+        self._heard: OrderedDict[Sequence, None] = OrderedDict()  # open ones that have a slot, the longest silent first
+        self._backlog: dict[Sequence, None] = {}  # in the order of their starts
+        self._patience: list[tuple[int, int, Sequence]] = []  # a heap: until when one of the backlog waits
+        self._numbers = itertools.count()
+        self._woken: list[Hashable] = []
+        self._dropped: list[Dropped] = []
+        self.pending = 0
+
+    def seats_of(self, instance: Hashable, now_ns: int) -> Seats[_STATE]:
+        """Give the slots of an instance. One that is new brings its slots with it."""
+        seats = self._seats.get(instance)
+        if seats is None:
+            seats = self._seats[instance] = Seats(instance, len(self._seats), self._count)
+            for slot in seats.slots:
+                self._give_away(slot, now_ns)
+        return seats
+
+    def admit(self, request: InferenceRequest, now_ns: int) -> None:
+        """Take a request: into its sequence's slot, or to the end of the backlog with a sequence for which there is none.
+
+        Raises:
+            InvalidArgumentError: it does not start a sequence, and there is none that it could belong to.
+        """
+        self.expire(now_ns)
+        sequence = self._open.get(request.correlation_id)
+        if sequence is None:
+            if not request.flags & SEQUENCE_START:
+                raise InvalidArgumentError(
+                    f"inference request for sequence {request.correlation_id} to model '{self._model}' must specify the START "
+                    "flag on the first request of the sequence"
+                )
+            sequence = self._open[request.correlation_id] = Sequence(request.correlation_id)
+            self._backlog[sequence] = None
+        elif request.flags & SEQUENCE_START:
+            _log.warning("sequence %s of model '%s' starts again before its end", sequence.id, self._model)
+        self._append(sequence, Entry(request, now_ns))
+        if request.flags & SEQUENCE_END:
+            self._close(sequence)
+        if sequence not in self._backlog:
+            return
+        if self._free:
+            self._give_away(heapq.heappop(self._free)[-1], now_ns)
+        elif request.timeout_us:
+            until_ns = now_ns + request.timeout_us * _NS_PER_US
+            heapq.heappush(self._patience, (until_ns, next(self._numbers), sequence))
+
+    def _append(self, sequence: Sequence, entry: Entry) -> None:
+        self.pending += 1
+        sequence.waiting.append(entry)
+        sequence.heard_ns = entry.arrived_ns
+        slot = self._owned.get(sequence)
+        if slot is not None:
+            self._heard.move_to_end(sequence)
+            self._look(slot)
+
+    def take(self, slot: Slot[_STATE], now_ns: int) -> Ticket[_STATE]:
+        """Take the next request from a slot that is ready. With its last request, the sequence gives up the slot."""
+        owner = self._owner(slot)
+        request = owner.waiting.popleft().request
+        self.pending -= 1
+        del slot.seats.ready[slot]
+        if request.flags & SEQUENCE_START:
+            slot.renew()
+        if slot.state is None:
+            slot.state = self._begin()
+        slot.busy = True
+        ticket = Ticket(request, slot, slot.generation, slot.state)
+        if request.flags & SEQUENCE_END:
+            self._vacate(slot, now_ns)
+        return ticket
+
+    def complete(self, ticket: Ticket[_STATE], state: _STATE, now_ns: int) -> None:
+        """Take note that a request has been executed, and keep what it leaves for the next one of its sequence."""
+        slot = ticket.slot
+        if slot.generation != ticket.generation:
+            return
+        slot.busy = False
+        slot.state = state
+        owner = self._owner(slot)
+        if not owner.waiting and not owner.open:
+            self._vacate(slot, now_ns)
+        else:
+            self._look(slot)
+
+    def drop_cancelled(self, seats: Seats[_STATE], now_ns: int) -> None:
+        """End the sequences whose next request has been taken back by its caller: nothing that follows it makes sense."""
+        for slot in list(seats.ready):
+            if slot.head.request.cancelled:
+                owner = self._owner(slot)
+                self._close(owner)
+                self._drop(owner, CancelledError(""))
+                self._vacate(slot, now_ns)
+
+    def expire(self, now_ns: int) -> None:
+        """End the sequences that have been silent for too long, and those of the backlog that have waited too long."""
+        while self._heard:
+            sequence = next(iter(self._heard))
+            if sequence.heard_ns + self._idle_ns > now_ns:
+                break
+            self._close(sequence)
+            slot = self._owned[sequence]
+            if not sequence.waiting and not slot.busy:
+                self._vacate(slot, now_ns)
+        while self._patience and self._patience[0][0] <= now_ns:
+            _, _, sequence = heapq.heappop(self._patience)
+            if sequence in self._backlog:
+                del self._backlog[sequence]
+                self._close(sequence)
+                self._drop(sequence, UnavailableError("timeout of the corresponding sequence has been expired"))
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When `expire` has something to do; None if nothing is to be expected. It may turn out to be nothing."""
+        deadlines = [self._patience[0][0]] if self._patience else []
+        deadlines += [sequence.heard_ns + self._idle_ns for sequence in itertools.islice(self._heard, 1)]
+        return min(deadlines, default=None)
+
+    def woken(self) -> list[Hashable]:
+        """Give the instances at which a slot has become ready since the last call."""
+        woken, self._woken = self._woken, []
+        return woken
+
+    def dropped(self) -> list[Dropped]:
+        """Give the requests that have left unexecuted since the last call, each with the error to answer it with."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def _owner(self, slot: Slot[_STATE]) -> Sequence:
+        if slot.owner is None:
+            raise LookupError("the slot has no owner")
+        return slot.owner
+
+    def _look(self, slot: Slot[_STATE]) -> None:
+        """Note a slot as ready if a request may be taken from it."""
+        if not slot.busy and slot.owner is not None and slot.owner.waiting and slot not in slot.seats.ready:
+            slot.seats.ready[slot] = None
+            self._woken.append(slot.seats.instance)
+
+    def _close(self, sequence: Sequence) -> None:
+        """Let no further requests join a sequence. Another one may have its id from now on."""
+        if sequence.open:
+            sequence.open = False
+            del self._open[sequence.id]
+            self._heard.pop(sequence, None)
+
+    def _drop(self, sequence: Sequence, error: InferenceError) -> None:
+        self.pending -= len(sequence.waiting)
+        self._dropped += [(entry.request, error) for entry in sequence.waiting]
+        sequence.waiting.clear()
+
+    def _vacate(self, slot: Slot[_STATE], now_ns: int) -> None:
+        """Take a slot from its owner, who has nothing more to ask."""
+        del self._owned[self._owner(slot)]
+        slot.seats.ready.pop(slot, None)
+        slot.owner = None
+        slot.renew()
+        self._give_away(slot, now_ns)
+
+    def _give_away(self, slot: Slot[_STATE], now_ns: int) -> None:
+        """Give a slot without an owner to the first sequence of the backlog; without any, it is free."""
+        if not self._seat(slot, now_ns):
+            heapq.heappush(self._free, (slot.number, slot.seats.order, slot))
+
+    def _seat(self, slot: Slot[_STATE], now_ns: int) -> bool:
+        for sequence in self._waiting_sequences():
+            slot.owner = sequence
+            slot.renew()
+            self._owned[sequence] = slot
+            if sequence.open:
+                sequence.heard_ns = now_ns
+                self._heard[sequence] = None
+            self._look(slot)
+            return True
+        return False
+
+    def _waiting_sequences(self) -> Iterator[Sequence]:
+        """Take sequences from the head of the backlog; those whose next request has been taken back are dropped."""
+        while self._backlog:
+            sequence = next(iter(self._backlog))
+            del self._backlog[sequence]
+            if not sequence.waiting[0].request.cancelled:
+                yield sequence
+            else:
+                self._close(sequence)
+                self._drop(sequence, CancelledError(""))

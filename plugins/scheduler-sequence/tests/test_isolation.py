@@ -1,0 +1,163 @@
+"""Whatever comes together in whatever order, no client ever sees another one's state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from charonia.batch import NullRequest
+from charonia.errors import InvalidArgumentError
+from charonia.request import SEQUENCE_END, SEQUENCE_START, InferenceRequest, InferenceResponse
+from charonia.testing.builders import scheduler_context
+from charonia.testing.virtual_clock import VirtualClock
+from charonia_scheduler_sequence.scheduler import SequenceScheduler
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+IDS = st.sampled_from([1, 2, "1"])
+INSTANCES = ("A",)
+SECTION = """
+    max_sequence_idle_microseconds: 1000000
+    state { input_name: "HISTORY" output_name: "HISTORY" data_type: TYPE_STRING dims: [ 1 ] }
+    control_input { name: "START" control { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } }
+"""
+
+
+class Clients(RuleBasedStateMachine):
+    """Clients that start, go on, end, are silent and take back, and instances that execute, fail, and are late.
+
+    The state of a sequence is the text of all inputs since its start. Each input is unlike any other, so that a state tells whose
+    it is; the test keeps for each request which history it must find.
+    """
+
+    section = SECTION
+    fixed_places = True
+
+    def __init__(self):
+        super().__init__()
+        self.clock = VirtualClock()
+        self.scheduler = SequenceScheduler(scheduler_context(self.make_config(self.section), clock=self.clock))
+        self.scheduler.attach(INSTANCES)
+        self.count = 0
+        self.lives = {}  # by id: the inputs of the sequence that goes on under it
+        self.sent = {}  # by input: (life, request, answers)
+        self.running = {instance: [] for instance in INSTANCES}
+        self.memory = {}  # what a model remembers that keeps the state by itself, by instance and place
+
+    def _send(self, name, flags):
+        self.count += 1
+        text = f"{self.count}"
+        answers = []
+        request = InferenceRequest(
+            "model",
+            {"X": np.array([[text.encode()]], np.object_)},
+            answers.append,
+            correlation_id=name,
+            flags=flags,
+        )
+        self.scheduler.enqueue(request)
+        if flags & SEQUENCE_START:
+            self.lives[name] = []
+        self.sent[text] = (self.lives[name], request, answers)
+
+    @rule(name=IDS, ends=st.booleans())
+    def start(self, name, ends):
+        """Start a sequence, perhaps one that goes on already."""
+        self._send(name, SEQUENCE_START | (SEQUENCE_END if ends else 0))
+
+    @rule(name=IDS, ends=st.booleans())
+    def go_on(self, name, ends):
+        """Go on with a sequence, if there is one."""
+        try:
+            self._send(name, SEQUENCE_END if ends else 0)
+        except InvalidArgumentError:
+            self.count -= 1
+
+    @rule(data=st.data())
+    def take_back(self, data):
+        """Cancel a request that has no answer yet."""
+        unanswered = [request for _, request, answers in self.sent.values() if not answers]
+        if unanswered:
+            data.draw(st.sampled_from(unanswered)).cancel()
+
+    @rule(seconds=st.sampled_from([0.3, 1.1]))
+    def be_silent(self, seconds):
+        """Let time pass, so that sequences end."""
+        self.clock.advance(seconds)
+
+    @rule(instance=st.sampled_from(INSTANCES))
+    def take(self, instance):
+        """Give an instance its next batch, though it may not be done with the last one."""
+        formed = self.scheduler.ready_batch(instance)
+        if formed is None:
+            return
+        assert len(formed.requests) <= 2
+        for place, request in enumerate(formed.requests):
+            if not isinstance(request, NullRequest):
+                self._check_state(instance, place, request)
+                self.running[instance].append(request)
+
+    def _check_state(self, instance, place, request):
+        text = request.inputs["X"].item().decode()
+        life, _, answers = self.sent[text]
+        history = request.inputs["HISTORY"].item().decode().split()
+        assert not answers
+        assert history == life
+        assert request.inputs["START"].item() == bool(request.flags & SEQUENCE_START)
+        if self.fixed_places:
+            if request.flags & SEQUENCE_START:
+                self.memory[instance, place] = life
+            assert self.memory[instance, place] is life
+
+    @rule(instance=st.sampled_from(INSTANCES), fails=st.booleans(), data=st.data())
+    def answer(self, instance, fails, data):
+        """Have a request answered, in any order, with an error or with its own input added to the state."""
+        if not self.running[instance]:
+            return
+        request = data.draw(st.sampled_from(self.running[instance]))
+        self.running[instance].remove(request)
+        text = request.inputs["X"].item().decode()
+        if fails:
+            request.fail(ValueError(text))
+            return
+        self.sent[text][0].append(text)
+        state = " ".join(self.sent[text][0])
+        request.respond(InferenceResponse({"HISTORY": np.array([[state.encode()]], np.object_)}))
+
+    @invariant()
+    def every_request_is_answered_once(self):
+        """No request has two answers, and those that wait are counted."""
+        unanswered = [request for _, request, answers in self.sent.values() if not answers]
+        assert all(len(answers) <= 1 for _, _, answers in self.sent.values())
+        assert self.scheduler.pending == len(unanswered) - sum(map(len, self.running.values()))
+
+    def teardown(self):
+        """Let everything end: then every request is answered."""
+        for _ in range(10_000):
+            for instance in INSTANCES:
+                self.take(instance)
+                for request in self.running[instance]:
+                    request.fail(ValueError("the end"))
+                self.running[instance].clear()
+            if not self.scheduler.pending:
+                break
+            self.clock.advance(1.1)
+        assert all(len(answers) == 1 for _, _, answers in self.sent.values())
+        self.scheduler.close()
+        assert self.scheduler.next_batch("A") is None
+
+
+class OldestClients(Clients):
+    """The same with batches of the oldest."""
+
+    section = SECTION + "oldest { max_candidate_sequences: 2 }"
+    fixed_places = False
+
+
+@pytest.mark.parametrize("clients", [Clients, OldestClients])
+def test_isolation(clients, configuration):
+    """Cancellation, time-out, end and restart in any order leave each sequence its own state and slot, and lose no request."""
+    clients.make_config = staticmethod(lambda section: configuration(section, max_batch_size=2, datatype="BYTES"))
+    case = clients.TestCase("runTest")
+    case.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+    case.runTest()

@@ -1,0 +1,233 @@
+"""Sequences from their start to their end, whichever way that comes: what both ways of batching have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from charonia.errors import InvalidArgumentError, UnavailableError, UnsupportedError
+from charonia.request import InferenceRequest, InferenceResponse
+
+DIRECT = ""
+OLDEST = "oldest { max_candidate_sequences: 4 }"
+STATE = 'state { input_name: "IN" output_name: "OUT" data_type: TYPE_INT32 dims: [ 1 ] }'
+both = pytest.mark.parametrize("section", [DIRECT, OLDEST])
+NO_START = "inference request for sequence {} to model 'model' must specify the START flag on the first request of the sequence"
+
+
+@both
+def test_refusals(model, section):
+    """What cannot be part of a sequence is refused with the reference's text, batch size first."""
+    model = model(section)
+    with pytest.raises(InvalidArgumentError) as refused:
+        model.send(0, start=True)
+    assert (
+        str(refused.value) == "inference request to model 'model' must specify a non-zero or non-empty correlation ID"
+    )
+    for name in (5, "five"):
+        with pytest.raises(InvalidArgumentError) as refused:
+            model.send(name)
+        assert str(refused.value) == NO_START.format(name)
+    request = InferenceRequest("model", {"X": np.zeros((2, 1), np.int32)}, lambda _: None)
+    request.batch_size = 2
+    with pytest.raises(InvalidArgumentError) as refused:
+        model.scheduler.enqueue(request)
+    assert str(refused.value) == (
+        "inference request to model 'model' must specify batch-size 1 due to requirements of sequence batcher"
+    )
+    assert model.scheduler.pending == 0
+
+
+def test_iterative_sequences_are_refused(model):
+    """A model that wants its requests executed again does not load, rather than never answer."""
+    with pytest.raises(UnsupportedError, match="iterative_sequence"):
+        model("iterative_sequence: true")
+
+
+@both
+def test_ids_as_numbers_and_as_text(model, section):
+    """A number and its text are two sequences."""
+    model = model(section)
+    model.send(5, 1, start=True)
+    model.send("5", 2, start=True)
+    assert model.values() == [1, 2]
+
+
+@both
+def test_idle_sequence_ends(model, section):
+    """A silent sequence is over, as measured from the arrival of its last request, and its slot is free."""
+    model = model(section + " max_sequence_idle_microseconds: 1000000", max_batch_size=1)
+    model.send("a", 1, start=True)
+    model.clock.advance(0.5)
+    model.send("a", 2)
+    assert [model.values(), model.values()] == [[1], [2]]
+    model.clock.advance(0.9)
+    model.send("a", 3)
+    assert model.values() == [3]
+    model.clock.advance(1)
+    with pytest.raises(InvalidArgumentError):
+        model.send("a", 4)
+
+
+def test_idle_sequence_gives_its_slot_to_the_backlog(model):
+    """Whoever waits for a slot gets that of a silent sequence, without being asked again."""
+    model = model("max_sequence_idle_microseconds: 1000000", max_batch_size=1)
+    model.send("a", 1, start=True)
+    model.values()
+    model.send("b", 2, start=True)
+    assert model.values() is None
+    model.clock.advance(1)
+    assert model.values() == [2]
+
+
+def test_what_waits_is_served_before_an_idle_sequence_ends(model):
+    """Requests that came in time are executed though the sequence is over; then the slot is free."""
+    model = model("max_sequence_idle_microseconds: 1000000", max_batch_size=1)
+    model.send("a", 1, start=True)
+    model.send("a", 2)
+    model.send("b", 3, start=True)
+    model.clock.advance(1.5)
+    with pytest.raises(InvalidArgumentError):
+        model.send("a", 4)
+    assert [model.values() for _ in range(4)] == [[1], [2], [3], None]
+
+
+def test_idle_while_executing(model):
+    """A slot is not given away while its last request is being executed."""
+    model = model("max_sequence_idle_microseconds: 1000000", max_batch_size=1)
+    model.send("a", 1, start=True)
+    (running,) = model.take()
+    model.send("b", 2, start=True)
+    model.clock.advance(2)
+    assert model.values() is None
+    model.execute(running)
+    assert model.values() == [2]
+
+
+def test_backlogged_sequence_is_not_idle(model):
+    """A sequence does not end while it waits for a slot, nor in the first moment after that."""
+    model = model("max_sequence_idle_microseconds: 1000000", max_batch_size=1)
+    model.send("a", 1, start=True)
+    model.send("b", 2, start=True)
+    for _ in range(5):
+        model.clock.advance(0.9)
+        model.send("a", 1)
+    for _ in range(6):
+        assert model.values() == [1]
+    model.send("a", end=True)
+    assert [model.values(), model.values()] == [[0], [2]]
+    model.clock.advance(0.9)
+    model.send("b", 3)
+    assert model.values() == [3]
+
+
+def test_time_out_in_the_backlog(model):
+    """When one request has waited too long for a slot, its whole sequence is refused."""
+    model = model("max_sequence_idle_microseconds: 9000000", max_batch_size=1)
+    model.send("a", 1, start=True)
+    model.values()
+    calls = [model.send("b", 2, start=True), model.send("b", 3, timeout_us=500_000)]
+    patient = model.send("c", 4, start=True)
+    model.clock.advance(0.4)
+    assert not calls[0].responses
+    model.clock.advance(0.2)
+    for call in calls:
+        assert call.error == "timeout of the corresponding sequence has been expired"
+        assert isinstance(call.responses[0].error, UnavailableError)
+    with pytest.raises(InvalidArgumentError):
+        model.send("b", 5)
+    model.send("a", 6, end=True)
+    assert [model.values(), model.values()] == [[6], [4]]
+    assert patient.responses
+
+
+def test_time_out_is_for_the_backlog_alone(model):
+    """A request in a slot waits for as long as it takes."""
+    model = model("max_sequence_idle_microseconds: 9000000")
+    model.send("a", 1, start=True, timeout_us=1)
+    model.clock.advance(1)
+    assert model.values() == [1]
+
+
+@both
+def test_cancellation_ends_the_sequence(model, section):
+    """A request that is taken back before its turn ends its sequence: what is queued behind it is taken back, too."""
+    model = model(section)
+    model.send("a", 1, start=True)
+    taken_back, behind = model.send("a", 2), model.send("a", 3)
+    taken_back.request.cancel()
+    assert model.values() == [1]
+    assert model.values() is None
+    assert taken_back.cancelled
+    assert behind.cancelled
+    with pytest.raises(InvalidArgumentError):
+        model.send("a", 4)
+    assert model.scheduler.pending == 0
+
+
+def test_cancellation_in_the_backlog(model):
+    """A sequence that is taken back while it waits does not get a slot."""
+    model = model("", max_batch_size=1)
+    model.send("a", 1, start=True, end=True)
+    calls = [model.send("b", 2, start=True), model.send("b", 3)]
+    model.send("c", 4, start=True)
+    calls[0].request.cancel()
+    assert [model.values(), model.values()] == [[1], [4]]
+    assert all(call.cancelled for call in calls)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_late_answer_of_the_former_owner(model, fails):
+    """What comes after a sequence has given up its slot changes nothing for the next one."""
+    model = model(STATE, max_batch_size=1)
+    model.send("a", 1, start=True, end=True)
+    (late,) = model.take()
+    model.send("b", 2, start=True)
+    model.send("b", 3)
+    (running,) = model.take()
+    if fails:
+        late.fail(ValueError("no"))
+    else:
+        model.execute(late, OUT=np.array([[77]], np.int32))
+    assert model.take() is None
+    model.execute(running, OUT=np.array([[5]], np.int32))
+    (third,) = model.take()
+    assert third.inputs["IN"].item() == 5
+
+
+@both
+def test_cancellation_while_executing(model, section):
+    """What is being executed is not interrupted, its caller learns that it is taken back, and the sequence goes on."""
+    model = model(section)
+    call = model.send("a", 1, start=True)
+    (request,) = model.take()
+    call.request.cancel()
+    assert request.cancelled
+    model.execute(request)
+    assert call.cancelled
+    model.send("a", 2)
+    assert model.values() == [2]
+
+
+@both
+def test_closed(model, section):
+    """After `close` nothing is held back, and nothing accepted."""
+    model = model(section)
+    model.send("a", 1, start=True)
+    model.scheduler.close()
+    with pytest.raises(UnavailableError) as refused:
+        model.send("b", 2, start=True)
+    assert str(refused.value) == (
+        "Server is stopping, scheduler for model has stopped accepting new inference requests"
+    )
+    assert model.scheduler.next_batch("only").requests[0].inputs["X"] == 1
+    assert model.scheduler.next_batch("only") is None
+
+
+def test_client_gets_the_times_of_the_execution(model):
+    """The request that was asked has the times of the one that was executed for it."""
+    model = model("")
+    call = model.send("a", 1, start=True)
+    (request,) = model.take()
+    request.started_ns, request.compute_ns = 77, (1, 2, 3)
+    request.respond(InferenceResponse({}))
+    assert (call.request.started_ns, call.request.compute_ns) == (77, (1, 2, 3))
