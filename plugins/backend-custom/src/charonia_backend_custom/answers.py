@@ -46,7 +46,7 @@ class Answers:
 
     def __init__(self, config: ModelConfig, layout: TensorLayout) -> None:
         self.outputs = [output.name for output in config.output]
-        self._known = frozenset(self.outputs)
+        self._known = {*self.outputs, *(state.output_name for state in config.sequence_batching.state)}
         self._layout = layout
 
     def response(
