@@ -16,6 +16,7 @@ SECTIONS = {
     "serve": "Serve",
     "models": "Look at a running server",
     "infer": "Ask a model",
+    "run": "Run a model once",
     "plugins": "See what is installed",
 }
 
@@ -67,6 +68,6 @@ def test_every_command_is_named():
     """The first table has all commands."""
     with click.Context(group) as context:
         assert re.findall(r"^\| `charonia ([\w-]+)` \|", PAGE, re.MULTILINE) == [
-            *("serve", "check", "models", "infer", "plugins", "version", "build-plan")
+            *("serve", "check", "models", "infer", "run", "new", "plugins", "version", "build-plan")
         ]
         assert set(re.findall(r"^\| `charonia ([\w-]+)` \|", PAGE, re.MULTILINE)) == set(group.list_commands(context))

@@ -22,6 +22,8 @@ _COMMANDS = {
     "check": "Tell all that is wrong with model repositories.",
     "models": "List the models of a running server.",
     "infer": "Ask a model of a running server.",
+    "run": "Run a model once, without a server.",
+    "new": "Write a model or a backend that works, with its test.",
     "plugins": "List what is installed, and what is wrong with it.",
     "version": "Tell the version.",
 }

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charonia.cli.client import Client, infer_body, timeout_option, url_option
 from charonia.cli.exit_codes import EXIT_CODES_EPILOG, RefusedError
-from charonia.cli.tensor_text import json_output, read_output, read_value, show_output
+from charonia.cli.named_inputs import ModelInput, read_inputs
+from charonia.cli.tensor_text import json_output, read_output, show_output
 from charonia.datatypes import DataType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from charonia.cli.client import ServerAnswer
     from charonia.tensor import Array
@@ -51,7 +50,7 @@ def infer(
     """Ask what the model takes, send the inputs, and print the outputs."""
     client = Client(url, timeout)
     path = ["models", model, *(["versions", version] if version else [])]
-    tensors = _tensors(model, inputs, _inputs(client.get(*path).document))
+    tensors = read_inputs(model, inputs, _inputs(client.get(*path).document))
     body, headers = infer_body(tensors, outputs)
     answer = client.post(*path, "infer", body=body, headers=headers)
     arrays = _outputs(answer)
@@ -63,18 +62,7 @@ def infer(
         click.echo("\n\n".join(show_output(name, array) for name, array in arrays.items()))
 
 
-@dataclass(frozen=True)
-class _Input:
-    """What a model takes under one name."""
-
-    datatype: DataType
-    shape: Sequence[int]
-
-    def __str__(self) -> str:
-        return f"{self.datatype.name} {list(self.shape)}"
-
-
-def _inputs(metadata: Any) -> dict[str, _Input]:
+def _inputs(metadata: Any) -> dict[str, ModelInput]:
     """Read a model's inputs from its metadata.
 
     Raises:
@@ -82,39 +70,11 @@ def _inputs(metadata: Any) -> dict[str, _Input]:
     """
     try:
         return {
-            str(tensor["name"]): _Input(DataType[tensor["datatype"]], [int(size) for size in tensor["shape"]])
+            str(tensor["name"]): ModelInput(DataType[tensor["datatype"]], [int(size) for size in tensor["shape"]])
             for tensor in metadata["inputs"]
         }
     except (KeyError, TypeError, ValueError) as error:
         raise RefusedError(f"the model's metadata cannot be read: {type(error).__name__}: {error}") from error
-
-
-def _tensors(model: str, inputs: Sequence[str], known: Mapping[str, _Input]) -> dict[str, Array]:
-    """Read the inputs as the model wants them.
-
-    Raises:
-        click.UsageError: an input is written or named wrongly, comes twice, or its value does not fit.
-    """
-    tensors: dict[str, Array] = {}
-    for text in inputs:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise click.UsageError(f"{text!r} is no input: write NAME=VALUE. {_takes(model, known)}")
-        if name in tensors:
-            raise click.UsageError(f"The input {name!r} is given twice.")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"The model {model!r} has no input {name!r}.{hint} {_takes(model, known)}")
-        tensors[name] = read_value(name, value, known[name].datatype, known[name].shape)
-    if not tensors:
-        raise click.UsageError(f"Give the inputs as NAME=VALUE. {_takes(model, known)}")
-    return tensors
-
-
-def _takes(model: str, known: Mapping[str, _Input]) -> str:
-    told = ", ".join(f"{name} ({tensor})" for name, tensor in known.items())
-    return f"{model} takes: {told}."
 
 
 def _outputs(answer: ServerAnswer) -> dict[str, Array]:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from charonia.handle import ModelHandle
     from charonia.options import ServerOptions
     from charonia.plugins import Plugins
     from charonia.server import Server
+    from charonia.testing.stand_in import StandIn
 
-__all__ = ["StartServer", "model_repository", "no_surviving_threads", "server"]
+__all__ = ["LoadModel", "StartServer", "model_repository", "no_surviving_threads", "python_model", "server"]
 
 _PATIENCE_SECONDS = 30.0
 
@@ -72,6 +74,57 @@ def server(no_surviving_threads: None) -> Iterator[StartServer]:
             return opened.enter_context(Server(model_repository, options=options, plugins=plugins))
 
         yield start
+
+
+class LoadModel(Protocol):
+    """Loads a model, which is unloaded at the end of the test."""
+
+    def __call__(
+        self,
+        path: str | Path,
+        *,
+        config: str | None = None,
+        others: Mapping[str, StandIn] | None = None,
+        options: ServerOptions | None = None,
+    ) -> ModelHandle:
+        """Load a model, with nothing of a server but what calls its code.
+
+        Args:
+            path: the model's directory, or its `model.py`.
+            config: the text of a configuration, instead of the stored one.
+            others: the models that it calls, by name.
+            options: the server's options.
+
+        Returns:
+            What asks it: `infer` for one answer, `stream` for any number of them.
+        """
+
+
+@pytest.fixture
+def python_model(no_surviving_threads: None) -> Iterator[LoadModel]:
+    """Load models of a `model.py`, feed them, and collect their answers; what they call, the test answers."""
+    del no_surviving_threads
+    from contextlib import ExitStack
+
+    from charonia.lone_model import serve_alone
+    from charonia.plugins import Plugins
+    from charonia.testing.stand_in import StandInPlugin, standing_in
+
+    with ExitStack() as opened:
+
+        def load(
+            path: str | Path,
+            *,
+            config: str | None = None,
+            others: Mapping[str, StandIn] | None = None,
+            options: ServerOptions | None = None,
+        ) -> ModelHandle:
+            furnish = opened.enter_context(standing_in(others or {}))
+            plugins = Plugins(extra=[StandInPlugin()])
+            served = serve_alone(path, config=config, plugins=plugins, options=options, furnish=furnish)
+            return opened.enter_context(served)
+
+        yield load
 
 
 @pytest.fixture

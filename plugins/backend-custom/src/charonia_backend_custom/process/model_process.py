@@ -30,6 +30,7 @@ from charonia_backend_custom.process.messages import (
     Send,
     WaitForCall,
 )
+from charonia_backend_custom.process.open_call import OpenCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from charonia.backend import ModelContext
 
     from charonia_backend_custom.circles import Running
-    from charonia_backend_custom.host import ServedCall, ServerHost
+    from charonia_backend_custom.host import ServerHost
     from charonia_backend_custom.process.launch import Interpreter
     from charonia_backend_custom.process.messages import ResponseData
     from charonia_backend_custom.served import ServedRequest
@@ -87,7 +88,7 @@ class ModelProcess:
         self._numbers = itertools.count(1)
         self._requests: dict[int, ServedRequest] = {}
         self._running: dict[int, Running] = {}
-        self._calls: dict[int, _OpenCall] = {}
+        self._calls: dict[int, OpenCall] = {}
         self._helpers: list[threading.Thread] = []
         self._closing = False
         self._started = False
@@ -325,7 +326,7 @@ class ModelProcess:
                 del self._calls[message.number]
             self._link.tell(CallAnswer(message.number, self._link.carrier.pack_response(response), final))
 
-        call = self._calls[message.number] = _OpenCall()
+        call = self._calls[message.number] = OpenCall()
         call.passed_on(self._host.call_for(running, request, deliver, decoupled=message.decoupled))
 
     def on_end(self) -> None:
@@ -375,39 +376,3 @@ class ModelProcess:
         for helper in self._helpers:
             helper.join()
         self._link.close()
-
-
-class _OpenCall:
-    """A call that the process has made, until its last response. Any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()  # guards all below; to begin to wait may end the call
-        self._made: ServedCall | None = None
-        self._waiting = ExitStack()
-        self._over = False
-
-    def passed_on(self, made: ServedCall) -> None:
-        """Get to know what was passed on."""
-        with self._lock:
-            self._made = made
-
-    def cancel(self) -> None:
-        """Take the request back."""
-        with self._lock:
-            if self._made is not None:
-                self._made.cancel()
-
-    def wait(self, *, begins: bool) -> None:
-        """Somebody begins to wait, or does so no more."""
-        with self._lock:
-            self._waiting.close()
-            if begins and not self._over and self._made is not None:
-                self._waiting.enter_context(self._made.waiting())
-            if self._over:
-                self._waiting.close()
-
-    def end(self) -> None:
-        """Nobody waits any more."""
-        with self._lock:
-            self._over = True
-            self._waiting.close()
