@@ -31,6 +31,8 @@ HINTS: dict[tuple[str, str], str] = {
     ("scheduler", "dynamic_batching"): "charonia-scheduler-dynamic",
     ("scheduler", "ensemble_scheduling"): "charonia-scheduler-ensemble",
     ("scheduler", "sequence_batching"): "charonia-scheduler-sequence",
+    ("storage", "as"): "charonia-repo-azure",
+    ("storage", "gs"): "charonia-repo-gcs",
     ("storage", "s3"): "charonia-repo-s3",
     ("transport", "lean"): "charonia-transport-lean",
 }
