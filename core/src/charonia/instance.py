@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from charonia.backend import Batch, Device
 from charonia.errors import CancelledError, InferenceError, InternalError
+from charonia.executing import EXECUTING
 from charonia.mailbox import Wakeups
 from charonia.promptness import Promptness, size_of
 from charonia.scheduler import BatchReason
@@ -67,6 +68,7 @@ class ModelInstance:
         passive: bool = False,
     ) -> None:
         self.name = execution.context.name
+        self._version = execution.context.model.version
         self.passive = passive
         self.predictable = execution.predictable
         self._promptness = Promptness() if promptness is None else promptness
@@ -122,6 +124,14 @@ class ModelInstance:
                 break
         if not requests:
             return
+        outer = EXECUTING.requests, EXECUTING.version
+        EXECUTING.requests, EXECUTING.version = requests, self._version
+        try:
+            self._execute(requests, reason)
+        finally:
+            EXECUTING.requests, EXECUTING.version = outer
+
+    def _execute(self, requests: list[InferenceRequest], reason: str) -> None:
         begun_ns = self._clock_ns()
         batch = Batch(requests, self._statistics, reason)
         try:

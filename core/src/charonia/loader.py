@@ -122,6 +122,7 @@ class Loader:
                 labels=labels,
                 responses=self._responses(context.config, version, statistics),
                 tracer=self._tracer,
+                logs_access=self._options.log_access,
                 release=release.close,
             )
             self._warm_up(model, directory, tell)
@@ -172,6 +173,7 @@ class Loader:
                 labels={**inherited_labels(config, self._models), **read_labels(config, directory)},
                 responses=self._responses(config, version, statistics),
                 tracer=self._tracer,
+                logs_access=self._options.log_access,
                 release=partial(candidate.storage.release, directory),
             )
             undo.pop_all()

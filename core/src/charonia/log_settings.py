@@ -9,6 +9,7 @@ pass. Kinds of records can be switched off each by itself, as in the reference, 
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -16,14 +17,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InvalidArgumentError, UnsupportedError
+from charonia.executing import EXECUTING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["LOG_FORMATS", "LogSetting", "LogSettings"]
 
-LOG_FORMATS = ("default", "ISO8601")
-"""How the time of a record may be written: of the day, to the millisecond; or with the date, in UTC."""
+LOG_FORMATS = ("default", "ISO8601", "JSON")
+"""How a record may be written: with the time of the day, to the millisecond; with the date, in UTC; or as a JSON object."""
+
+_RECORD_FIELDS = ("model", "version", "request_id", "trace_id", "status", "total_us", "queue_us", "compute_us")
+"""What JSON has of a record beside what every record has, where it has it."""
 
 _SILENT = logging.CRITICAL + 1
 _MAX_LEVEL = 2**32 - 1
@@ -162,9 +167,44 @@ class _Formatter(logging.Formatter):
         super().__init__("%(levelname).1s %(asctime)s %(name)s: %(message)s")
         self._settings = settings
 
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        return _json(record) if self._settings.get().format == "JSON" else super().format(record)
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's own name
         """Write a record's time."""
         milliseconds = int(record.msecs)
         if self._settings.get().format == "ISO8601":
-            return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{milliseconds:03d}Z"
+            return _date_and_time(record)
         return f"{time.strftime('%H:%M:%S', time.localtime(record.created))}.{milliseconds:03d}"
+
+
+def _date_and_time(record: logging.LogRecord) -> str:
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
+
+
+def _json(record: logging.LogRecord) -> str:
+    """Write a record as an object: what every record has, what it was given, and the requests that its thread executes."""
+    document = {
+        "time": _date_and_time(record),
+        "level": record.levelname,
+        "logger": record.name,
+        "message": record.getMessage(),
+        **_executed(),
+        **{name: getattr(record, name) for name in _RECORD_FIELDS if hasattr(record, name)},
+    }
+    if record.exc_info:
+        document["exception"] = logging.Formatter().formatException(record.exc_info)
+    return json.dumps(document)
+
+
+def _executed() -> dict[str, object]:
+    requests = EXECUTING.requests
+    if not requests:
+        return {}
+    told: dict[str, object] = {"model": requests[0].model_name, "version": EXECUTING.version}
+    names = [request.id for request in requests if request.id]
+    traces = [str(request.trace.number) for request in requests if request.trace is not None]
+    return (
+        told | ({"request_id": ",".join(names)} if names else {}) | ({"trace_id": ",".join(traces)} if traces else {})
+    )

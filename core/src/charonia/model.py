@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from charonia.access_log import log_access
 from charonia.deadline import Deadline
 from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
 from charonia.inflight import InFlight
@@ -63,6 +64,7 @@ class Model:
         labels: see above.
         responses: where responses to earlier requests are, if the model's may be given again.
         tracer: what traces requests, if anything does.
+        logs_access: whether each request is logged when it is finished.
         release: called last of all, when everything is closed: what else there is to let go.
     """
 
@@ -79,6 +81,7 @@ class Model:
         labels: Mapping[str, Sequence[bytes]] | None = None,
         responses: ResponseLookup | None = None,
         tracer: Tracer | None = None,
+        logs_access: bool = False,
         release: Callable[[], object] = bool,
     ) -> None:
         self.name = config.name
@@ -94,6 +97,7 @@ class Model:
         self._promptness = promptness if all(instance.predictable for instance in instances) else None
         self._responses = responses
         self._tracer = tracer
+        self._logs_access = logs_access
         self._release = release
         self._in_flight = InFlight()
 
@@ -210,6 +214,8 @@ class Model:
                 self._count_execution(request)
         else:
             self.statistics.count_failure(total_ns=total_ns, reason=_failure_reason(request, response.error))
+        if self._logs_access:
+            log_access(request, self.version, response, total_ns)
         self._in_flight.leave()
 
     def _count_execution(self, request: InferenceRequest) -> None:

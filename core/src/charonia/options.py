@@ -47,6 +47,7 @@ class ServerOptions:
         rate_limit_resource: how much of them there is. Without any limit, as much as the instance needs that needs most.
         warmup_batch_sizes: models without a warm-up of their own execute zeros in batches of these sizes before they serve.
         transport: what carries the frontends' messages: "standard", a plugin's name, or "auto".
+        log_access: whether there is a line in the log for each request, under `charonia.access`.
         trace: which requests are traced, and the file that this is written to; nothing without one. Clients may change it.
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
 
@@ -75,6 +76,7 @@ class ServerOptions:
     rate_limit_resource: Sequence[ResourceLimit] = ()
     warmup_batch_sizes: Sequence[int] = ()
     transport: str = "auto"
+    log_access: bool = False
     trace: TraceSetting = field(default_factory=TraceSetting)
     environment: Mapping[str, str] | None = None
 

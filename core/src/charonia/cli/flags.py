@@ -159,8 +159,9 @@ def early_flags() -> list[Flag]:
             type=click.Choice(LOG_FORMATS),
             default=LOG_FORMATS[0],
             metavar="|".join(LOG_FORMATS),
-            help="How a line tells the time: the time of the day, or date and time in UTC.",
+            help="How a line tells the time: the time of the day, or date and time in UTC; or each line is a JSON object.",
         ),
+        _boolean("log-access", LOGGING, default=False, help="Log each request when it is finished, with its times."),
     ]
 
 

@@ -76,6 +76,7 @@ class ServeSettings:
             cache_config=_by_cache(parameters["cache_config"], parameters["response_cache_byte_size"]),
             warmup_batch_sizes=parameters["warmup_batch_sizes"],
             transport=parameters["transport"],
+            log_access=parameters["log_access"],
             trace=trace_setting(parameters["trace_config"]),
             rate_limit=parameters["rate_limit"],
             rate_limit_resource=parameters["rate_limit_resource"],

@@ -1,0 +1,101 @@
+"""The access log, and the requests that records in JSON belong to."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from charonia.errors import InferenceError
+from charonia.log_settings import LogSetting, LogSettings
+from charonia.options import ServerOptions
+from charonia.plugins import Plugins
+from charonia.testing.builders import model_config, write_model
+from charonia.testing.fakes import ArithmeticPlugin
+from charonia.trace_settings import TraceSetting
+
+INPUT = {"INPUT0": np.zeros((1, 16), np.float32)}
+
+
+class Kept(logging.Handler):
+    """Keeps the objects that it is given as JSON."""
+
+    def __init__(self):
+        super().__init__()
+        self.documents = []
+
+    def emit(self, record):
+        self.documents.append(json.loads(self.format(record)))
+
+
+@pytest.fixture
+def log():
+    """Write the log of the server in JSON; gives the objects of its lines."""
+    logger = logging.getLogger("charonia")
+    settings = LogSettings(LogSetting(format="JSON"), logger)
+    settings.apply()
+    handler = Kept()
+    handler.addFilter(settings.passes)
+    handler.setFormatter(settings.formatter)
+    logger.addHandler(handler)
+    yield handler.documents
+    logger.removeHandler(handler)
+    settings.close()
+
+
+@pytest.fixture
+def ask(server, model_repository):
+    """Serve the model "m", ask it once well and once badly."""
+
+    def run(**options):
+        write_model(model_repository, model_config("m", parameters={"fail_on": "7"}))
+        plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
+        running = server(model_repository, options=ServerOptions(**options), plugins=plugins)
+        running.model("m").infer(INPUT, id="r1")
+        with pytest.raises(InferenceError):
+            running.model("m").infer({"INPUT0": np.full((1, 16), 7, np.float32)}, id="r2")
+        running.close()
+        return running
+
+    return run
+
+
+def test_each_request_has_a_line(ask, log):
+    """A line tells the model, the request, how it ended, and its times, which fit together."""
+    ask(log_access=True)
+    lines = [line for line in log if line["logger"] == "charonia.access"]
+    assert [(line["model"], line["version"], line["request_id"], line["status"]) for line in lines] == [
+        ("m", 1, "r1", "OK"),
+        ("m", 1, "r2", "INTERNAL"),
+    ]
+    for line in lines:
+        assert 0 <= line["queue_us"] + line["compute_us"] <= line["total_us"] + 2
+        assert line["message"].startswith(
+            f"model=m version=1 id={line['request_id']} status={line['status']} total_us="
+        )
+
+
+def test_without_the_option_there_is_none(ask, log):
+    """The access log is off unless somebody wants it."""
+    ask()
+    assert not any(line["logger"] == "charonia.access" for line in log)
+
+
+def test_what_is_logged_in_an_execution_names_its_request(ask, log, tmp_path):
+    """The record of a failing execution has the model, the version, the request, its trace, and the traceback."""
+    ask(trace=TraceSetting(level=("TIMESTAMPS",), rate=1, file=str(tmp_path / "t.json")))
+    (line,) = [line for line in log if line["level"] == "WARNING"]
+    told = {name: line[name] for name in ("model", "version", "request_id", "trace_id")}
+    assert told == {"model": "m", "version": 1, "request_id": "r2", "trace_id": "2"}
+    assert line["message"] == 'model instance "m_0" failed to execute a batch'
+    assert "ValueError: INPUT0 has the value 7" in line["exception"]
+    assert line["time"].endswith("Z")
+
+
+def test_what_is_logged_elsewhere_names_none(log):
+    """A record that belongs to no request is a plain object."""
+    logging.getLogger("charonia.elsewhere").error("hello %s", "you")
+    (line,) = log
+    line.pop("time")
+    assert line == {"level": "ERROR", "logger": "charonia.elsewhere", "message": "hello you"}
