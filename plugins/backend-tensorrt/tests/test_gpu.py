@@ -14,6 +14,7 @@ from charonia_backend_tensorrt import cuda
 from charonia_backend_tensorrt.build import BuildOptions, build
 from charonia_backend_tensorrt.library import Library
 from charonia_backend_tensorrt.shapes import parse_profile
+from cuda.bindings import runtime
 
 pytestmark = [
     pytest.mark.gpu,
@@ -126,6 +127,6 @@ def test_unloading_gives_the_memory_of_the_gpu_back(serve, repository, models, m
     for _ in range(20):
         server.unload("m")
         gc.collect()
-        free.append(cuda.free_memory())
+        free.append(runtime.cudaMemGetInfo()[1])
         server.load("m")
     assert free[-1] >= free[0]

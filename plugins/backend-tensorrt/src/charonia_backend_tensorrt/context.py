@@ -110,6 +110,7 @@ class EngineContext:
             InternalError: the execution failed.
         """
         use(self._stream.gpu)
+        self._allocator.shapes.clear()
         with self._library.complaints() as complaints:
             if not self._bind(arrays, complaints):
                 raise InvalidArgumentError(f"{self._library} refuses the inputs: {'; '.join(complaints)}")

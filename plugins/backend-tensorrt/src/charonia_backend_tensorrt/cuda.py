@@ -88,11 +88,6 @@ def compute_capability(gpu: int) -> str:
     return f"{major}.{minor}"
 
 
-def free_memory() -> int:
-    """Tell how many bytes of the GPU that is in use are free."""
-    return int(_runtime().cudaMemGetInfo()[1])
-
-
 def use(gpu: int) -> None:
     """Have the calls of this thread mean a GPU from now on."""
     _call("cudaSetDevice", gpu)

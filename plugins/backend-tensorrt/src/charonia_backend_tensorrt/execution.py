@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from charonia.backend import ArrayExecution
-from charonia.errors import CharoniaError
+from charonia.errors import CharoniaError, InvalidArgumentError
 from charonia.tensor import as_numpy
 
 from charonia_backend_tensorrt.context import EngineContext
@@ -40,7 +40,7 @@ class TensorRTExecution(ArrayExecution):
     def __init__(self, context: InstanceContext, engine: Engine, strategy: str) -> None:
         super().__init__(context)
         self._tensors = engine.tensors
-        self._shapes = {tensor.name: tensor.shape for tensor in engine.tensors}
+        self._inputs = {tensor.name: tensor.shape for tensor in engine.tensors if tensor.is_input}
         self._names = [tensor.name for tensor in context.model.config.output]
         profiles = instance_profiles(context, engine.handle.num_optimization_profiles)
         self._stream = Stream(engine.gpu)
@@ -56,13 +56,18 @@ class TensorRTExecution(ArrayExecution):
         """Run the engine on one batch.
 
         Raises:
-            InvalidArgumentError: no profile allows the shapes, or TensorRT refuses the inputs.
+            InvalidArgumentError: an input is absent, no profile allows the shapes, or TensorRT refuses the inputs.
             UnavailableError: the GPU has not enough memory.
             InternalError: the execution failed.
         """
+        missing = ", ".join(name for name in self._inputs if name not in inputs)
+        if missing:
+            raise InvalidArgumentError(
+                f"model '{self.context.model.name}' cannot do without its input {missing}: give it"
+            )
         arrays = {name: np.ascontiguousarray(as_numpy(tensor)) for name, tensor in inputs.items()}
         for name, array in arrays.items():
-            if self._shapes[name] == ():  # the protocol shows a scalar as one element
+            if self._inputs[name] == ():  # the protocol shows a scalar as one element
                 arrays[name] = array.reshape(())
         shapes = {name: array.shape for name, array in arrays.items()}
         profile = best_profile(self._tensors, shapes, list(self._contexts), self.context.name)

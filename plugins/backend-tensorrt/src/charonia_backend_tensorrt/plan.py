@@ -46,7 +46,7 @@ def plan_file(context: ModelContext, capability: str) -> Path:
 
     Args:
         context: the model.
-        capability: the GPU's compute capability, such as "8.6".
+        capability: the GPU's compute capability, such as "8.6"; "" where there is none.
 
     Raises:
         NotFoundError: it is not there.
@@ -57,9 +57,10 @@ def plan_file(context: ModelContext, capability: str) -> Path:
     if not path.is_file():
         known = ", ".join(sorted(config.cc_model_filenames))
         also = f"; cc_model_filenames has plans for {known}" if known else ""
+        gpu = f" for a GPU of compute capability {capability}" if capability else ""
         raise NotFoundError(
-            f"model '{context.name}' has no plan '{path}' for a GPU of compute capability {capability}{also}: put the plan "
-            "there, or name it by default_model_filename or cc_model_filenames"
+            f"model '{context.name}' has no plan '{path}'{gpu}{also}: put the plan there, "
+            "or name it by default_model_filename or cc_model_filenames"
         )
     return path
 
