@@ -8,6 +8,7 @@ Every request must be answered, with what belongs to it, and the memory must not
 from __future__ import annotations
 
 import argparse
+import itertools
 import queue
 import random
 import sys
@@ -29,7 +30,7 @@ import tritonclient.http as triton_http
 from charonia.errors import CancelledError, NotFoundError, UnavailableError
 from charonia.request import InferenceRequest
 from charonia.serving import serve_in_thread
-from soak_models import COUNTER, MODELS, SHARED, SLOW, write_models
+from soak_models import COUNTER, MODELS, SEQUENCES, SHARED, SLOW, write_models
 from tritonclient.utils import InferenceServerException
 
 if TYPE_CHECKING:
@@ -224,6 +225,34 @@ def streaming(place: Place) -> Iterator[Ask]:
 
 
 @contextmanager
+def in_sequences(place: Place) -> Iterator[Ask]:
+    """Have what a sequence brings added up, in process and over gRPC; leave a sequence without an end at times."""
+    numbers = itertools.count(threading.get_ident() % 2**32 * 2**20 + 1)
+    with triton_grpc.InferenceServerClient(place.grpc) as client:
+
+        def over_grpc(model: str, values: np.ndarray, **place_in: int) -> np.ndarray:
+            return client.infer(model, _inputs(triton_grpc, values), **place_in).as_numpy("Y")
+
+        def here(model: str, values: np.ndarray, **place_in: int) -> np.ndarray:
+            return place.server.model(model).infer({"X": values}, **place_in)["Y"]
+
+        def one(dice: random.Random) -> str:
+            model, ask = dice.choice(SEQUENCES), dice.choice([here, over_grpc])
+            number, length, left = next(numbers), dice.randint(2, 6), dice.random() < 0.01
+            total = np.zeros((1, 3), np.float32)
+            for step in range(length):
+                values = np.full((1, 3), dice.randint(0, 1000), np.float32)
+                total += values
+                last = step == length - 1 and not left
+                answer = ask(model, values, sequence_id=number, sequence_start=step == 0, sequence_end=last)
+                if not np.array_equal(answer, total):
+                    raise WrongAnswerError(f"model {model}, sequence {number}: {answer.tolist()}, not {total.tolist()}")
+            return "left open" if left else "answered"
+
+        yield one
+
+
+@contextmanager
 def reloading(place: Place) -> Iterator[Ask]:
     """Load models anew while they serve, and unload those that may go, and load them again."""
 
@@ -251,6 +280,8 @@ TRAFFIC = {
     "cancelled": cancelling,
     "out of time": out_of_time,
     "streamed": streaming,
+    "sequences": in_sequences,
+    "sequences, too": in_sequences,
     "loads": reloading,
 }
 """The kinds of traffic, each of which has a thread. Another one joins by a line."""

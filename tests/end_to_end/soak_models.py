@@ -15,7 +15,7 @@ from onnx import helper
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["COUNTER", "MODELS", "SHARED", "SLOW", "SoakModel", "write_models"]
+__all__ = ["COUNTER", "MODELS", "SEQUENCES", "SHARED", "SLOW", "SoakModel", "write_models"]
 
 _TENSORS = """max_batch_size: 8
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 3 ] } ]
@@ -44,6 +44,46 @@ class TritonPythonModel:
             for number in range(4):
                 sender.send(utils.InferenceResponse([utils.Tensor("Y", values + number)]))
             sender.send(flags=utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
+_TOTALS = """import triton_python_backend_utils as utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.totals = {}
+
+    def execute(self, requests):
+        return [self.add(request) for request in requests]
+
+    def add(self, request):
+        values, start, end, number = (
+            utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("X", "START", "END", "ID")
+        )
+        total = values + (0 if start[0, 0] else self.totals[int(number[0, 0])])
+        self.totals[int(number[0, 0])] = total
+        if end[0, 0]:
+            del self.totals[int(number[0, 0])]
+        return utils.InferenceResponse([utils.Tensor("Y", total)])
+"""
+_OLDEST = """backend: "python"
+sequence_batching {
+  max_sequence_idle_microseconds: 1000000
+  oldest { max_candidate_sequences: 64 max_queue_delay_microseconds: 100 }
+  control_input [
+    { name: "START" control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] },
+    { name: "END" control [ { kind: CONTROL_SEQUENCE_END int32_false_true: [ 0, 1 ] } ] },
+    { name: "ID" control [ { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_UINT64 } ] }
+  ]
+}
+"""
+_DIRECT = """backend: "onnxruntime"
+output [ { name: "TOTAL" data_type: TYPE_FP32 dims: [ 3 ] } ]
+instance_group [ { count: 2 } ]
+sequence_batching {
+  max_sequence_idle_microseconds: 1000000
+  direct { }
+  state [ { input_name: "SO_FAR" output_name: "TOTAL" data_type: TYPE_FP32 dims: [ 3 ] } ]
+}
 """
 
 
@@ -94,6 +134,8 @@ def _sharing(instances: int, need: int) -> str:
 
 SLOW = "slow"
 COUNTER = "counter"
+SEQUENCES = ("totals", "states")
+"""Models that add up what a sequence brings: one in Python by the sequence's id, and a net by a state that the server keeps."""
 MODELS = {
     "net": SoakModel(2, _sharing(2, 1), onnx=True),
     "script": SoakModel(3, _sharing(1, 3)),
@@ -112,6 +154,11 @@ def write_models(repository: Path) -> None:
         _write(repository / name, model)
     _write(repository / COUNTER, SoakModel(0, "model_transaction_policy { decoupled: true }"))
     (repository / COUNTER / "1" / "model.py").write_text(_COUNTER)
+    for name, config in zip(SEQUENCES, (_OLDEST, _DIRECT), strict=True):
+        (repository / name / "1").mkdir(parents=True)
+        (repository / name / "config.pbtxt").write_text(_TENSORS + config)
+    (repository / "totals" / "1" / "model.py").write_text(_TOTALS)
+    onnx.save(_adding_net(), repository / "states" / "1" / "model.onnx")
 
 
 def _write(folder: Path, model: SoakModel) -> None:
@@ -125,8 +172,18 @@ def _write(folder: Path, model: SoakModel) -> None:
         (folder / "1" / "model.py").write_text(_PYTHON.format(factor=model.factor, seconds=model.seconds))
 
 
+def _rows(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 3])
+
+
+def _adding_net() -> onnx.ModelProto:
+    nodes = [helper.make_node("Add", ["X", "SO_FAR"], ["Y"]), helper.make_node("Identity", ["Y"], ["TOTAL"])]
+    graph = helper.make_graph(nodes, "g", [_rows("X"), _rows("SO_FAR")], [_rows("Y"), _rows("TOTAL")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
 def _net(factor: int) -> onnx.ModelProto:
-    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 3]) for name in "XY")
     number = helper.make_tensor("factor", onnx.TensorProto.FLOAT, [], [float(factor)])
-    graph = helper.make_graph([helper.make_node("Mul", ["X", "factor"], ["Y"])], "g", [x], [y], [number])
+    node = helper.make_node("Mul", ["X", "factor"], ["Y"])
+    graph = helper.make_graph([node], "g", [_rows("X")], [_rows("Y")], [number])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
