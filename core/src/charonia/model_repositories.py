@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charonia.completion import complete_framework
@@ -15,7 +16,7 @@ from charonia.config import ParsedConfig, parse_config, selected_versions
 from charonia.errors import RepositoryError, describe_cause
 from charonia.load_teller import LoadTeller, Phase
 from charonia.overrides import Override
-from charonia.repository import CONFIG_FILES, RepositoryStorage, StorageOptions, model_versions
+from charonia.repository import CONFIG_FILES, CONFIG_FOLDER, RepositoryStorage, StorageOptions, model_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -185,7 +186,7 @@ class ModelRepositories:
         return homes[0]
 
     def _parse(self, storage: RepositoryStorage, name: str, files: set[str]) -> ParsedConfig:
-        file = next((candidate for candidate in CONFIG_FILES if candidate in files), None)
+        file = self._config_file(storage, name, files)
         environment = os.environ if self._options.environment is None else self._options.environment
         if file is not None:
             text = storage.read(name, file).decode("utf-8", errors="replace")
@@ -196,6 +197,16 @@ class ModelRepositories:
                 "by --disable-auto-complete-config"
             )
         return parse_config("", model=name, file="", environment=environment)
+
+    def _config_file(self, storage: RepositoryStorage, name: str, files: set[str]) -> str | None:
+        """Find the configuration that the server was told to take, or else the usual one."""
+        chosen = self._options.model_config_name
+        if chosen and any(entry.name == CONFIG_FOLDER and entry.is_directory for entry in storage.entries(name)):
+            there = {entry.name for entry in storage.entries(name, CONFIG_FOLDER) if not entry.is_directory}
+            for file in (f"{chosen}{Path(usual).suffix}" for usual in CONFIG_FILES):
+                if file in there:
+                    return f"{CONFIG_FOLDER}/{file}"
+        return next((file for file in CONFIG_FILES if file in files), None)
 
     def close(self) -> None:
         """Close the storages. All models are closed. Idempotent."""

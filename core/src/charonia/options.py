@@ -34,6 +34,8 @@ class ServerOptions:
         strict_readiness: whether a server with a failed model is not ready.
         exit_timeout_secs: how long requests in progress may take once the server has begun to stop, in seconds.
         disable_auto_complete_config: whether each model's configuration must be complete as it is written.
+        model_config_name: the configuration `configs/NAME.pbtxt` is read instead of `config.pbtxt`, where a model has one; ""
+            for none.
         model_load_thread_count: how many models load side by side.
         model_cache_directory: where copies of remote models lie; "" is a place in the user's folder of caches.
         model_cache_byte_size: how many bytes these may take; 0 is what the disk has.
@@ -52,7 +54,8 @@ class ServerOptions:
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
 
     Raises:
-        InvalidArgumentError: there is no such control mode, or way to limit; or there is more than one response cache.
+        InvalidArgumentError: there is no such control mode, or way to limit; the name
+            of a configuration leads elsewhere; or there is more than one response cache.
     """
 
     server_id: str = "charonia"
@@ -64,6 +67,7 @@ class ServerOptions:
     strict_readiness: bool = True
     exit_timeout_secs: float = 30.0
     disable_auto_complete_config: bool = False
+    model_config_name: str = ""
     model_load_thread_count: int = 4
     model_cache_directory: str = ""
     model_cache_byte_size: int = 0
@@ -86,6 +90,10 @@ class ServerOptions:
                 raise InvalidArgumentError(
                     f"{name} is {getattr(self, name)!r}; expected one of {', '.join(map(repr, words))}"
                 )
+        if any(character in self.model_config_name for character in "/\\\0"):
+            raise InvalidArgumentError(
+                f"model_config_name is {self.model_config_name!r}; expected the name of a file in the folder configs"
+            )
         if len(self.cache_config) > 1:
             raise InvalidArgumentError(
                 f"cache_config names {', '.join(map(repr, self.cache_config))}: a server has one response cache at most"

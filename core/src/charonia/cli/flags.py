@@ -114,6 +114,19 @@ def batch_sizes(text: str | tuple[int, ...]) -> tuple[int, ...]:
     return tuple(map(int, sizes))
 
 
+def config_name(text: str) -> str:
+    """Take the name of a configuration.
+
+    Raises:
+        click.BadParameter: it leads elsewhere, or is empty; then with the reference's text.
+    """
+    if not text:
+        raise click.BadParameter("empty argument for --model-config-name")
+    if "/" in text or "\\" in text:
+        raise click.BadParameter(f"{text!r} is no name of a file in the folder configs.")
+    return text
+
+
 def _boolean(name: str, section: str, *, default: bool, help: str) -> Flag:  # noqa: A002 - click's own word
     return Flag(
         name,
@@ -245,6 +258,13 @@ def _copy_flags() -> list[Flag]:
 
 def _loading_flags() -> list[Flag]:
     return [
+        Flag(
+            "model-config-name",
+            MODELS,
+            type=config_name,
+            metavar="NAME",
+            help="Read configs/NAME.pbtxt in a model's directory instead of config.pbtxt, where there is one.",
+        ),
         Flag(
             "disable-auto-complete-config",
             MODELS,

@@ -36,7 +36,6 @@ _IGNORED = {
 """Flags that change nothing here, and why."""
 
 _NOT_YET = {
-    "model-config-name": "a configuration is always config.pbtxt, config.yaml or config.yml",
     "model-load-retry-count": "a model that fails to load stays unavailable",
     "model-load-gpu-limit": "",
     "model-namespacing": "",

@@ -66,6 +66,7 @@ class ServeSettings:
             exit_timeout_secs=parameters["exit_timeout_secs"],
             disable_auto_complete_config=parameters["disable_auto_complete_config"]
             or parameters["strict_model_config"],
+            model_config_name=parameters["model_config_name"] or "",
             model_load_thread_count=parameters["model_load_thread_count"],
             model_cache_directory=parameters["model_cache_directory"],
             model_cache_byte_size=parameters["model_cache_byte_size"],
