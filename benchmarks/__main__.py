@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.batching import measure_batching
+from benchmarks.decision import QUEUED, measure_decisions
 from benchmarks.ensemble import measure_ensemble
 from benchmarks.generators import OwnGenerator, PerfAnalyzer
 from benchmarks.in_process import measure_in_process
@@ -154,7 +156,9 @@ def _run(options: argparse.Namespace) -> Report:
         turns = (QUICK_ROUNDS, QUICK_CALLS) if options.quick else (ROUNDS_IN_PROCESS, CALLS)
         costs = measure_in_process(repository, options.models, *turns)
         ensemble = measure_ensemble(folder / "ensemble", *turns)
-    return Report(workload, generator.name, rounds, costs, left_out, ensemble)
+        batching = measure_batching(folder / "batching", options.concurrency, *turns)
+        decisions = measure_decisions(turns[0], QUICK_CALLS if options.quick else QUEUED)
+    return Report(workload, generator.name, rounds, costs, left_out, ensemble, batching, decisions)
 
 
 def main(words: Sequence[str]) -> None:

@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto
 
-__all__ = ["INPUT", "MODELS", "OUTPUT", "BenchmarkModel", "write_onnx_repository", "write_reference_repository"]
+__all__ = [
+    "INPUT",
+    "MODELS",
+    "ONE_THREAD",
+    "OUTPUT",
+    "BenchmarkModel",
+    "onnx_model",
+    "write_onnx_repository",
+    "write_reference_repository",
+]
 
 INPUT = "INPUT0"
 OUTPUT = "OUTPUT0"
@@ -70,7 +79,7 @@ class BenchmarkModel:
 MODELS = {model.name: model for model in (BenchmarkModel("identity", (16,)), BenchmarkModel("mlp", (64, 256, 256, 10)))}
 """All models by name."""
 
-_ONE_THREAD = 'parameters { key: "intra_op_thread_count" value: { string_value: "1" } }\n'
+ONE_THREAD = 'parameters { key: "intra_op_thread_count" value: { string_value: "1" } }\n'
 
 _PYTHON_IDENTITY = f"""\
 import triton_python_backend_utils as pb_utils
@@ -114,12 +123,13 @@ def write_onnx_repository(folder: Path) -> Path:
     for model in MODELS.values():
         version = folder / model.name / "1"
         version.mkdir(parents=True)
-        (version.parent / "config.pbtxt").write_text(model.config("onnxruntime", _ONE_THREAD))
-        onnx.save(_onnx_model(model), version / "model.onnx")
+        (version.parent / "config.pbtxt").write_text(model.config("onnxruntime", ONE_THREAD))
+        onnx.save(onnx_model(model), version / "model.onnx")
     return folder
 
 
-def _onnx_model(model: BenchmarkModel) -> ModelProto:
+def onnx_model(model: BenchmarkModel) -> ModelProto:
+    """Make a model's ONNX form."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = []

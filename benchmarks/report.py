@@ -15,6 +15,8 @@ from benchmarks.measure import Figures, Point, medians
 from benchmarks.sides import BARE, CHARONIA, REFERENCE
 
 if TYPE_CHECKING:
+    from benchmarks.batching import BatchingGain
+    from benchmarks.decision import DecisionCost
     from benchmarks.ensemble import EnsembleCost
     from benchmarks.in_process import CallCost
     from benchmarks.measure import Workload
@@ -35,6 +37,8 @@ class Report:
         in_process: the cost of the direct path, a model each.
         left_out: what could not be had, and why.
         ensemble: the cost of an ensemble of two steps, if it was measured.
+        batching: what dynamic batching gains, for each model and number of clients.
+        decisions: what a decision of the dynamic batcher costs, for each kind of configuration.
     """
 
     workload: Workload
@@ -43,6 +47,8 @@ class Report:
     in_process: list[CallCost]
     left_out: dict[str, str] = field(default_factory=dict)
     ensemble: EnsembleCost | None = None
+    batching: list[BatchingGain] = field(default_factory=list)
+    decisions: list[DecisionCost] = field(default_factory=list)
 
 
 def ratio(figures: dict[Point, Figures], point: Point, side: str) -> float | None:
@@ -88,6 +94,8 @@ def document(report: Report) -> dict[str, object]:
         ],
         "in_process": [asdict(cost) for cost in report.in_process],
         "ensemble": None if report.ensemble is None else asdict(report.ensemble),
+        "batching": [asdict(gain) for gain in report.batching],
+        "decisions": [asdict(cost) for cost in report.decisions],
     }
 
 
@@ -114,6 +122,7 @@ def tables(report: Report) -> str:
     figures = medians(report.rounds)
     sections = [_served_table(report.rounds, figures), _in_process_table(report.in_process)]
     sections += [] if report.ensemble is None else [_ensemble_table(report.ensemble)]
+    sections += [_batching_table(report.batching), _decision_table(report.decisions)]
     sections += [f"{name} was left out: {reason}" for name, reason in report.left_out.items()]
     if any(point.side == REFERENCE for point in figures):
         sections.append(
@@ -152,6 +161,25 @@ def _ensemble_table(cost: EnsembleCost) -> str:
     figures = [cost.one_us, cost.both_us, cost.ensemble_us, cost.over_one_us, cost.over_both_us]
     head = ["two steps in process", "one call µs", "both calls µs", "ensemble µs", "over one µs", "over both µs"]
     return _table(head, [["identity, identity", *(f"{figure:.1f}" for figure in figures)]], left=(0,))
+
+
+def _batching_table(gains: list[BatchingGain]) -> str:
+    rows = [
+        [
+            gain.model,
+            str(gain.clients),
+            f"{gain.alone_per_second:,.0f}",
+            f"{gain.together_per_second:,.0f}",
+            f"{gain.gain:.2f}",
+        ]
+        for gain in gains
+    ]
+    return _table(["dynamic batching in process", "clients", "alone/s", "together/s", "gain"], rows, left=(0,))
+
+
+def _decision_table(costs: list[DecisionCost]) -> str:
+    rows = [[cost.section, f"{cost.enqueue_us:.1f}", f"{cost.batch_us:.1f}"] for cost in costs]
+    return _table(["decisions on thousands of requests", "enqueue µs", "batch µs"], rows, left=(0,))
 
 
 def _number(value: float | None, form: str) -> str:

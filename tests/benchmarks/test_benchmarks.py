@@ -70,6 +70,15 @@ def test_a_quick_run_measures_every_side_that_it_was_asked_for(tmp_path):
     assert [row["model"] for row in found["in_process"]] == ["identity", "mlp"]
     assert all(found["ensemble"][figure] > 0 for figure in ("one_us", "both_us", "ensemble_us"))
     assert "identity, identity" in run.stdout
+    assert [(row["model"], row["clients"]) for row in found["batching"]] == [
+        ("mlp", 1),
+        ("mlp", 4),
+        ("cnn", 1),
+        ("cnn", 4),
+    ]
+    assert all(row["gain"] > 0 for row in found["batching"])
+    assert all(row["enqueue_us"] > 0 and row["batch_us"] > 0 for row in found["decisions"])
+    assert "| dynamic batching in process |" in run.stdout
     assert found["generator"] == "own"
     assert path.with_suffix(".svg").read_text().startswith("<?xml")
     assert "| grpc-stream | identity |" in run.stdout

@@ -46,6 +46,7 @@ class Batcher:
 
     def __init__(self, rules: Rules, instances: int = 1) -> None:
         self._rules = rules
+        self._forms_ahead = rules.forms_ahead
         self._queue = RequestQueue(rules)
         self._formed: deque[Growing] = deque()
         self._forming: Forming | None = None  # kept while nothing but the end of the queue changes
@@ -107,7 +108,7 @@ class Batcher:
     def form_ahead(self, now_ns: int) -> None:
         """Form batches for instances that are busy, as far as the rules allow."""
         self._expire(now_ns)
-        if not self._rules.forms_ahead:
+        if not self._forms_ahead:
             return
         while self._queue and len(self._formed) < _AHEAD * self.instances:
             last = self._formed[-1] if self._formed and not self._formed[-1].sealed else None
