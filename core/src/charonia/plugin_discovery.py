@@ -79,7 +79,7 @@ class Offer:
     """An implementation that a plugin offers, imported at its first use.
 
     Attributes:
-        kind: "backend", "scheduler", "storage", "cache", "frontend" or "transport".
+        kind: "backend", "scheduler", "storage", "cache", "frontend", "transport" or "command".
         name: the name by which it is chosen.
         path: "module:Class" of the implementation; of a command, the object itself.
         source: the plugin.

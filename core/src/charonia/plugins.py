@@ -35,7 +35,7 @@ class PluginRecord:
     """One line of the list of plugins: something that is offered, or a plugin that could not be asked.
 
     Attributes:
-        kind: "backend", "scheduler", "storage", "cache", "frontend" or "transport"; "" where the plugin could not be asked.
+        kind: "backend", "scheduler", "storage", "cache", "frontend", "transport" or "command"; "" where it could not be asked.
         name: the name by which it is chosen, or "".
         plugin: the name of the plugin's entry point.
         distribution, version: what brought it; "" where it was passed in by the program.
