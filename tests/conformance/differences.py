@@ -49,26 +49,3 @@ STATUS_ON_PURPOSE = {
     ("http_generate", "backend_error_stream"): (503, _BY_CODE),
 }
 """Recordings that are compared, but whose status is another one here, by topic and id, with that status and the reason."""
-
-WAITING = {
-    ("http_parameters", "seq_start"): "sequences",
-    ("http_parameters", "seq_mid"): "sequences",
-    ("http_parameters", "seq_end"): "sequences",
-    ("http_parameters", "seq_str_start"): "sequences",
-    ("http_parameters", "seq_str_end"): "sequences",
-    ("http_parameters", "seq_missing_id"): "sequences",
-    ("http_parameters", "seq_start_and_end"): "sequences",
-    ("http_parameters", "seq_restart"): "sequences",
-    ("http_parameters", "seq_restart_again"): "sequences",
-    ("http_parameters", "seq_batch2"): "sequences",
-    ("grpc_stream", "sequence"): "sequences",
-    ("http_config", "config_seq_u64"): "sequences",
-}
-"""Recordings that wait for a capability, by topic and id, with its name."""
-
-MODELS_WAITING = {
-    "seq_state": "sequences with implicit state",
-    "seq_str": "sequences",
-    "seq_u64": "sequences",
-}
-"""Models of the recordings that are refused until a capability comes, with its name: their rows in an index are not compared."""

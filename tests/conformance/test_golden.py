@@ -19,17 +19,15 @@ import recorded_http
 import recorded_memory
 from differences import (
     LONGER_TEXTS,
-    MODELS_WAITING,
     NOT_REPEATABLE,
     ON_PURPOSE,
     STATUS_ON_PURPOSE,
-    WAITING,
 )
 from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of
 
 FILES = {path.stem: recorded_memory.load(path) for path in sorted(GOLDEN.glob("http_*.json"))}
 STEPS = [pytest.param(topic, step, id=f"{topic}-{name_of(step)}") for topic in FILES for step in steps_of(FILES[topic])]
-SERVED = {model.name for model in MODELS.iterdir()} - set(MODELS_WAITING)
+SERVED = {model.name for model in MODELS.iterdir()}  # some exchanges bring others
 FRONTEND_FLAGS = {"http-restricted-api", "http-header-forward-pattern"}
 
 
@@ -91,8 +89,6 @@ def test_recorded_exchange(address_of, topic, step):
     """The answer has the recorded status, content type, JSON and binary data."""
     keys = [(topic, exchange["id"]) for exchange in step]
     for key in keys:
-        if key in WAITING:
-            pytest.skip(f"waits for {WAITING[key]}")
         if reason := ON_PURPOSE.get(key) or NOT_REPEATABLE.get(key):
             pytest.skip(reason)
     answers = answers_to(step, partial(recorded_http.ask, address_of(topic)))
@@ -111,10 +107,5 @@ def expected_status(recorded):
 def test_every_difference_is_of_a_recording():
     """The list of differences names only what is recorded."""
     recorded = {(topic, exchange["id"]) for topic, file in FILES.items() for exchange in file["exchanges"]}
-    listed = {*ON_PURPOSE, *NOT_REPEATABLE, *STATUS_ON_PURPOSE, *LONGER_TEXTS, *WAITING}
+    listed = {*ON_PURPOSE, *NOT_REPEATABLE, *STATUS_ON_PURPOSE, *LONGER_TEXTS}
     assert {key for key in listed if key[0].startswith("http")} <= recorded
-
-
-def test_every_waiting_model_is_of_the_repository():
-    """The list of models that wait names only what is there."""
-    assert set(MODELS_WAITING) < {model.name for model in MODELS.iterdir()}

@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
 
 import recorded_grpc
 import recorded_memory
-from differences import LONGER_TEXTS, MODELS_WAITING, ON_PURPOSE, WAITING
+from differences import LONGER_TEXTS, ON_PURPOSE
 from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of
 
 FILES = {path.stem: recorded_memory.load(path) for path in sorted(GOLDEN.glob("grpc_*.json"))}
 STEPS = [pytest.param(topic, step, id=f"{topic}-{name_of(step)}") for topic in FILES for step in steps_of(FILES[topic])]
-SERVED = {model.name for model in MODELS.iterdir()} - set(MODELS_WAITING)
+SERVED = {model.name for model in MODELS.iterdir()}  # some exchanges bring others
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +51,8 @@ def test_recorded_exchange(channel, topic, step):
     """The call ends with the recorded status and text, and answers with the recorded messages in their order."""
     keys = [(topic, exchange["id"]) for exchange in step]
     for key in keys:
-        if key in ON_PURPOSE or key in WAITING:
-            pytest.skip(ON_PURPOSE.get(key) or f"waits for {WAITING[key]}")
+        if key in ON_PURPOSE:
+            pytest.skip(ON_PURPOSE[key])
     answers = answers_to(step, partial(recorded_grpc.ask, channel))
     for key, exchange, answer in zip(keys, step, answers, strict=True):
         recorded_grpc.check(exchange, answer, models=SERVED, longer_text=key in LONGER_TEXTS)
@@ -61,4 +61,4 @@ def test_recorded_exchange(channel, topic, step):
 def test_every_difference_is_of_a_recording():
     """The list of differences names only what is recorded."""
     recorded = {(topic, exchange["id"]) for topic, file in FILES.items() for exchange in file["exchanges"]}
-    assert {key for key in {*ON_PURPOSE, *LONGER_TEXTS, *WAITING} if key[0].startswith("grpc")} <= recorded
+    assert {key for key in {*ON_PURPOSE, *LONGER_TEXTS} if key[0].startswith("grpc")} <= recorded
