@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from charonia_scheduler_dynamic.stand_in import stand_in
+
 if TYPE_CHECKING:
     from charonia.request import InferenceRequest, InferenceResponse
 
@@ -15,11 +17,10 @@ __all__ = ["ResponseOrder"]
 class _Turn:
     """A request's place in the order, and its responses that have come too early."""
 
-    __slots__ = ("early", "executed", "request")
+    __slots__ = ("early", "request")
 
     def __init__(self, request: InferenceRequest) -> None:
         self.request = request
-        self.executed: InferenceRequest  # set at once by whoever makes the turn, since each refers to the other
         self.early: deque[InferenceResponse] = deque()
 
 
@@ -36,19 +37,9 @@ class ResponseOrder:
     def follow(self, request: InferenceRequest) -> InferenceRequest:
         """Give a request its place behind all others. What is returned is to be executed in its stead."""
         turn = _Turn(request)
-        executed = request.child(
-            request.model_name,
-            request.inputs,
-            lambda response: self._answer(turn, response),
-            model_version=request.model_version,
-            requested_outputs=request.requested_outputs,
-        )
-        executed.batch_size = request.batch_size
-        executed.queued_ns = request.queued_ns
-        turn.executed = executed
         with self._lock:
             self._turns.append(turn)
-        return executed
+        return stand_in(request, request.inputs, lambda response: self._answer(turn, response))
 
     def forget_last(self) -> None:
         """Take back the place that was given last: the queue has refused the request."""
@@ -63,8 +54,6 @@ class ResponseOrder:
             self._delivering = True
         while (due := self._next()) is not None:
             turn, response = due
-            turn.request.started_ns = turn.executed.started_ns
-            turn.request.compute_ns = turn.executed.compute_ns
             turn.request.respond(response)
 
     def _next(self) -> tuple[_Turn, InferenceResponse] | None:

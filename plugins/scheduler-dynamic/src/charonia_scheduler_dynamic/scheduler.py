@@ -10,6 +10,7 @@ from charonia.scheduler import FormedBatch, Scheduler, SchedulerContext
 
 from charonia_scheduler_dynamic.batch_signature import BatchSignature
 from charonia_scheduler_dynamic.batcher import Batcher
+from charonia_scheduler_dynamic.padding import Padding
 from charonia_scheduler_dynamic.response_order import ResponseOrder
 from charonia_scheduler_dynamic.rules import Rules
 
@@ -51,9 +52,10 @@ class DynamicScheduler(Scheduler):
         rules = Rules.of(context.config)
         signature = BatchSignature(context.config)
         self._signature = None if signature.is_constant else signature
+        self._padding = Padding.of(context.config)
         self._order = ResponseOrder() if rules.keeps_order else None
         # An instance executes what it is lent for alone, at once, and answers at once.
-        self._lends = not rules.keeps_order and (rules.delay_ns == 0 or rules.most == 1)
+        self._lends = not rules.keeps_order and self._padding is None and (rules.delay_ns == 0 or rules.most == 1)
         self._lock = threading.Lock()  # guards all below
         self._batcher = Batcher(rules)
         self._idle: list[_Waiter] = []  # a stack: the instance that worked last is the warmest
@@ -72,6 +74,8 @@ class DynamicScheduler(Scheduler):
         Raises:
             UnavailableError: the model is being unloaded, or as many requests of its level wait as may.
         """
+        if self._padding is not None:
+            request = self._padding.pad(request)
         signature = None if self._signature is None else self._signature.of(request)
         with self._lock:
             if self._closed:
