@@ -11,7 +11,7 @@ import pytest
 from charonia.cli.exit_codes import ExitCode
 from charonia.plugin_discovery import Discovery
 
-COMMANDS = ["serve", "check", "models", "infer", "run", "new", "plugins", "version"]
+COMMANDS = ["serve", "check", "models", "infer", "top", "explain", "run", "new", "plugins", "version"]
 
 
 def test_help_lists_every_command_and_exit_code(charonia):

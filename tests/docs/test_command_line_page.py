@@ -68,6 +68,6 @@ def test_every_command_is_named():
     """The first table has all commands."""
     with click.Context(group) as context:
         assert re.findall(r"^\| `charonia ([\w-]+)` \|", PAGE, re.MULTILINE) == [
-            *("serve", "check", "models", "infer", "run", "new", "plugins", "version", "build-plan")
+            *("serve", "check", "models", "infer", "top", "explain", "run", "new", "plugins", "version", "build-plan")
         ]
         assert set(re.findall(r"^\| `charonia ([\w-]+)` \|", PAGE, re.MULTILINE)) == set(group.list_commands(context))

@@ -22,6 +22,8 @@ _COMMANDS = {
     "check": "Tell all that is wrong with model repositories.",
     "models": "List the models of a running server.",
     "infer": "Ask a model of a running server.",
+    "top": "Watch what a running server does.",
+    "explain": "Tell why a model's requests are batched, or why not.",
     "run": "Run a model once, without a server.",
     "new": "Write a model or a backend that works, with its test.",
     "plugins": "List what is installed, and what is wrong with it.",

@@ -1,0 +1,63 @@
+"""Reading the page of metrics of a running server, for the commands that look into one."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["MetricsPage", "metrics_url_option", "read_metrics"]
+
+metrics_url_option = click.option(
+    "--metrics-url",
+    default="http://127.0.0.1:8002/metrics",
+    show_default=True,
+    metavar="URL",
+    help="Where the server's metrics are.",
+)
+
+_LINE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True)
+class MetricsPage:
+    """A page of metrics.
+
+    Attributes:
+        samples: what stands on it, by name: the labels and the value of each line.
+    """
+
+    samples: Mapping[str, list[tuple[dict[str, str], float]]]
+
+    def of(self, name: str, **labels: str) -> Iterator[tuple[dict[str, str], float]]:
+        """Give the lines of a name that have these labels."""
+        for found, value in self.samples.get(name, ()):
+            if labels.items() <= found.items():
+                yield found, value
+
+    def total(self, name: str, **labels: str) -> float:
+        """Add them up."""
+        return sum(value for _, value in self.of(name, **labels))
+
+
+def read_metrics(url: str, timeout_seconds: float) -> MetricsPage | None:
+    """Read a server's page of metrics. None where nobody answers: a server may have none."""
+    try:
+        with urllib.request.urlopen(url, timeout=timeout_seconds) as answer:  # noqa: S310 - the user's own URL
+            text = answer.read().decode()
+    except (OSError, ValueError, urllib.error.URLError):
+        return None
+    samples: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for match in map(_LINE.fullmatch, text.splitlines()):
+        if match is not None:
+            labels = dict(_LABEL.findall(match[2] or ""))
+            samples.setdefault(match[1], []).append((labels, float(match[3])))
+    return MetricsPage(samples)
