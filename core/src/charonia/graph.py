@@ -20,7 +20,15 @@ if TYPE_CHECKING:
 
     from charonia.backend import ModelContext
 
-__all__ = ["Graph", "GraphTensor", "check_against_graph", "complete_from_graph", "is_complete", "made_inputs"]
+__all__ = [
+    "Graph",
+    "GraphTensor",
+    "check_against_graph",
+    "complete_from_graph",
+    "is_complete",
+    "made_inputs",
+    "state_outputs",
+]
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,12 @@ def made_inputs(config: ModelConfig) -> set[str]:
     return made | {name for described in config.batch_input for name in described.target_name}
 
 
+def state_outputs(config: ModelConfig) -> list[str]:
+    """List the outputs that become the states of sequences and that are not also told to clients."""
+    told = {tensor.name for tensor in config.output}
+    return [state.output_name for state in config.sequence_batching.state if state.output_name not in told]
+
+
 def complete_from_graph(context: ModelContext, graph: Graph) -> ModelConfig:
     """Fill in inputs, outputs, max_batch_size and dynamic batching from the graph, as the reference does; give a copy.
 
@@ -108,7 +122,7 @@ def complete_from_graph(context: ModelContext, graph: Graph) -> ModelConfig:
         )
     batching = config.max_batch_size > 0
     _fill(config.input, graph.inputs, batching=batching, given_by_others=made_inputs(config))
-    _fill(config.output, graph.outputs, batching=batching)
+    _fill(config.output, graph.outputs, batching=batching, given_by_others=set(state_outputs(config)))
     return config
 
 
@@ -160,6 +174,9 @@ def check_against_graph(config: ModelConfig, graph: Graph) -> None:
     _check_names("input", config.name, [tensor.name for tensor in config.input], possible)
     _check_names("input", config.name, [name for made in config.batch_input for name in made.target_name], possible)
     _check_names("output", config.name, [tensor.name for tensor in config.output], graph.outputs)
+    states = config.sequence_batching.state
+    _check_names("input", config.name, [state.input_name for state in states], possible)
+    _check_names("output", config.name, [state.output_name for state in states], graph.outputs)
     _check_nothing_missing(config, graph)
     for kind, written, found in (("input", config.input, possible), ("output", config.output, graph.outputs)):
         by_name = {tensor.name: tensor for tensor in found}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from charonia.backend import ArrayExecution
 from charonia.datatypes import DataType
 from charonia.errors import InternalError
+from charonia.graph import state_outputs
 from charonia.tensor import as_numpy
 
 from charonia_backend_onnx.failures import run_failure
@@ -48,7 +49,8 @@ class OnnxExecution(ArrayExecution):
         super().__init__(context)
         self.predictable = context.device.kind == "CPU"
         self._session = session
-        self._names = [tensor.name for tensor in context.model.config.output]
+        config = context.model.config
+        self._names = [*(tensor.name for tensor in config.output), *state_outputs(config)]
         served = [tensor for name in self._names for tensor in graph.outputs if tensor.name == name]
         self._through_values = any(tensor.datatype is DataType.BF16 for tensor in served)
         self._input_conversions = self._conversions_of_inputs(graph)
