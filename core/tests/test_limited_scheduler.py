@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import queue
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +15,7 @@ from charonia.errors import RepositoryError
 from charonia.limited_scheduler import LimitedScheduler
 from charonia.plugins import Plugins
 from charonia.rate_limiter import Demand, RateLimiter, ResourceLimit
+from charonia.request import InferenceRequest
 from charonia.scheduler import Scheduler
 from charonia.testing.builders import model_config, scheduler_context, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
@@ -82,6 +84,26 @@ def test_models_that_share_a_resource_take_turns(serve):
         gate.open()
         first.result(30)
         assert second.result(30)["OUTPUT0"].shape == (1, 16)
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_an_instance_that_waits_does_not_hold_up_the_others_of_its_model(serve, last):
+    """Work that one instance cannot begin goes to another one that can, whichever the scheduler chose."""
+    mixed = limited("mixed")
+    mixed.instance_group.add(kind="KIND_CPU", count=1)
+    if last == 0:
+        mixed.instance_group.reverse()
+    with Gate("held") as gate, ThreadPoolExecutor(2) as callers:
+        server = serve(limited("first", gate="held"), mixed)
+        first = callers.submit(server.model("first").infer, {"INPUT0": X})
+        gate.wait_entered()
+        for value in range(50):
+            answers = queue.SimpleQueue()
+            server.submit(InferenceRequest("mixed", {"INPUT0": X * value}, answers.put))
+            assert answers.get(timeout=30)["OUTPUT0"][0, 0] == value
+        assert not first.done()
+        gate.open()
+        first.result(30)
 
 
 def test_off_means_ignored(serve):

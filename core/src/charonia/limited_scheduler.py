@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from charonia.errors import UnavailableError
 from charonia.scheduler import FormedBatch, Scheduler
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ class LimitedScheduler(Scheduler):
     """Stands before another scheduler, which decides on everything else.
 
     An instance takes its resources once it has work, and gives them back when it asks for more: while it has nothing to do, it
-    holds none.
+    holds none. Where it cannot have them at once, but another instance of the model that has nothing to do can, that one gets the
+    work.
 
     Args:
         inner: the model's scheduler; closed with this one.
@@ -47,10 +49,26 @@ class LimitedScheduler(Scheduler):
         """Give back what the instance held, and wait for work, and then for what its execution needs."""
         seat = self._seats[instance]
         self._limiter.give_back(seat)
-        formed = self._inner.next_batch(instance)
-        if formed is not None:
-            self._limiter.take(seat)
-        return formed
+        while True:
+            formed = self._inner.next_batch(instance)
+            if formed is None or self._limiter.try_take(seat):
+                return formed
+            if not self._pass_on(formed):
+                self._limiter.take(seat)
+                return formed
+
+    def _pass_on(self, formed: FormedBatch) -> bool:
+        """Give a request to an instance that can execute at once: by the queue, which is empty where one has nothing to do."""
+        other = self.borrow() if len(formed.requests) == 1 else None
+        if other is None:
+            return False
+        try:
+            self._inner.enqueue(formed.requests[0])
+        except UnavailableError:  # the model is being unloaded, and what it has is finished where it is
+            return False
+        finally:
+            self.give_back(other)
+        return True
 
     def close(self) -> None:
         """Close the scheduler behind."""
