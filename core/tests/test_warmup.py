@@ -244,6 +244,7 @@ def test_samples_are_made_up_for_each_batch_size(warm):
         "ID": ("uint64", (1, 1)),
         "S_IN": ("float16", (1, 3, 1)),
     }
+    assert (first["START"].item(), first["ID"].item(), first["S_IN"].any()) == (1, 0, False)
     assert [len(batch) for batch in executions[1].batches] == [1, 4, 8]
 
 

@@ -72,7 +72,7 @@ def warmup_samples(config: ModelConfig, directory: Path) -> list[WarmupSample]:
             continue
         lead = _lead(config)
         tensors = {name: _tensor(name, setting.inputs[name], lead, directory) for name in sorted(setting.inputs)}
-        internal = {name: tensors.pop(name) for name in dict(_internal_inputs(config)) if name in tensors}
+        internal = {name: tensors.pop(name) for name, *_ in _internal_inputs(config) if name in tensors}
         samples.append(WarmupSample(setting.name, setting.batch_size, max(1, setting.count), tensors, internal))
     return samples
 
@@ -80,14 +80,17 @@ def warmup_samples(config: ModelConfig, directory: Path) -> list[WarmupSample]:
 def synthetic_samples(config: ModelConfig, batch_sizes: Sequence[int]) -> list[WarmupSample]:
     """Make samples of zeros for a model whose configuration has none: one for each batch size, as far as the model takes it.
 
-    A dimension of any size is 1.
+    A dimension of any size is 1. To a model of sequences, each request is a sequence of its own, which it starts and ends.
     """
     lead = _lead(config)
     inputs = {
         tensor.name: _zeros(DataType.of_number(tensor.data_type), (*lead, *map(_some_size, tensor.dims)))
         for tensor in config.input
     }
-    internal = {name: _zeros(datatype, (*lead, *dims)) for name, (datatype, dims) in _internal_inputs(config)}
+    internal = {
+        name: np.full((*lead, *dims), value, datatype.dtype) if value else _zeros(datatype, (*lead, *dims))
+        for name, datatype, dims, value in _internal_inputs(config)
+    }
     sizes = sorted({min(size, max(1, config.max_batch_size)) for size in batch_sizes})
     return [WarmupSample(f"synthetic, batch size {size}", size, 1, inputs, internal) for size in sizes]
 
@@ -100,24 +103,24 @@ def _some_size(size: int) -> int:
     return _NO_SIZE if size < 0 else size
 
 
-def _internal_inputs(config: ModelConfig) -> Iterator[tuple[str, tuple[DataType, tuple[int, ...]]]]:
-    """Give the datatypes and dims of the inputs that a scheduler of sequences adds to what clients send."""
+def _internal_inputs(config: ModelConfig) -> Iterator[tuple[str, DataType, tuple[int, ...], float]]:
+    """Give the inputs that a scheduler of sequences adds to what clients send: name, datatype, dims, and what says "true"."""
     for tensor in config.sequence_batching.control_input:
         for control in tensor.control:
-            yield tensor.name, (_control_datatype(control), (1,))
+            yield tensor.name, *_control(control)
     for state in config.sequence_batching.state:
-        yield state.input_name, (DataType.of_number(state.data_type), tuple(map(_some_size, state.dims)))
+        yield state.input_name, DataType.of_number(state.data_type), tuple(map(_some_size, state.dims)), 0
 
 
-def _control_datatype(control: ModelSequenceBatching.Control) -> DataType:
-    for given, datatype in (
+def _control(control: ModelSequenceBatching.Control) -> tuple[DataType, tuple[int, ...], float]:
+    for pair, datatype in (
         (control.int32_false_true, DataType.INT32),
         (control.fp32_false_true, DataType.FP32),
         (control.bool_false_true, DataType.BOOL),
     ):
-        if given:
-            return datatype
-    return DataType.of_number(control.data_type)
+        if pair:
+            return datatype, (1,), pair[1]
+    return DataType.of_number(control.data_type), (1,), 0
 
 
 def _tensor(name: str, setting: ModelWarmup.Input, lead: tuple[int, ...], directory: Path) -> Array:
