@@ -94,7 +94,9 @@ class Model:
         self._loaded = loaded
         self._scheduler = scheduler
         self._instances = instances
-        self._promptness = promptness if all(instance.predictable for instance in instances) else None
+        # a decoupled model may have to wait for its reader, whom an event loop would then keep from reading
+        prompt = not self.decoupled and all(instance.predictable for instance in instances)
+        self._promptness = promptness if prompt else None
         self._responses = responses
         self._tracer = tracer
         self._logs_access = logs_access

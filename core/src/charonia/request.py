@@ -16,6 +16,7 @@ from charonia.errors import CancelledError, InferenceError, InternalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from charonia.flow import Flow
     from charonia.shared_memory import RegionSlice
     from charonia.tensor import MalformedTensor, Tensor
     from charonia.tracing import Trace
@@ -91,6 +92,7 @@ class InferenceRequest:
         flags: 1 where the request starts its sequence, 2 where it ends it, 3 for both.
         output_regions: where outputs go in the shared memory of clients, by name. They are written there before the sink
             learns of the response, which has them nevertheless.
+        flow: what holds up a model that answers this request many times faster than its reader reads; None for nothing.
         parent: the request on whose behalf another model made this one, or None.
         batch_size: the first dimension of the inputs where the model batches, else 1. Set by validation.
         done, failed: whether the final response has been made, and whether it was an error.
@@ -114,6 +116,7 @@ class InferenceRequest:
         "done",
         "failed",
         "flags",
+        "flow",
         "id",
         "inputs",
         "model_name",
@@ -158,6 +161,7 @@ class InferenceRequest:
         self.correlation_id = correlation_id
         self.flags = flags
         self.parent = parent
+        self.flow: Flow | None = None
         self.batch_size = 1
         self.batch_reason = ""
         self.arrival_ns = time.monotonic_ns()
@@ -225,18 +229,19 @@ class InferenceRequest:
         self._on_final = on_final
 
     def respond(self, response: InferenceResponse) -> None:
-        """Answer the request. Any thread; any number of times until a response is final. Dropped after that."""
+        """Answer the request. Any thread; any number of times until a response is final. Dropped after that.
+
+        Where the request has a flow, a response that is not final waits until its reader has read enough of the earlier ones.
+        """
         if not response.final:
-            with self._lock:  # held while it is delivered, so that the final response cannot overtake it
-                if not self.done and not self.cancelled:
-                    if self.trace is not None:
-                        self.trace.note(response)
-                    self._deliver(self._in_place(response) if self.output_regions else response)
+            self._respond_early(response)
             return
         with self._lock:
             if self.done:
                 return
             self.done = True
+        if self.flow is not None:
+            self.flow.end()
         if self.cancelled and response.error is None:
             response = InferenceResponse(error=CancelledError(""))
         elif self.output_regions:
@@ -247,6 +252,15 @@ class InferenceRequest:
         if self.trace is not None:
             self.trace.finish(self, response)
         self._deliver(response)
+
+    def _respond_early(self, response: InferenceResponse) -> None:
+        if self.flow is not None:
+            self.flow.wait()
+        with self._lock:  # held while it is delivered, so that the final response cannot overtake it
+            if not self.done and not self.cancelled:
+                if self.trace is not None:
+                    self.trace.note(response)
+                self._deliver(self._in_place(response) if self.output_regions else response)
 
     def _in_place(self, response: InferenceResponse) -> InferenceResponse:
         """Write outputs into their regions. Where one cannot be written, the answer is that error."""
@@ -279,6 +293,8 @@ class InferenceRequest:
         `CancelledError`. After the final response this does nothing.
         """
         self._cancelled = True
+        if self.flow is not None:
+            self.flow.end()
 
     @property
     def cancelled(self) -> bool:

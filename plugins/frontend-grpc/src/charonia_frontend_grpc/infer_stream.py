@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from charonia.errors import InferenceError, InternalError
+from charonia.flow import Flow
 from charonia_protos import grpc_service_pb2 as pb
 
 from charonia_frontend_grpc.infer_message import parse_infer
@@ -47,7 +48,7 @@ _FINAL = {final: parameter_fields({"triton_final_response": final}) for final in
 class _Call:
     """A request of the stream, and what is still to be sent of its answers."""
 
-    __slots__ = ("answers", "decoded", "decoupled", "encoder", "finished", "named")
+    __slots__ = ("answers", "decoded", "decoupled", "encoder", "finished", "flow", "named")
 
     def __init__(self) -> None:
         self.named = pb.ModelInferResponse()  # as the request named itself, the version included
@@ -56,6 +57,7 @@ class _Call:
         self.decoded: Decoded | None = None
         self.answers: deque[bytes | InferenceError] = deque()
         self.finished = False
+        self.flow = Flow()
 
 
 class InferStream:
@@ -91,7 +93,7 @@ class InferStream:
         self._forward = forward
         self._open: set[_Call] = set()
         self._in_order: deque[_Call] = deque()
-        self._ready: deque[bytes | InferenceError] = deque()
+        self._ready: deque[tuple[_Call, bytes | InferenceError]] = deque()
         self._unsent_messages = 0
         self._unsent_bytes = 0
         self._ended = False
@@ -143,7 +145,8 @@ class InferStream:
                 return None
             self._something.clear()
             await self._something.wait()
-        item = self._ready.popleft()
+        call, item = self._ready.popleft()
+        call.flow.read()
         if isinstance(item, InferenceError):
             raise item
         self._unsent_messages -= 1
@@ -184,6 +187,8 @@ class InferStream:
             self._server.shared_memory,
             lambda response: post(self._deliver, (call, response)),
         )
+        if call.decoupled:
+            call.decoded.request.flow = call.flow
         if self._forward is not None:
             self._forward(call.decoded.request)
 
@@ -246,12 +251,15 @@ class InferStream:
             if isinstance(answer, bytes):
                 self._unsent_messages += 1
                 self._unsent_bytes += len(answer)
-            (self._ready if call.decoupled else call.answers).append(answer)
+            if call.decoupled:
+                self._ready.append((call, answer))
+            else:
+                call.answers.append(answer)
         if call.finished:
             self._open.discard(call)
         while self._in_order:
             first = self._in_order[0]
-            self._ready += first.answers
+            self._ready.extend((first, item) for item in first.answers)
             first.answers.clear()
             if not first.finished:
                 break

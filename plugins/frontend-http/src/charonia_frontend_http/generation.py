@@ -83,5 +83,6 @@ class GenerateEndpoints:
         responses = ResponseQueue(self._mailbox, decoupled=model.decoupled)
         decoded = decode_generate(model, route.version, request.body, self._max_input_size, responses.sink)
         encoder = self._encoders[model]
+        decoded.flow = responses.flow
         self._outbox.put(decoded, responses.refuse)
         return ResponseStream(decoded, responses, lambda response: encoder.encode(decoded.id, response))

@@ -132,6 +132,7 @@ class InferEndpoint:
             in_json = replace(decoded, binary=dict.fromkeys(decoded.binary, False), binary_default=False)
             encoder = self._encoders[model]
             stream = ResponseStream(decoded.request, responses, lambda response: encoder.encode(in_json, response).body)
+            decoded.request.flow = responses.flow
             self._outbox.put(decoded.request, responses.refuse)
             return await event_response(stream)
         except HeaderLengthError:

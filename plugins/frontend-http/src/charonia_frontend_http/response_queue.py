@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from charonia.flow import Flow
+
 if TYPE_CHECKING:
     from charonia.mailbox import Mailbox
     from charonia.request import InferenceResponse
@@ -15,11 +17,14 @@ __all__ = ["ResponseQueue"]
 class ResponseQueue:
     """Takes the responses of one request and gives them in their order. Lives on one event loop.
 
-    A model is never held up: what it makes faster than the client reads it is kept here, until the client has gone.
+    A model that makes them faster than the client reads them is held up after some, by the request's flow.
 
     Args:
         mailbox: the way from instance threads into the loop.
         decoupled: whether the model is: its last response may then be no more than the word that it was the last.
+
+    Attributes:
+        flow: what holds up the model; to be given to the request.
     """
 
     def __init__(self, mailbox: Mailbox, *, decoupled: bool) -> None:
@@ -27,6 +32,7 @@ class ResponseQueue:
         self._decoupled = decoupled
         self._items: asyncio.Queue[InferenceResponse | BaseException | None] = asyncio.Queue()
         self._closed = False
+        self.flow = Flow()
 
     def sink(self, response: InferenceResponse) -> None:
         """Take a response, on whichever thread it was made."""
@@ -50,6 +56,7 @@ class ResponseQueue:
         item = await self._items.get()
         if isinstance(item, BaseException):
             raise item
+        self.flow.read()
         return item
 
     def close(self) -> None:
