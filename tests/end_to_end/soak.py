@@ -300,7 +300,7 @@ def soak(seconds: float, repository: Path) -> SoakReport:
     over = threading.Event()
     with (
         charonia.Server(repository, options=options) as server,
-        serve_in_thread(server, {"http-port": 0, "grpc-port": 0}) as urls,
+        serve_in_thread(server, {"http-port": 0, "grpc-port": 0, "allow-metrics": False}) as urls,
         ExitStack() as joined,
     ):
         addresses = dict(url.split("://") for url in urls)

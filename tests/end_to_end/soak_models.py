@@ -67,7 +67,7 @@ class TritonPythonModel:
 """
 _OLDEST = """backend: "python"
 sequence_batching {
-  max_sequence_idle_microseconds: 1000000
+  max_sequence_idle_microseconds: 10000000
   oldest { max_candidate_sequences: 64 max_queue_delay_microseconds: 100 }
   control_input [
     { name: "START" control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] },
@@ -80,7 +80,7 @@ _DIRECT = """backend: "onnxruntime"
 output [ { name: "TOTAL" data_type: TYPE_FP32 dims: [ 3 ] } ]
 instance_group [ { count: 2 } ]
 sequence_batching {
-  max_sequence_idle_microseconds: 1000000
+  max_sequence_idle_microseconds: 10000000
   direct { }
   state [ { input_name: "SO_FAR" output_name: "TOTAL" data_type: TYPE_FP32 dims: [ 3 ] } ]
 }
