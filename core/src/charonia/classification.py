@@ -11,14 +11,22 @@ from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from charonia.tensor import Array
+    from charonia.tensor import Array, Tensor
 
-__all__ = ["MAX_ELEMENTS", "classify"]
+__all__ = ["MAX_ELEMENTS", "classify", "takes_long"]
 
 MAX_ELEMENTS = 1_000_000
 """The size of the largest output that is classified, as in later releases of the reference."""
+
+_SORTED_AT_ONCE = 10_000
+"""The size of outputs that an event loop classifies by itself, in elements."""
+
+
+def takes_long(outputs: Mapping[str, Tensor]) -> bool:
+    """Tell whether classifying some of these outputs would keep an event loop from its other clients."""
+    return any(math.prod(tensor.shape) > _SORTED_AT_ONCE for tensor in outputs.values())
 
 
 def classify(array: Array, count: int, *, batched: bool, labels: Sequence[bytes] = ()) -> Array:

@@ -7,6 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from charonia.classification import takes_long
 from charonia.errors import InferenceError, InternalError, InvalidArgumentError, UnsupportedError
 from charonia.outbox import Outbox
 from charonia.reply import Reply
@@ -175,7 +176,10 @@ class GrpcApplication:
             raise
         if response.error is not None:
             raise response.error
-        return self._encoders.of(model).encode(decoded, response)
+        encode = self._encoders.of(model).encode
+        if decoded.classes and takes_long(response.outputs):
+            return await asyncio.to_thread(encode, decoded, response)
+        return encode(decoded, response)
 
     async def _live(self, message: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=self._server.live)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from charonia.classification import takes_long
 from charonia.errors import InferenceError, UnsupportedError
 from charonia.reply import Reply
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from charonia_frontend_http.routes import Route
 
 __all__ = ["InferEndpoint"]
-
-_SORTED_AT_ONCE = 10_000
-"""The size of outputs that the event loop classifies by itself, in elements."""
 
 
 class InferEndpoint:
@@ -145,17 +142,12 @@ async def _encode_as_wished(
     encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse, accept: str
 ) -> HttpResponse:
     """Write a response of which classes are wanted, or which may be compressed."""
-    if decoded.classes and _is_large(response):
+    if decoded.classes and takes_long(response.outputs):
         encoded = await asyncio.to_thread(encoder.encode, decoded, response)
     else:
         encoded = encoder.encode(decoded, response)
     coding = accepted_coding(accept)
     return await compress(encoded, coding) if coding else encoded
-
-
-def _is_large(response: InferenceResponse) -> bool:
-    """Tell whether sorting the outputs would keep the event loop from other clients."""
-    return any(math.prod(tensor.shape) > _SORTED_AT_ONCE for tensor in response.outputs.values())
 
 
 def _refused_coding() -> HttpResponse:
