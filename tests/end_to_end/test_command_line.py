@@ -303,14 +303,14 @@ def test_whatever_is_wrong_has_its_message_and_the_rest_goes_on(serve, run, mode
     save_identity(models, "good")
     save_identity(models, "corrupt")
     (models / "corrupt" / "1" / "model.onnx").write_bytes(b"no model at all")
-    write(models, "lacking", 'platform: "tensorflow_savedmodel"')
+    write(models, "lacking", 'backend: "openvino"')
     write(models, "misspelt", 'backend: "gated"\nmax_batchsize: 4')
     server = serve(f"--model-repository={models}", "--exit-on-error=false")
     server.wait_for("Ctrl-C")
     told = "\n".join(server.out)
     for message in (
         "corrupt/1/model.onnx' is no ONNX model, or is damaged",
-        'model "lacking" (config.pbtxt) needs the backend "tensorflow"',
+        'model "lacking" (config.pbtxt) needs the backend "openvino"',
         'model "misspelt" (config.pbtxt:2): ',
         '(did you mean "max_batch_size"?)',
         "Serving 1 model, 3 failed:",
