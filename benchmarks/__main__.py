@@ -19,6 +19,7 @@ from benchmarks.in_process import measure_in_process
 from benchmarks.latency import LoadError
 from benchmarks.measure import Workload, measure
 from benchmarks.models import MODELS, write_onnx_repository
+from benchmarks.observing import measure_observing, measure_scrape
 from benchmarks.picture import draw
 from benchmarks.process import ServerError
 from benchmarks.report import Report, document, tables
@@ -158,7 +159,9 @@ def _run(options: argparse.Namespace) -> Report:
         ensemble = measure_ensemble(folder / "ensemble", *turns)
         batching = measure_batching(folder / "batching", options.concurrency, *turns)
         decisions = measure_decisions(turns[0], QUICK_CALLS if options.quick else QUEUED)
-    return Report(workload, generator.name, rounds, costs, left_out, ensemble, batching, decisions)
+        observing = measure_observing(folder / "observing", *turns)
+        scrape = measure_scrape(folder / "scrape", turns[0])
+    return Report(workload, generator.name, rounds, costs, left_out, ensemble, batching, decisions, observing, scrape)
 
 
 def main(words: Sequence[str]) -> None:

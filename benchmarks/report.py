@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.ensemble import EnsembleCost
     from benchmarks.in_process import CallCost
     from benchmarks.measure import Workload
+    from benchmarks.observing import ObservingCost, ScrapeCost
 
 __all__ = ["Report", "cpu_over_bare_us", "document", "ratio", "tables"]
 
@@ -39,6 +40,8 @@ class Report:
         ensemble: the cost of an ensemble of two steps, if it was measured.
         batching: what dynamic batching gains, for each model and number of clients.
         decisions: what a decision of the dynamic batcher costs, for each kind of configuration.
+        observing: what traces and the access log cost.
+        scrape: what a page of metrics costs, if it was measured.
     """
 
     workload: Workload
@@ -49,6 +52,8 @@ class Report:
     ensemble: EnsembleCost | None = None
     batching: list[BatchingGain] = field(default_factory=list)
     decisions: list[DecisionCost] = field(default_factory=list)
+    observing: list[ObservingCost] = field(default_factory=list)
+    scrape: ScrapeCost | None = None
 
 
 def ratio(figures: dict[Point, Figures], point: Point, side: str) -> float | None:
@@ -96,6 +101,8 @@ def document(report: Report) -> dict[str, object]:
         "ensemble": None if report.ensemble is None else asdict(report.ensemble),
         "batching": [asdict(gain) for gain in report.batching],
         "decisions": [asdict(cost) for cost in report.decisions],
+        "observing": [asdict(cost) for cost in report.observing],
+        "scrape": None if report.scrape is None else asdict(report.scrape),
     }
 
 
@@ -122,7 +129,14 @@ def tables(report: Report) -> str:
     figures = medians(report.rounds)
     sections = [_served_table(report.rounds, figures), _in_process_table(report.in_process)]
     sections += [] if report.ensemble is None else [_ensemble_table(report.ensemble)]
-    sections += [_batching_table(report.batching), _decision_table(report.decisions)]
+    sections += [
+        _batching_table(report.batching),
+        _decision_table(report.decisions),
+        _observing_table(report.observing),
+    ]
+    if report.scrape is not None:
+        cost = report.scrape
+        sections.append(f"A page of metrics of {cost.models} models, {cost.lines:,} lines, takes {cost.ms:.0f} ms.")
     sections += [f"{name} was left out: {reason}" for name, reason in report.left_out.items()]
     if any(point.side == REFERENCE for point in figures):
         sections.append(
@@ -155,6 +169,11 @@ def _served_table(rounds: dict[Point, list[Figures]], figures: dict[Point, Figur
 def _in_process_table(costs: list[CallCost]) -> str:
     rows = [[cost.model, f"{cost.bare_us:.1f}", f"{cost.infer_us:.1f}", f"{cost.over_us:.1f}"] for cost in costs]
     return _table(["in process", "bare call µs", "infer µs", "over it µs"], rows, left=(0,))
+
+
+def _observing_table(costs: list[ObservingCost]) -> str:
+    rows = [[cost.what, f"{cost.off_us:.1f}", f"{cost.on_us:.1f}", f"{cost.over_us:.1f}"] for cost in costs]
+    return _table(["watched in process", "off µs", "on µs", "over it µs"], rows, left=(0,))
 
 
 def _ensemble_table(cost: EnsembleCost) -> str:

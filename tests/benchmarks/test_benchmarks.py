@@ -68,6 +68,9 @@ def test_a_quick_run_measures_every_side_that_it_was_asked_for(tmp_path):
     assert all(isinstance(row["cpu_over_bare_us"], float) for row in found["ratios"])
     assert found["left_out"] == {"grpc-shm": "the load generator 'own' does not know it; perf_analyzer does"}
     assert [row["model"] for row in found["in_process"]] == ["identity", "mlp"]
+    assert [cost["what"] for cost in found["observing"]] == ["traces of 1 in 100", "traces of all", "access log"]
+    assert all(cost[figure] > 0 for cost in found["observing"] for figure in ("off_us", "on_us"))
+    assert found["scrape"]["models"] == 200
     assert all(found["ensemble"][figure] > 0 for figure in ("one_us", "both_us", "ensemble_us"))
     assert "identity, identity" in run.stdout
     assert [(row["model"], row["clients"]) for row in found["batching"]] == [
