@@ -68,7 +68,7 @@ class ServedRequest(pb_utils.InferenceRequest):
 
     def parameters(self) -> str:
         """Give the caller's free parameters as a JSON object."""
-        return json.dumps(dict(self._request.parameters))
+        return json.dumps(dict(self._request.parameters), separators=(",", ":"))
 
     def parameter_values(self) -> Mapping[str, Parameter]:
         """Give the caller's free parameters."""

@@ -147,7 +147,7 @@ class InferenceRequest:
 
     def parameters(self) -> str:
         """Give the caller's free parameters as a JSON object."""
-        return json.dumps(self._parameters)
+        return json.dumps(self._parameters, separators=(",", ":"))
 
     def parameter_values(self) -> Mapping[str, str | int | bool | float]:
         """Give the parameters as values. Charonia's own, as `answered`."""

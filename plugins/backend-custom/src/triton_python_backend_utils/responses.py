@@ -71,7 +71,7 @@ class InferenceResponse:
 
     def parameters(self) -> str:
         """Give the parameters as a JSON object."""
-        return json.dumps(self._parameters)
+        return json.dumps(self._parameters, separators=(",", ":"))
 
     def parameter_values(self) -> Mapping[str, str | int | bool | float]:
         """Give the parameters as values. Charonia's own; the reference has no such method."""

@@ -1,0 +1,74 @@
+"""What Python models see: the same here as in the reference itself, question by question."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]  # the folders are no packages
+
+import python_models  # noqa: E402 - see above
+
+from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
+from benchmarks.tools.download import cache_folder  # noqa: E402 - see above
+from benchmarks.tools.reference_server import (  # noqa: E402 - see above
+    install_reference,
+    reference_command,
+    reference_environment,
+)
+
+CASES = json.loads((HERE / "python_models.json").read_text())
+"""Each case: the model that is asked, the code; the reference's answer; ours, where it is another one on purpose, and why.
+
+Questions which the reference does not always survive, such as refused loads, are not among them: the backend's own tests have its words.
+"""
+
+FLAGS = ["--http-address=127.0.0.1", "--allow-grpc=false", "--allow-metrics=false", "--exit-on-error=false"]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """Write the models that are asked."""
+    directory = tmp_path_factory.mktemp("models")
+    completions = {case["id"]: (case["code"], case["config"]) for case in CASES if case["model"] == "completion"}
+    python_models.write_models(directory, completions)
+    return directory
+
+
+@pytest.fixture(scope="module", params=["charonia", "reference"])
+def served(request, repository):
+    """Serve them by one of the two: gives its name and its port."""
+    environment = {"PYTHONDONTWRITEBYTECODE": "1"}
+    if request.param == "charonia":
+        command, ready = [str(Path(sys.executable).with_name("charonia")), "serve"], "http://127.0.0.1"
+    else:
+        if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
+            pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
+        venv = install_reference()
+        command, ready = reference_command(venv), "Started HTTPService"
+        environment |= reference_environment(venv)
+    port = free_port()
+    words = [*command, f"--model-repository={repository}", f"--http-port={port}", *FLAGS]
+    server = ServerProcess(request.param, words, port, ready, environment)
+    yield request.param, port
+    server.stop()
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+def test_models_are_told_the_same(served, case):
+    """The answer is the one that was written down; where ours is another one, that is written down with the reason."""
+    name, port = served
+    if case["model"] == "completion":
+        answer = python_models.completed(port, case["id"])
+    else:
+        answer = python_models.ask(port, case["model"], case["code"])
+    assert answer == (case["here"] if name == "charonia" and "here" in case else case["answer"])
+
+
+def test_differences_have_reasons():
+    """Whoever reads the table learns why."""
+    assert all(bool(case.get("why")) == ("here" in case) for case in CASES)
