@@ -30,9 +30,7 @@ class ResponseOrder:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards all below
         self._turns: deque[_Turn] = deque()
-        self._delivering = (
-            False  # whether some thread is passing responses on: one at a time does, so that they stay in order
-        )
+        self._delivering = False  # whether some thread passes responses on: one does, so that they stay in order
 
     def follow(self, request: InferenceRequest) -> InferenceRequest:
         """Give a request its place behind all others. What is returned is to be executed in its stead."""
