@@ -216,9 +216,9 @@ def test_a_taken_usual_port_keeps_nobody_from_serving(watched, caplog, monkeypat
         holder.bind(("127.0.0.1", port))
         holder.listen()
         _, serving = watched()
-        with caplog.at_level(logging.WARNING), serving:
+        with caplog.at_level(logging.INFO), serving:
             pass
-    assert f"there are no metrics, since port {port} is taken: choose another one by --metrics-port" in caplog.messages
+    assert f"metrics: none, since port {port} is taken: choose another one by --metrics-port" in caplog.messages
 
 
 def test_it_can_be_switched_off(watched, port):

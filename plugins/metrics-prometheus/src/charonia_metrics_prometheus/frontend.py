@@ -38,7 +38,7 @@ class MetricsFrontend(Frontend):
     """Serves the metrics on a port of their own. They are read on a thread of their own, so that no request waits for them.
 
     Where the usual port is taken and no other was asked for, the server goes on without: whoever runs two servers side by
-    side for a moment is told so by the log, and kept from nothing.
+    side for a moment is told so, and kept from nothing.
 
     Raises:
         CharoniaError: an option has a value that cannot be; told before any frontend listens.
@@ -65,7 +65,7 @@ class MetricsFrontend(Frontend):
         self._reader: ThreadPoolExecutor | None = None
         self._page = MetricsPage(self._render)
         self._stepping: asyncio.Task[None] | None = None
-        self._url = ""
+        self._place = ""
 
     @property
     def enabled(self) -> bool:
@@ -80,10 +80,11 @@ class MetricsFrontend(Frontend):
         except OSError as error:
             if error.errno != errno.EADDRINUSE or wanted != _USUAL_PORT:
                 raise
-            _log.warning("there are no metrics, since port %d is taken: choose another one by --metrics-port", wanted)
+            self._place = f"none, since port {wanted} is taken: choose another one by --metrics-port"
+            _log.info("metrics: %s", self._place)
             return ()
         host = f"[{address}]" if ":" in address else address
-        self._url = f"http://{host}:{port}/metrics"
+        self._place = f"http://{host}:{port}/metrics"
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="charonia-metrics")
         self._lag.start()
         if self._summaries is not None:
@@ -116,4 +117,4 @@ class MetricsFrontend(Frontend):
 
     def describe(self) -> Mapping[str, Any]:
         """Tell where the metrics are."""
-        return {"Metrics": self._url} if self._url else {}
+        return {"Metrics": self._place} if self._place else {}
