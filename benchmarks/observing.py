@@ -84,11 +84,12 @@ def measure_observing(folder: Path, rounds: int, calls: int) -> list[ObservingCo
     with ExitStack() as opened:
         _log_into_nothing(opened)
         off = _call(opened.enter_context(Server(folder)))
-        ons = {what: _call(opened.enter_context(Server(folder, options=it))) for what, it in watched.items()}
-        for call in (off, *ons.values()):
+        calls_on = {what: _call(opened.enter_context(Server(folder, options=it))) for what, it in watched.items()}
+        for call in (off, *calls_on.values()):
             time_calls(call, _WARM_UP_CALLS)
         turns = [
-            (time_calls(off, calls), {what: time_calls(on, calls) for what, on in ons.items()}) for _ in range(rounds)
+            (time_calls(off, calls), {what: time_calls(on, calls) for what, on in calls_on.items()})
+            for _ in range(rounds)
         ]
     return [
         ObservingCost(
