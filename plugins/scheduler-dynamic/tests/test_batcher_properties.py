@@ -20,10 +20,11 @@ def sections(draw):
     parts = [f"max_queue_delay_microseconds: {delay_ms * 1000}", f"preferred_batch_size: {preferred}"]
     if levels:
         parts.append(f"priority_levels: {levels} default_priority_level: {draw(st.integers(1, levels))}")
-    parts.append(
-        f"default_queue_policy {{ default_timeout_microseconds: {timeout_ms * 1000} max_queue_size: {most_waiting} "
-        f"timeout_action: {'DELAY' if delays else 'REJECT'} allow_timeout_override: true }}"
-    )
+    if timeout_ms or most_waiting:  # without a policy, batches are formed ahead
+        parts.append(
+            f"default_queue_policy {{ default_timeout_microseconds: {timeout_ms * 1000} max_queue_size: {most_waiting} "
+            f"timeout_action: {'DELAY' if delays else 'REJECT'} allow_timeout_override: true }}"
+        )
     return " ".join(parts), delay_ms, timeout_ms, delays
 
 
