@@ -117,7 +117,7 @@ def test_unknown_names_are_refused():
     """A side that does not exist is named together with those that do."""
     run = run_benchmark("--sides=triton")
     assert run.returncode == 2
-    assert "'triton' is none of charonia, reference, bare" in run.stderr
+    assert "'triton' is none of charonia, standard, reference, bare" in run.stderr
 
 
 def test_the_first_tenth_of_a_load_is_not_counted():
