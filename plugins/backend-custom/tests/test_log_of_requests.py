@@ -6,6 +6,7 @@ import json
 import logging
 
 import numpy as np
+import pytest
 from charonia.log_settings import LogSetting, LogSettings
 from charonia.testing.builders import model_config, write_model
 
@@ -24,9 +25,14 @@ class TritonPythonModel:
 """
 
 
-def test_lines_of_user_code_name_the_request(server, model_repository):
+@pytest.mark.parametrize("mode", ["thread", "process"])
+def test_lines_of_user_code_name_the_request(server, model_repository, mode):
     """Lines of a model, by Python's logging and by the reference's logger, have its name and the request's."""
-    write_model(model_repository, model_config("m", backend="python"), {"1/model.py": MODEL})
+    write_model(
+        model_repository,
+        model_config("m", backend="python", parameters={"EXECUTION_MODE": mode}),
+        {"1/model.py": MODEL},
+    )
     settings = LogSettings(LogSetting(format="JSON"), logging.getLogger())
     lines = []
     handler = logging.Handler()

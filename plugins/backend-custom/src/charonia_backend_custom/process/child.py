@@ -16,6 +16,7 @@ import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError
 from triton_python_backend_utils.place import ModelPlace
 
+from charonia_backend_custom.activity import current_activity
 from charonia_backend_custom.failures import load_failure
 from charonia_backend_custom.imports import ModelFinder
 from charonia_backend_custom.model_file import ModelFile
@@ -56,7 +57,9 @@ class _ToServer(logging.Handler):
             if record.exc_info and not record.exc_text:
                 record.exc_text = (self.formatter or logging.Formatter()).formatException(record.exc_info)
             plain = {key: value for key, value in vars(record).items() if isinstance(value, str | int | float)}
-            self._link.tell(LogLine({**plain, "msg": text, "args": None, "exc_info": None}))
+            activity = current_activity()
+            batch = activity.task if activity is not None and isinstance(activity.task, int) else None
+            self._link.tell(LogLine({**plain, "msg": text, "args": None, "exc_info": None}, batch))
         except Exception:  # noqa: BLE001 - as logging's own handlers: a log that fails must not fail what it tells about
             self.handleError(record)
 

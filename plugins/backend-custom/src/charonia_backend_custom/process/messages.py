@@ -191,6 +191,7 @@ class HostWish(NamedTuple):
 
 
 class LogLine(NamedTuple):
-    """A record of the log: the attributes that `logging.makeLogRecord` takes."""
+    """A record of the log, as `logging.makeLogRecord` takes it, and the batch that it is about, where that is known."""
 
     record: dict[str, Any]
+    batch: int | None

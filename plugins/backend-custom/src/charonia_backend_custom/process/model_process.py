@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError, UnavailableError
+from charonia.executing import EXECUTING
 
 from charonia_backend_custom.activity import Activity, busy_with
 from charonia_backend_custom.process.launch import RunningProcess
@@ -247,10 +248,21 @@ class ModelProcess:
         elif isinstance(message, HostWish):
             self._granted(message)
         elif isinstance(message, LogLine):
-            record = logging.makeLogRecord(message.record)
-            logger = logging.getLogger(record.name)
-            if logger.isEnabledFor(record.levelno):
-                logger.handle(record)
+            self._log(message)
+
+    def _log(self, line: LogLine) -> None:
+        """Log as if the model had done so on this thread while it executed the batch, so that its requests are told."""
+        record = logging.makeLogRecord(line.record)
+        logger = logging.getLogger(record.name)
+        if not logger.isEnabledFor(record.levelno):
+            return
+        running = None if line.batch is None else self._running.get(line.batch)
+        if running is not None:
+            EXECUTING.requests, EXECUTING.version = running.requests, running.version
+        try:
+            logger.handle(record)
+        finally:
+            EXECUTING.requests = ()
 
     def on_question(self, number: int, question: Any) -> None:
         """Answer what the process asks; what takes time, on a thread of its own."""
