@@ -46,12 +46,14 @@ def test_trust_reaches_as_far_as_the_largest_inputs():
     assert not proven(64).covers(65)
 
 
-def test_stall_ends_all_trust():
-    """After one execution that others would feel, trust is earned anew; one that was only slow is forgiven."""
+def test_stalls_end_the_trust():
+    """After a few executions that others would feel, trust is earned anew; a single one, which may be the machine's, is forgiven."""
     promptness = proven()
     promptness.note(SLOW, 64)
-    assert promptness.proven
     promptness.note(STALL, 64)
+    assert promptness.proven
+    for _ in range(2):
+        promptness.note(STALL, 64)
     assert not promptness.proven
 
 

@@ -20,7 +20,8 @@ _QUICK_NS = 100_000
 """Executions that take less than this on average are quick: handing them to another thread costs about as much."""
 
 _UNKNOWN_NS = 1_000_000
-"""What is thought of executions before any has been seen. They have to prove otherwise some 75 times."""
+"""What is thought of executions before any has been seen, and of those that take longer. To prove otherwise takes some 75 of
+them; so long, a single one says more about what else the machine had to do than about the model."""
 
 _WEIGHT = 32
 """The last execution counts by one part in so many."""
@@ -30,7 +31,7 @@ class Promptness:
     """What the executions of one model version have taken lately, on average.
 
     Any thread may note; a note that is lost in a race does no harm. The average reaches as far as the largest inputs that
-    proved to be quick. One execution that stalls ends the trust, unless it is so rare that the average hardly moves.
+    proved to be quick. Some executions that stall end the trust, unless they are so rare that the average hardly moves.
     """
 
     __slots__ = ("_mean_ns", "_size")
@@ -43,10 +44,10 @@ class Promptness:
         """Take note of an execution.
 
         Args:
-            spent_ns: how long it took, in nanoseconds: the processor's time where that is all that it takes.
+            spent_ns: how long it took, in nanoseconds.
             size: the size of its inputs, in bytes.
         """
-        self._mean_ns += (spent_ns - self._mean_ns) / _WEIGHT
+        self._mean_ns += (min(spent_ns, _UNKNOWN_NS) - self._mean_ns) / _WEIGHT
         if spent_ns < _QUICK_NS and self._size < size < sys.maxsize:
             self._size = size
 
