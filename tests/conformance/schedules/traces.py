@@ -55,8 +55,8 @@ class Schedule:
         name: what it shows; also the model's name, with underscores.
         config: what the model's configuration says beside its tensors and instances.
         asks: the trace.
-        executions: which requests are executed together, by their places in the trace: in the order of the executions where the
-            model has one instance, else sorted.
+        executions: which requests are executed together, by their places in the trace; None is a place of the batch without a
+            request. In the order of the executions where the model has one instance, else sorted.
         errors: by place, what requests are answered that are not executed.
         most: the model's max_batch_size.
         instances: how many the model has.
@@ -65,7 +65,7 @@ class Schedule:
     name: str
     config: str
     asks: list[Ask]
-    executions: list[list[int]]
+    executions: list[list[int | None]]
     errors: dict[int, str] = field(default_factory=dict)
     most: int = 8
     instances: int = 1
@@ -83,7 +83,7 @@ class Schedule:
         (version.parent / "config.pbtxt").write_text(parts + self.config)
         (version / "model.py").write_text(RECORDER.read_text())
 
-    def play(self, address: str) -> tuple[list[list[int]], dict[int, str]]:
+    def play(self, address: str) -> tuple[list[list[int | None]], dict[int, str]]:
         """Send the requests to a server at their times, and give its executions and errors, as they are declared above."""
         answers: queue.SimpleQueue[tuple[int, object, object]] = queue.SimpleQueue()
         pause = threading.Event()
@@ -114,7 +114,7 @@ def _input(name: str, array: np.ndarray) -> tritonclient.grpc.InferInput:
     return tensor
 
 
-def _outcome(answers: list[tuple[int, object, object]]) -> tuple[list[list[int]], dict[int, str]]:
+def _outcome(answers: list[tuple[int, object, object]]) -> tuple[list[list[int | None]], dict[int, str]]:
     runs: dict[tuple[int, int], dict[int, int]] = {}
     errors = {}
     for place, result, error in answers:
@@ -123,6 +123,7 @@ def _outcome(answers: list[tuple[int, object, object]]) -> tuple[list[list[int]]
             continue
         instance, number, position = result.as_numpy("RUN").reshape(-1, 3)[0].tolist()
         runs.setdefault((instance, number), {})[position] = place
-    executions = [[run[position] for position in sorted(run)] for _, run in sorted(runs.items())]
+    executions = [[run.get(position) for position in range(max(run) + 1)] for _, run in sorted(runs.items())]
     several = len({instance for instance, _ in runs}) > 1
-    return sorted(executions) if several else executions, dict(sorted(errors.items()))
+    in_order = sorted(executions, key=lambda run: min(place for place in run if place is not None))
+    return in_order if several else executions, dict(sorted(errors.items()))
