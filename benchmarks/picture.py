@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-_COLOURS = {"charonia": "#0b7a75", "standard": "#6fb7b2", "reference": "#9aa5b1", "bare": "#e0c48c"}
+_COLOURS = {
+    "charonia": "#0b7a75",
+    "standard": "#6fb7b2",
+    "python": "#3d6fa5",
+    "python-process": "#8fb0d3",
+    "reference": "#9aa5b1",
+    "bare": "#e0c48c",
+}
 _PANELS = (
     ("requests_per_second", "requests a second (more is better)"),
     ("cpu_us", "CPU µs a request (less is better)"),

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from benchmarks.ways import Way
 
-__all__ = ["BARE", "CHARONIA", "REFERENCE", "SIDES", "STANDARD", "Side"]
+__all__ = ["BARE", "CHARONIA", "PYTHON", "PYTHON_PROCESS", "REFERENCE", "SIDES", "STANDARD", "Side"]
 
 CHARONIA = "charonia"
 STANDARD = "standard"
+PYTHON = "python"
+PYTHON_PROCESS = "python-process"
 REFERENCE = "reference"
 BARE = "bare"
 
@@ -73,8 +75,11 @@ def _listening(ports: Mapping[str, int]) -> list[str]:
 
 def _start_charonia(folder: Path, side: str = CHARONIA, *flags: str) -> Side:
     """Start `charonia serve` as a user would, on the ONNX models."""
+    return _serve(write_onnx_repository(folder / side), side, *flags)
+
+
+def _serve(repository: Path, side: str, *flags: str) -> Side:
     ports = _free_ports()
-    repository = write_onnx_repository(folder / side)
     program = Path(sys.executable).with_name("charonia")
     command = [str(program), "serve", f"--model-repository={repository}", *_listening(ports), "--allow-client-shm=true"]
     return Side(side, ports, ServerProcess(side, [*command, *flags], ports[HTTP], "Ready."))
@@ -83,6 +88,17 @@ def _start_charonia(folder: Path, side: str = CHARONIA, *flags: str) -> Side:
 def _start_standard(folder: Path) -> Side:
     """Start it on the network libraries that the frontends bring themselves."""
     return _start_charonia(folder, STANDARD, "--transport=standard")
+
+
+def _start_python(folder: Path) -> Side:
+    """Start it on the reference's own models, which are Python models."""
+    return _serve(write_reference_repository(folder / PYTHON), PYTHON)
+
+
+def _start_python_process(folder: Path) -> Side:
+    """Start it on the reference's own models, each in a process as there."""
+    mode = "--backend-config=python,EXECUTION_MODE=process"
+    return _serve(write_reference_repository(folder / PYTHON_PROCESS), PYTHON_PROCESS, mode)
 
 
 def _start_reference(folder: Path) -> Side:
@@ -107,6 +123,8 @@ def _start_bare(_folder: Path) -> Side:
 SIDES: dict[str, Callable[[Path], Side]] = {
     CHARONIA: _start_charonia,
     STANDARD: _start_standard,
+    PYTHON: _start_python,
+    PYTHON_PROCESS: _start_python_process,
     REFERENCE: _start_reference,
     BARE: _start_bare,
 }
