@@ -44,6 +44,14 @@ def state(rest, dims="1"):
     )
 
 
+def growable(rest):
+    """Write a state that may grow."""
+    return (
+        "sequence_batching { state { input_name: 'SI' output_name: 'SO' data_type: TYPE_FP32 dims: 1 "
+        f"use_growable_memory: true {rest} }} }} "
+    )
+
+
 def group(rest):
     """Write an instance group with the name g."""
     return f"instance_group {{ name: 'g' {rest} }}"
@@ -138,6 +146,21 @@ def group(rest):
             state("data_type: TYPE_FP32 dims: 1"),
             "sequence_batching.state[0].initial_state[0]",
             "Field 'name' must be set when using initial_state for state input 'SI'.",
+        ),
+        (
+            growable(""),
+            "sequence_batching.state[0].use_growable_memory",
+            "In order to 'use_growable_memory', you must also enable 'use_single_buffer' for state input name 'SI'.",
+        ),
+        (
+            growable("use_same_buffer_for_input_output: true") + group("kind: KIND_CPU count: 1"),
+            "sequence_batching.state[0].use_growable_memory",
+            "'use_growable_memory' can only work with KIND_GPU model instances right now.",
+        ),
+        (
+            "sequence_batching { oldest { } }",
+            "sequence_batching.oldest.max_candidate_sequences",
+            "sequence batching max candidate sequences must be positive for m",
         ),
         (
             group("kind: KIND_GPU"),

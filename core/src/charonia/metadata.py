@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from charonia.signature import TensorSpec
     from charonia.statistics import StatisticsSnapshot
 
@@ -14,6 +16,7 @@ __all__ = ["EXTENSIONS", "ModelMetadata", "ServerMetadata", "TensorMetadata", "V
 
 EXTENSIONS = (
     "classification",
+    "sequence",
     "model_repository",
     "schedule_policy",
     "model_configuration",
@@ -25,7 +28,7 @@ EXTENSIONS = (
     "trace",
     "logging",
 )
-"""The protocol's extensions that are there, by the reference's names and in its order."""
+"""The protocol's extensions that there can be, by the reference's names and in its order."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class ServerMetadata:
     name: str
     version: str
     extensions: tuple[str, ...] = EXTENSIONS
+
+    @staticmethod
+    def of(name: str, version: str, schedulers: Collection[str]) -> ServerMetadata:
+        """Tell of a server with these schedulers: sequences are only there with theirs."""
+        missing = set() if "sequence_batching" in schedulers else {"sequence"}
+        return ServerMetadata(name, version, tuple(word for word in EXTENSIONS if word not in missing))
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,7 @@ class Server:
         """Tell the server's name and version."""
         import charonia
 
-        return ServerMetadata(self.options.server_id, charonia.__version__)
+        return ServerMetadata.of(self.options.server_id, charonia.__version__, self.plugins.names("scheduler"))
 
     def model_metadata(self, name: str, version: int | None = None) -> ModelMetadata:
         """Tell a model's ready versions, platform, inputs and outputs. Raises what `get` raises."""

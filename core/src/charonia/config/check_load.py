@@ -41,6 +41,8 @@ def check_loadable(
     _check_batch_inputs(config, problems)
     _check_batch_outputs(config, problems)
     _check_states(config, problems)
+    _check_growable_states(config, problems)
+    _check_candidates(config, problems)
     _check_instance_groups(config, gpus, problems)
     response_cache_problems(config, problems)  # again: a backend may find out that the model is decoupled
     return problems.found
@@ -97,6 +99,31 @@ def _check_states(config: ModelConfig, problems: Problems) -> None:
             if not initial.name:
                 text = f"Field 'name' must be set when using initial_state for state input '{name}'."
                 problems.add_whole(text, where)
+
+
+def _check_growable_states(config: ModelConfig, problems: Problems) -> None:
+    for index, state in enumerate(config.sequence_batching.state):
+        if not state.use_growable_memory:
+            continue
+        where = f"sequence_batching.state[{index}].use_growable_memory"
+        if not state.use_same_buffer_for_input_output:
+            text = (
+                "In order to 'use_growable_memory', you must also enable 'use_single_buffer' for state input name "
+                f"'{state.input_name}'."
+            )
+            problems.add_whole(text, where, hint="write use_same_buffer_for_input_output: true")
+        if any(group.kind != ModelInstanceGroup.KIND_GPU for group in config.instance_group):
+            text = "'use_growable_memory' can only work with KIND_GPU model instances right now."
+            problems.add_whole(text, where, hint="leave it out: states may grow here without it")
+
+
+def _check_candidates(config: ModelConfig, problems: Problems) -> None:
+    oldest = config.sequence_batching.oldest
+    if config.sequence_batching.HasField("oldest") and oldest.max_candidate_sequences < 1:
+        text = "sequence batching max candidate sequences must be positive"
+        where = "sequence_batching.oldest.max_candidate_sequences"
+        hint = "say how many sequences each instance may have at once"
+        problems.add(text, where, found=oldest.max_candidate_sequences, expected="1 or more", hint=hint)
 
 
 def _check_instance_groups(config: ModelConfig, gpus: Sequence[int], problems: Problems) -> None:

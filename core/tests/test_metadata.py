@@ -1,0 +1,18 @@
+"""What a server tells about itself."""
+
+from __future__ import annotations
+
+import pytest
+from charonia.metadata import ServerMetadata
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_sequences_are_there_with_their_scheduler(there):
+    """The extension `sequence` has its place in the reference's order, if something serves it."""
+    schedulers = ["default", "sequence_batching"] if there else ["default"]
+    extensions = ServerMetadata.of("charonia", "1", schedulers).extensions
+    assert extensions[:3] == (
+        ("classification", "sequence", "model_repository")
+        if there
+        else ("classification", "model_repository", "schedule_policy")
+    )
