@@ -25,6 +25,30 @@ COMPLAINT = re.compile("error|fail|warn|unable|invalid|abort", re.IGNORECASE)
 PACE = re.compile(".*(was not able to keep up|is not stabilizing).*")
 """What it says of a machine that is busy with other things, which is no complaint about the server."""
 
+SUMS = """
+backend: "python"
+max_batch_size: 4
+input [ { name: "X" data_type: TYPE_INT32 dims: [ 1 ] } ]
+output [ { name: "SUM" data_type: TYPE_INT32 dims: [ 1 ] } ]
+sequence_batching {
+  control_input [ { name: "START" control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] } ]
+  state [ { input_name: "BEFORE" output_name: "SUM" data_type: TYPE_INT32 dims: [ 1 ] } ]
+}
+"""
+SUMS_CODE = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.add(request) for request in requests]
+
+    def add(self, request):
+        x, before = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("X", "BEFORE"))
+        return pb_utils.InferenceResponse([pb_utils.Tensor("SUM", x + before)])
+"""
+"""A model whose answer is the sum of its sequence's inputs so far."""
+
 ROWS = [[float(number) for number in range(16)], [-0.5] * 16]
 
 
@@ -41,11 +65,16 @@ def command():
 def urls(tmp_path_factory):
     """Serve the benchmark's models over both protocols."""
     repository = write_onnx_repository(tmp_path_factory.mktemp("models"))
+    (repository / "sums" / "1").mkdir(parents=True)
+    (repository / "sums" / "config.pbtxt").write_text(SUMS)
+    (repository / "sums" / "1" / "model.py").write_text(SUMS_CODE)
     options = ServerOptions(allow_client_shm=True)
     with (
         Server(repository, options=options) as server,
         serve_in_thread(server, {"http-port": 0, "grpc-port": 0}) as urls,
     ):
+        for ends in (False, True):  # the server's clock begins with the first sequence, and goes on after the test
+            server.model("sums").infer({"X": [[1]]}, sequence_id=1, sequence_start=not ends, sequence_end=ends)
         yield dict(url.split("://") for url in urls)
 
 
@@ -53,9 +82,9 @@ def urls(tmp_path_factory):
 def load(command, urls, tmp_path):
     """Run perf_analyzer, expect that it has nothing to complain about, and give the requests that it has recorded."""
 
-    def run(protocol, *flags):
+    def run(protocol, *flags, model="identity"):
         records = tmp_path / "records.json"
-        words = ["-m", "identity", "-i", protocol, "-u", urls[protocol], *flags, *SHORT]
+        words = ["-m", model, "-i", protocol, "-u", urls[protocol], *flags, *SHORT]
         done = subprocess.run(
             [*command, *words, f"--profile-export-file={records}"],
             capture_output=True,
@@ -129,3 +158,20 @@ def test_tensors_in_shared_memory(load, urls, protocol, flags):
     assert load(protocol, "--concurrency-range=4", "--shared-memory=system", *flags)
     with urllib.request.urlopen(f"http://{urls['http']}/v2/systemsharedmemory/status") as response:
         assert json.load(response) == []
+
+
+@pytest.mark.parametrize(
+    ("protocol", "flags"),
+    [
+        pytest.param("http", ["--concurrency-range=6"], id="http"),
+        pytest.param("grpc", ["--concurrency-range=6"], id="grpc"),
+        pytest.param("grpc", ["--concurrency-range=6", "--streaming"], id="grpc-stream"),
+    ],
+)
+def test_sequences(load, tmp_path, protocol, flags):
+    """More sequences at once than the model has slots are each answered with their own sums, from one on."""
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({"data": [[{"X": [1]}] * 5] * 8}))
+    requests = load(protocol, *flags, f"--input-data={data}", model="sums")
+    sums = [answer["SUM"] for request in requests for answer in request["response_outputs"]]
+    assert set(sums) == {1, 2, 3, 4, 5}
