@@ -174,15 +174,19 @@ def reference(tmp_path):
         process.stop()
 
 
-def same(ours, theirs):
-    """Compare the pictures, until they are the same or it has taken too long: both servers finish things in the background."""
+def same(ours, theirs, answer=None):
+    """Compare the pictures, until they are the same or it has taken too long: both servers do things in the background.
+
+    With an answer, that of the model "a" must have come to be this one.
+    """
     pause = threading.Event()
     for _ in range(PATIENCE_TRIES):
         pictures = ours.picture(), theirs.picture()
-        if pictures[0] == pictures[1]:
+        if pictures[0] == pictures[1] and answer in {None, pictures[0]["answers"]["a"]}:
             break
         pause.wait(PAUSE_SECONDS)
     assert pictures[0] == pictures[1]
+    assert answer in {None, pictures[0]["answers"]["a"]}
 
 
 def play(sides, steps, subtests, monkeypatch):
@@ -259,3 +263,33 @@ def test_explicit_mode(reference, tmp_path, subtests, monkeypatch):
         serve_in_thread(server, {"http-port": 0, "allow-grpc": False}) as (ours.url,),
     ):
         play((ours, theirs), EXPLICIT, subtests, monkeypatch)
+
+
+POLLED = [
+    (10, "store", "a", 1, 10),
+    (11, "store", "a", 1, 11),
+    (20, "store", "a", 2, 20),
+    (20, "load", "a"),  # is not allowed
+    (20, "unload", "a"),  # neither is this
+    (20, "remove", "a/1"),
+    (20, "touch", "a/notes.txt"),
+    (30, "store", "a", 3, 30),
+]
+
+
+def test_poll_mode(reference, tmp_path, subtests, monkeypatch):
+    """What lies in the repository is followed: a model and versions that come and change; and clients may load nothing."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    theirs, start = reference
+    start("--model-control-mode=poll", "--repository-poll-secs=1")
+    ours = Side(tmp_path / "ours")
+    options = ServerOptions(model_control_mode="poll", repository_poll_secs=1, repository_settle_secs=0.2)
+    with (
+        Server(ours.models, options=options) as server,
+        serve_in_thread(server, {"http-port": 0, "allow-grpc": False}) as (ours.url,),
+    ):
+        for number, (answer, name, *arguments) in enumerate(POLLED):
+            with subtests.test(f"{number}: {name} {arguments}"):
+                answers = [getattr(side, name)(*arguments) for side in (ours, theirs)]
+                assert answers[0] == answers[1]
+                same(ours, theirs, answer)
