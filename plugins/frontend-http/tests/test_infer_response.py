@@ -11,7 +11,7 @@ from charonia.errors import InternalError, InvalidArgumentError
 from charonia.request import InferenceRequest, InferenceResponse
 from charonia.signature import Signature
 from charonia.testing.builders import model_config
-from charonia_frontend_http.infer_request import Decoded
+from charonia_frontend_http.decoded import Decoded
 from charonia_frontend_http.infer_response import ResponseEncoder
 
 

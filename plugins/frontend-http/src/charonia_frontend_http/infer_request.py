@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from charonia.binary_tensor import element_count, tensor_from_bytes
@@ -10,6 +9,7 @@ from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError
 from charonia.request import InferenceRequest
 
+from charonia_frontend_http.decoded import Decoded
 from charonia_frontend_http.json_access import (
     load_json,
     take_bool,
@@ -24,8 +24,6 @@ from charonia_frontend_http.region_parameters import REGION, find_region
 from charonia_frontend_http.tensor_input import tensor_from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from charonia.model import Model
     from charonia.request import ResponseSink
     from charonia.shared_memory import RegionSlice, SharedMemory
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
     from charonia_frontend_http.known_requests import KnownRequests
 
-__all__ = ["Decoded", "HeaderLengthError", "decode_infer"]
+__all__ = ["HeaderLengthError", "decode_infer"]
 
 _DATATYPES = DataType.__members__
 _NONE: dict[str, Any] = {}
@@ -42,23 +40,6 @@ _SOURCES = "'data', 'binary_data_size' in 'parameters', 'shared_memory_region' i
 
 class HeaderLengthError(InvalidArgumentError):
     """The header field with the length of the JSON is wrong. As in the reference, this is told before anything is read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """An infer request.
-
-    Attributes:
-        request: what the model gets.
-        binary: whether an output is wanted in binary form, for those that the request lists.
-        binary_default: the same for all, where it lists none.
-        classes: how many of its greatest elements are wanted instead of an output, for those that are to be classified.
-    """
-
-    request: InferenceRequest
-    binary: Mapping[str, bool]
-    binary_default: bool
-    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 def decode_infer(

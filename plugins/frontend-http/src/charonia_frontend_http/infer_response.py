@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from charonia.request import InferenceResponse
     from charonia.tensor import Array
 
-    from charonia_frontend_http.infer_request import Decoded
+    from charonia_frontend_http.decoded import Decoded
 
 __all__ = ["ResponseEncoder", "actual_datatype", "json_data", "json_value"]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from charonia.request import InferenceResponse, ResponseSink
     from charonia.server import Server
 
-    from charonia_frontend_http.infer_request import Decoded
+    from charonia_frontend_http.decoded import Decoded
     from charonia_frontend_http.routes import Route
 
 __all__ = ["InferEndpoint"]

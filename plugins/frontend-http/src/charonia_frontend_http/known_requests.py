@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from charonia.request import InferenceResponse, ResponseSink
     from charonia.tensor import Array
 
-    from charonia_frontend_http.infer_request import Decoded
+    from charonia_frontend_http.decoded import Decoded
 
 __all__ = ["KnownRequests"]
 
