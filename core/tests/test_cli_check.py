@@ -51,11 +51,6 @@ def test_a_sound_repository_has_nothing_wrong(charonia, models):
         ('\nplatform: "onnx"', 2, "unexpected platform type 'onnx' for m"),
         ('\nbackend: "acm"', 2, 'needs the backend "acm", which no installed plugin provides. Did you mean "acme"?'),
         (
-            'backend: "acme"\nsequence_batching { direct { } }',
-            2,
-            'needs the scheduler "sequence_batching", which no installed plugin provides',
-        ),
-        (
             'backend: "acme"\nparameters { key: "scheduler" value { string_value: "magic" } }',
             0,
             'needs the scheduler "magic", which no installed plugin provides',

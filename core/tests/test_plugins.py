@@ -217,8 +217,8 @@ def test_name_that_the_reference_knows_is_no_misspelling(name):
 
 def test_unknown_name_without_a_near_one():
     """Where nothing is similar, nothing is suggested."""
-    assert refusal(Plugins(entry_points=()), "gs", "storage") == (
-        f'{ASKER} needs the repository storage "gs", which no installed plugin provides. (installed: file)'
+    assert refusal(Plugins(entry_points=()), "ftp", "storage") == (
+        f'{ASKER} needs the repository storage "ftp", which no installed plugin provides. (installed: file)'
     )
 
 
