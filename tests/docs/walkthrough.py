@@ -29,6 +29,13 @@ WRITTEN_PORTS = ("8000", "8001", "8002")
 
 READY = "Ctrl-C"
 """What the line has that `charonia serve` prints when everything listens."""
+
+FRONTENDS = {
+    "grpc": ("charonia-frontend-grpc", "CHARONIA_SERVE_GRPC_PORT", "8001"),
+    "metrics": ("charonia-metrics-prometheus", "CHARONIA_SERVE_METRICS_PORT", "8002"),
+}
+"""Extra → the frontend that it brings, and where that learns its port. Readers have it once their page has told them to install it."""
+
 _PATIENCE = 120
 _DISTRIBUTIONS = {
     project["name"]: project
@@ -61,9 +68,9 @@ class Walkthrough:
             "COLUMNS": "120",
             "CHARONIA_INFER_URL": url,
             "CHARONIA_MODELS_URL": url,
-            # readers of these pages have not installed them
-            "CHARONIA_SERVE_DISABLE_PLUGIN": "charonia-frontend-grpc charonia-metrics-prometheus",
         }
+        self._installed: set[str] = set()
+        self._install(set())
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +143,7 @@ class Walkthrough:
     def _command(self, block: Block, command: str, shown: str | None) -> None:
         words = shlex.split(command, comments=True)
         if words[:2] == ["pip", "install"]:
-            check_requirements(block, words[2:])
+            self._install(check_requirements(block, words[2:]))
         elif words[0] == "make":
             self._run(block, ["make", "-C", str(HOUSE), "--dry-run", *words[1:]])
             if words[1:] == ["serve"]:
@@ -149,6 +156,15 @@ class Walkthrough:
             _compare(
                 block, "..." if shown is None else shown, self._run(block, ["bash", "-ec", self._localised(command)])
             )
+
+    def _install(self, extras: set[str]) -> None:
+        """Let the servers that this page starts from now on have the frontends of these extras, too."""
+        self._installed |= extras
+        absent = [plugin for extra, (plugin, _, _) in FRONTENDS.items() if extra not in self._installed]
+        self._environment["CHARONIA_SERVE_DISABLE_PLUGIN"] = " ".join(absent)
+        for extra in FRONTENDS.keys() & self._installed:
+            _, option, port = FRONTENDS[extra]
+            self._environment[option] = self._ports[port]
 
     def _serve(self, block: Block, command: Sequence[str], shown: str, ready: str = READY) -> None:
         """Start a server that goes on until the page ends, and compare what it says until it is ready."""
@@ -204,8 +220,13 @@ def _free_ports(count: int) -> list[str]:
         return [str(probe.getsockname()[1]) for probe in probes]
 
 
-def check_requirements(block: Block, words: Sequence[str]) -> None:
-    """See that what a page tells to install is a distribution of this repository, with such an extra, or one of few others."""
+def check_requirements(block: Block, words: Sequence[str]) -> set[str]:
+    """See that what a page tells to install is a distribution of this repository, with such an extra, or one of few others.
+
+    Returns:
+        the extras of this repository's distributions.
+    """
+    told: set[str] = set()
     for word in words:
         if word.startswith("-"):
             continue
@@ -219,6 +240,8 @@ def check_requirements(block: Block, words: Sequence[str]) -> None:
         assert wanted.name in _DISTRIBUTIONS, f"{block.place}: there is no {wanted.name}"
         extras = _DISTRIBUTIONS[wanted.name].get("optional-dependencies", {})
         assert wanted.extras <= set(extras), f"{block.place}: {wanted.name} has the extras {sorted(extras)}"
+        told |= wanted.extras
+    return told
 
 
 def _compare(block: Block, shown: str, printed: str) -> None:
