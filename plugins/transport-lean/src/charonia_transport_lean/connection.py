@@ -29,7 +29,7 @@ __all__ = ["Connection"]
 _log = logging.getLogger(__name__)
 
 _JOINED_BELOW = 65_536
-"""Bodies of less than this are written together with their head, which copies them."""
+"""Bodies of less than this are written together with their head, which copies them, and with what else the turn answers."""
 
 _PIPELINED = 32
 """How many requests may wait for the one that is being answered before nothing more is read."""
@@ -45,7 +45,19 @@ class Connection(asyncio.Protocol):
         touched: when the client did something the last time that makes a wait legitimate, in the loop's seconds.
     """
 
-    __slots__ = ("_flaw", "_full", "_hub", "_last", "_reader", "_room", "_task", "_transport", "touched")
+    __slots__ = (
+        "_flaw",
+        "_full",
+        "_hub",
+        "_last",
+        "_reader",
+        "_room",
+        "_size",
+        "_task",
+        "_transport",
+        "_unsent",
+        "touched",
+    )
 
     def __init__(self, hub: LeanTransport) -> None:
         self._hub = hub
@@ -56,6 +68,8 @@ class Connection(asyncio.Protocol):
         self._flaw: RefusedError | None = None
         self._full = False
         self._last = False
+        self._unsent: list[bytes] = []
+        self._size = 0
         self.touched = hub.loop.time()
 
     # -- what the hub asks
@@ -72,8 +86,15 @@ class Connection(asyncio.Protocol):
             return True
         return self._task is None and (self._reader.in_head or self._reader.in_body)
 
+    def send(self) -> None:
+        """Send what was written in this turn of the loop."""
+        unsent, self._unsent, self._size = self._unsent, [], 0
+        if unsent and not self._transport.is_closing():
+            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+
     def close(self) -> None:
         """Close when what was written has been sent."""
+        self.send()
         self._transport.close()
 
     def abort(self) -> None:
@@ -98,7 +119,7 @@ class Connection(asyncio.Protocol):
         """Answer what came, as far as it can be answered at once."""
         if self._last:  # so that the client can read the last response, what it still sends is taken and dropped
             if self._reader.skip(data):
-                self._transport.close()
+                self.close()
             return
         if not self._reader.in_head:  # else the clock goes on that ran when the head began
             self.touched = self._hub.loop.time()
@@ -132,7 +153,7 @@ class Connection(asyncio.Protocol):
                 self._write_last(self._flaw)
             elif self._reader.awaited:
                 self._reader.awaited = False
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self._put(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._full != (len(requests) > _PIPELINED):
             self._full = not self._full
             (self._transport.pause_reading if self._full else self._transport.resume_reading)()
@@ -193,18 +214,32 @@ class Connection(asyncio.Protocol):
         body = response.body
         head = response_head(version, response, connection, f"Content-Length: {len(body)}\r\n")
         if incoming.request.method == "HEAD":
-            self._transport.write(head)
+            self._put(head)
         elif len(body) < _JOINED_BELOW:
-            self._transport.write(head + body)
+            self._put(head + body)
         else:
+            self.send()
             self._transport.writelines((head, body))
         if not keep:
             self._end()
 
+    def _put(self, data: bytes) -> None:
+        """Have something sent at the end of the loop's turn, together with what comes until then, or now if it is much.
+
+        Every sending wakes the client, which costs as much as answering a small request: a client with many connections is
+        woken once for all that its requests of one turn are answered with.
+        """
+        if not self._unsent:
+            self._hub.send_later(self)
+        self._unsent.append(data)
+        self._size += len(data)
+        if self._size >= _JOINED_BELOW:
+            self.send()
+
     def _write_last(self, flaw: RefusedError) -> None:
         response = refusal(flaw.status, str(flaw))
         head = response_head("HTTP/1.1", response, "", f"Content-Length: {len(response.body)}\r\n")
-        self._transport.write(head + response.body)
+        self._put(head + response.body)
         self._end()
 
     def _end(self) -> None:
@@ -212,7 +247,7 @@ class Connection(asyncio.Protocol):
         self._last = True
         self.touched = self._hub.loop.time()
         if not self._reader.in_body:
-            self._transport.close()
+            self.close()
 
     async def _write_stream(self, incoming: Incoming, response: HttpResponse, stream: BodyStream) -> None:
         """Write a response while it is made, as fast as the client reads it."""
@@ -222,13 +257,13 @@ class Connection(asyncio.Protocol):
             connection = "" if keep else "Connection: close\r\n"
             framing = "Transfer-Encoding: chunked\r\n" if chunked else ""  # else the connection's end is the body's
             version = "HTTP/1.1" if chunked else "HTTP/1.0"
-            self._transport.write(response_head(version, response, connection, framing))
+            self._put(response_head(version, response, connection, framing))
             async for piece in stream:
-                self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                self._put(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
                 if self._room is not None:
                     await self._room
             if chunked:
-                self._transport.write(b"0\r\n\r\n")
+                self._put(b"0\r\n\r\n")
         finally:
             stream.close()
         if not keep or self._hub.retiring:

@@ -43,6 +43,7 @@ class LeanTransport(HttpTransport):
         self.retiring = False
         self._listener: asyncio.Server | None = None
         self._open: set[Connection] = set()
+        self._unsent: list[Connection] = []
         self._emptied = asyncio.Event()
         self._round: asyncio.TimerHandle | None = None
 
@@ -84,6 +85,17 @@ class LeanTransport(HttpTransport):
         self._open.discard(connection)
         if not self._open:
             self._emptied.set()
+
+    def send_later(self, connection: Connection) -> None:
+        """Have a connection send at the end of this turn of the loop."""
+        if not self._unsent:
+            self.loop.call_soon(self._send)
+        self._unsent.append(connection)
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for connection in unsent:
+            connection.send()
 
     # -- looking after them
 
