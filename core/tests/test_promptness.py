@@ -130,7 +130,7 @@ class Caller:
         reply = Reply(self.mailbox)
         inputs = {"INPUT0": np.full((batch, 16), value, np.float32)}
         self.outbox.put(InferenceRequest(self.model, inputs, reply.sink), reply.refuse)
-        return reply.future
+        return reply
 
     async def ask(self, **what):
         """Tell whether the model ran on its instance's thread."""
@@ -150,11 +150,11 @@ async def test_quick_model_answers_on_the_loop(server):
     assert await caller.ask()
     await caller.earn_trust()
     for _ in range(100_000):  # its instance's thread may still be on its way back to the queue
-        if (future := caller.send()).done():
+        if (reply := caller.send()).here:
             break
-        await future
-    assert future.done()
-    assert future.result()["OUTPUT0"][0, 0] == 0
+        await reply
+    assert reply.here
+    assert (await reply)["OUTPUT0"][0, 0] == 0
 
 
 async def test_larger_request_goes_to_the_instance(server):
@@ -189,10 +189,12 @@ async def test_requests_of_one_turn_keep_their_order(server):
     """Nobody overtakes what waits in the outbox."""
     caller = Caller(server, "waits")
     done = []
-    futures = [caller.send() for _ in range(20)]
-    for number, future in enumerate(futures):
-        future.add_done_callback(lambda _, number=number: done.append(number))
-    await asyncio.gather(*futures)
+
+    async def wait(number, reply):
+        await reply
+        done.append(number)
+
+    await asyncio.gather(*[wait(number, caller.send()) for number in range(20)])
     assert done == list(range(20))
 
 

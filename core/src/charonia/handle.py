@@ -93,7 +93,7 @@ class ModelHandle:
         if not self._server.submit_prompt(request):
             self._server.submit(request)
         try:
-            return _good(await reply.future)
+            return _good(await reply)
         except asyncio.CancelledError:
             request.cancel()
             raise

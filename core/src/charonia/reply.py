@@ -7,6 +7,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from charonia.mailbox import Mailbox
     from charonia.request import InferenceResponse
 
@@ -16,34 +18,50 @@ __all__ = ["Reply"]
 class Reply:
     """Where one coroutine awaits the final response to its request. Made on the event loop.
 
+    Awaiting it gives the response, or raises the reason why the request was refused. A response that is there already is not
+    waited for.
+
     Args:
         mailbox: the way from other threads into the loop.
-
-    Attributes:
-        future: has the response, or the reason why the request was refused.
     """
 
-    __slots__ = ("_mailbox", "_thread", "future")
+    __slots__ = ("_mailbox", "_outcome", "_thread", "_waiting")
 
     def __init__(self, mailbox: Mailbox) -> None:
-        self.future: asyncio.Future[InferenceResponse] = asyncio.get_running_loop().create_future()
         self._mailbox = mailbox
         self._thread = threading.get_ident()
+        self._outcome: InferenceResponse | BaseException | None = None
+        self._waiting: asyncio.Future[None] | None = None
 
     def sink(self, response: InferenceResponse) -> None:
         """Take a response, on whichever thread it was made; those that are not final are dropped."""
         if not response.final:
             return
         if threading.get_ident() == self._thread:
-            self._deliver(response)
+            self._settle(response)
         else:
-            self._mailbox.post(self._deliver, response)
-
-    def _deliver(self, response: InferenceResponse) -> None:
-        if not self.future.done():
-            self.future.set_result(response)
+            self._mailbox.post(self._settle, response)
 
     def refuse(self, error: BaseException) -> None:
         """Take the reason why the request was refused. On the loop's thread."""
-        if not self.future.done():
-            self.future.set_exception(error)
+        self._settle(error)
+
+    def _settle(self, outcome: InferenceResponse | BaseException) -> None:
+        self._outcome = outcome
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    @property
+    def here(self) -> bool:
+        """Whether it has come, so that awaiting it does not wait."""
+        return self._outcome is not None
+
+    def __await__(self) -> Generator[asyncio.Future[None], None, InferenceResponse]:
+        if self._outcome is None:
+            self._waiting = asyncio.get_running_loop().create_future()
+            yield from self._waiting
+        outcome = self._outcome
+        assert outcome is not None  # noqa: S101 - nothing else ends the wait
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome

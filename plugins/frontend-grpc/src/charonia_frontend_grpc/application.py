@@ -170,7 +170,7 @@ class GrpcApplication:
         del message, raw, body  # a large request may wait for long: only its tensors are kept
         self._outbox.put(request, reply.refuse)
         try:
-            response = await reply.future
+            response = await reply
         except asyncio.CancelledError:
             request.cancel()
             raise

@@ -91,7 +91,7 @@ class InferEndpoint:
             return error_response(error, JSON)
         self._outbox.put(decoded.request, reply.refuse)
         try:
-            response = await reply.future
+            response = await reply
         except InferenceError as error:  # refused: what fails later is told by the response
             return error_response(error, JSON)
         except asyncio.CancelledError:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from charonia_frontend_http.decoded import Decoded
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from charonia.request import InferenceResponse, ResponseSink
     from charonia.tensor import Array
 
-    from charonia_frontend_http.decoded import Decoded
 
 __all__ = ["KnownRequests"]
 
@@ -64,8 +65,9 @@ class _Known:
     decoded: Decoded
 
     def again(self, body: bytes, sink: ResponseSink) -> Decoded:
-        tensors = {place.name: place.array(body) for place in self.places}
-        return replace(self.decoded, request=self.decoded.request.again(tensors, sink))
+        said = self.decoded
+        request = said.request.again({place.name: place.array(body) for place in self.places}, sink)
+        return Decoded(request, said.binary, said.binary_default, said.classes)
 
 
 class KnownRequests:
