@@ -23,7 +23,7 @@ from benchmarks.measure import Figures, Point, Workload, medians
 from benchmarks.models import INPUT, MODELS, OUTPUT, write_onnx_repository, write_reference_repository
 from benchmarks.process import ServerError, ServerProcess, free_port
 from benchmarks.report import Report, cpu_over_bare_us, document, ratio, tables
-from benchmarks.sides import BARE, CHARONIA, REFERENCE
+from benchmarks.sides import BARE, CHARONIA, REFERENCE, SIDES
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.reference_server import install_reference
 from benchmarks.ways import WAYS
@@ -117,7 +117,7 @@ def test_unknown_names_are_refused():
     """A side that does not exist is named together with those that do."""
     run = run_benchmark("--sides=triton")
     assert run.returncode == 2
-    assert "'triton' is none of charonia, standard, reference, bare" in run.stderr
+    assert f"'triton' is none of {', '.join(SIDES)}" in run.stderr
 
 
 def test_the_first_tenth_of_a_load_is_not_counted():
