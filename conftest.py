@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import settings
 
@@ -13,3 +15,9 @@ settings.load_profile("house")
 @pytest.fixture(autouse=True)
 def _no_surviving_threads(no_surviving_threads: None) -> None:
     """No test leaves a thread of ours behind."""
+
+
+def pytest_collection_finish(session):
+    """Spare the garbage collector the thousands of collected tests, which stay: unloading a model collects, and is quick again."""
+    gc.collect()
+    gc.freeze()
