@@ -17,7 +17,7 @@ def _no_surviving_threads(no_surviving_threads: None) -> None:
     """No test leaves a thread of ours behind."""
 
 
-def pytest_collection_finish(session):
-    """Spare the garbage collector the thousands of collected tests, which stay: unloading a model collects, and is quick again."""
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the thousands of collected tests, which stay: unloading a model collects what it held."""
     gc.collect()
     gc.freeze()
