@@ -166,11 +166,14 @@ class ModelCache:
     def _make_room(self, model: str, wanted: set[str]) -> None:
         kept = wanted.union(*map(_names, self._leases.iterdir()))
         here = {path.name: path for folder in (self._partial, self._blobs) for path in folder.iterdir()}
-        statuses = {name: path.stat() for name, path in here.items()}
+        statuses = {}
+        for name, path in here.items():
+            with suppress(FileNotFoundError):  # complete by now, and moved, or removed by somebody else
+                statuses[name] = path.stat()
         room = sum(status.st_size for status in statuses.values()) + shutil.disk_usage(self._directory).free
         limit = min(self._max_bytes or room, room)
         used = sum(map(_size, kept | set(here)))
-        for name in sorted(set(here) - kept, key=lambda name: statuses[name].st_mtime_ns):
+        for name in sorted(set(statuses) - kept, key=lambda name: statuses[name].st_mtime_ns):
             if used <= limit:
                 break
             used -= _size(name)
