@@ -196,16 +196,23 @@ def test_late_answer_of_the_former_owner(model, fails):
 
 @both
 def test_cancellation_while_executing(model, section):
-    """What is being executed is not interrupted, its caller learns that it is taken back, and the sequence goes on."""
+    """What is being executed is not interrupted; its caller learns that it is taken back, and its sequence ends.
+
+    What it would have left to the next request is dropped with its answer: going on would give wrong answers without a word.
+    """
     model = model(section)
     call = model.send("a", 1, start=True)
     (request,) = model.take()
     call.request.cancel()
     assert request.cancelled
+    behind = model.send("a", 2)
     model.execute(request)
     assert call.cancelled
-    model.send("a", 2)
-    assert model.values() == [2]
+    assert behind.cancelled
+    with pytest.raises(InvalidArgumentError):
+        model.send("a", 3)
+    model.send("a", 4, start=True)
+    assert model.values() == [4]
 
 
 @both

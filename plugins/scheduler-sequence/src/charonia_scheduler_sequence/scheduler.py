@@ -6,7 +6,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from charonia.errors import InvalidArgumentError, UnavailableError, UnsupportedError
+from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError, UnsupportedError
 from charonia.request import SEQUENCE_START
 from charonia.scheduler import FormedBatch, Scheduler, SchedulerContext
 
@@ -218,7 +218,10 @@ class SequenceScheduler(Scheduler):
         with self._lock:
             now_ns = self.context.clock.now_ns()
             self._form_ahead(desk, executed.ticket.slot.seats, now_ns)
-            self._table.complete(executed.ticket, executed.state, now_ns)
+            if isinstance(response.error, CancelledError):
+                self._table.abandon(executed.ticket, now_ns)
+            else:
+                self._table.complete(executed.ticket, executed.state, now_ns)
             dropped = self._settle()
         _answer(dropped)
 

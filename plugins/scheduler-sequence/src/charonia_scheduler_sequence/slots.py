@@ -231,14 +231,25 @@ class SlotTable(Generic[_STATE]):
         else:
             self._look(slot)
 
+    def abandon(self, ticket: Ticket[_STATE], now_ns: int) -> None:
+        """End the sequence of a request that was taken back by its caller while it was executed.
+
+        What it would have left for the next one is not known, so that nothing that follows it makes sense.
+        """
+        if ticket.slot.generation == ticket.generation:
+            self._break_off(ticket.slot, now_ns)
+
     def drop_cancelled(self, seats: Seats[_STATE], now_ns: int) -> None:
         """End the sequences whose next request has been taken back by its caller: nothing that follows it makes sense."""
         for slot in list(seats.ready):
             if slot.head.request.cancelled:
-                owner = self._owner(slot)
-                self._close(owner)
-                self._drop(owner, CancelledError(""))
-                self._vacate(slot, now_ns)
+                self._break_off(slot, now_ns)
+
+    def _break_off(self, slot: Slot[_STATE], now_ns: int) -> None:
+        owner = self._owner(slot)
+        self._close(owner)
+        self._drop(owner, CancelledError(""))
+        self._vacate(slot, now_ns)
 
     def expire(self, now_ns: int) -> None:
         """End the sequences that have been silent for too long, and those of the backlog that have waited too long."""
