@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from charonia import Server, ServerOptions
 
 sys.path.insert(0, str(Path(__file__).parent))  # torch_modules.py lives beside the tests and is imported by name
 
@@ -57,32 +56,6 @@ def repository(tmp_path):
         return tmp_path
 
     return write
-
-
-@pytest.fixture
-def serve():
-    """Start a server that goes on when models fail, and close it at the end."""
-    servers = []
-
-    def start(repository, **options):
-        server = Server(repository, options=ServerOptions(exit_on_error=False, **options))
-        servers.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture
-def reason():
-    """Tell why a model does not serve; "" if it does."""
-
-    def of(server, name="m"):
-        return next(row.reason for row in server.index() if row.name == name)
-
-    return of
 
 
 @pytest.fixture

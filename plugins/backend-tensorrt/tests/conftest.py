@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from charonia import Server, ServerOptions
 from charonia_backend_tensorrt.build import BuildOptions, build
 from charonia_backend_tensorrt.library import Library
 from onnx import TensorProto, helper, numpy_helper
@@ -83,29 +82,3 @@ def repository(tmp_path):
         return tmp_path / "models"
 
     return write
-
-
-@pytest.fixture
-def serve():
-    """Start a server that goes on when models fail, and close it at the end."""
-    servers = []
-
-    def start(repository, **options):
-        server = Server(repository, options=ServerOptions(exit_on_error=False, **options))
-        servers.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture
-def reason():
-    """Tell why the model does not serve; "" if it does."""
-
-    def of(server):
-        return next(row.reason for row in server.index() if row.name == "m")
-
-    return of
