@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SERVED := -e protos -e core -e plugins/frontend-http -e plugins/transport-lean -e "plugins/backend-onnx[cpu]"
-PACKAGES := protos core $(wildcard plugins/*)
+PACKAGES := protos core $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 MANIFESTS := pyproject.toml constraints.txt VERSION $(wildcard */pyproject.toml */*/pyproject.toml)
 
 .DEFAULT_GOAL := help

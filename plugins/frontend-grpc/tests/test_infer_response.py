@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
+from charonia.per_model import PerModel
 from charonia.request import InferenceRequest, InferenceResponse
 from charonia_frontend_grpc import infer_response
 from charonia_frontend_grpc.infer_request import Decoded
-from charonia_frontend_grpc.infer_response import ResponseEncoder, ResponseEncoders
+from charonia_frontend_grpc.infer_response import ResponseEncoder
 from charonia_protos import grpc_service_pb2 as pb
 
 
@@ -119,6 +120,6 @@ def test_a_message_beyond_all_bounds_is_refused(encode, monkeypatch):
 
 def test_an_encoder_is_made_once_for_each_model(running):
     """What depends on the model alone is paid once."""
-    encoders = ResponseEncoders()
-    assert encoders.of(running.get("m")) is encoders.of(running.get("m"))
-    assert encoders.of(running.get("m")) is not encoders.of(running.get("slow"))
+    encoders = PerModel(ResponseEncoder)
+    assert encoders[running.get("m")] is encoders[running.get("m")]
+    assert encoders[running.get("m")] is not encoders[running.get("slow")]

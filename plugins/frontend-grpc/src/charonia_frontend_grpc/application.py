@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from charonia.classification import takes_long
 from charonia.errors import InferenceError, InternalError, InvalidArgumentError, UnsupportedError
 from charonia.outbox import Outbox
+from charonia.per_model import PerModel
 from charonia.reply import Reply
 from charonia_protos import grpc_service_pb2 as pb
 from google.protobuf.message import DecodeError
@@ -17,7 +18,7 @@ from google.protobuf.message import DecodeError
 from charonia_frontend_grpc.documents import model_message, server_message, statistics_message
 from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
-from charonia_frontend_grpc.infer_response import ResponseEncoders
+from charonia_frontend_grpc.infer_response import ResponseEncoder
 from charonia_frontend_grpc.infer_stream import InferStream
 from charonia_frontend_grpc.metadata import forward_metadata, no_metadata
 from charonia_frontend_grpc.model_version import read_version
@@ -74,7 +75,7 @@ class GrpcApplication:
         self._restricted = RestrictedProtocol(restrictions or {})
         self._forwarding = forwarding
         self._outbox = Outbox(server)
-        self._encoders = ResponseEncoders()
+        self._encoders = PerModel(ResponseEncoder)
         repository = RepositoryCalls(server)
         settings = SettingsCalls(server)
         memory = SharedMemoryCalls(server.shared_memory)
@@ -176,7 +177,7 @@ class GrpcApplication:
             raise
         if response.error is not None:
             raise response.error
-        encode = self._encoders.of(model).encode
+        encode = self._encoders[model].encode
         if decoded.classes and takes_long(response.outputs):
             return await asyncio.to_thread(encode, decoded, response)
         return encode(decoded, response)

@@ -5,7 +5,6 @@ What depends on the model alone is made once: its name and version, and each out
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from charonia_frontend_grpc.infer_request import Decoded
 
-__all__ = ["ResponseEncoder", "ResponseEncoders", "parameter_fields"]
+__all__ = ["ResponseEncoder", "parameter_fields"]
 
 MAX_MESSAGE_SIZE = 2_147_483_647
 """The largest message that protobuf and gRPC can carry, in bytes."""
@@ -35,20 +34,6 @@ _ID, _OUTPUTS, _RAW = 3, 5, 6  # field numbers of ModelInferResponse
 _SHAPE = 3  # of its outputs
 _VIEWED_FROM = 65_536
 _INT64_MAX, _UINT64_MAX = (1 << 63) - 1, (1 << 64) - 1
-
-
-class ResponseEncoders:
-    """The encoder of each model version, made when it first answers and gone with it."""
-
-    def __init__(self) -> None:
-        self._of_model: weakref.WeakKeyDictionary[Model, ResponseEncoder] = weakref.WeakKeyDictionary()
-
-    def of(self, model: Model) -> ResponseEncoder:
-        """Give the model's encoder."""
-        encoder = self._of_model.get(model)
-        if encoder is None:
-            encoder = self._of_model[model] = ResponseEncoder(model)
-        return encoder
 
 
 class ResponseEncoder:

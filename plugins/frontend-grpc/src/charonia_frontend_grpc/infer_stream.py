@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from charonia.mailbox import Mailbox
     from charonia.outbox import Outbox
+    from charonia.per_model import PerModel
     from charonia.request import InferenceRequest, InferenceResponse
     from charonia.server import Server
 
     from charonia_frontend_grpc.infer_request import Decoded
-    from charonia_frontend_grpc.infer_response import ResponseEncoder, ResponseEncoders
+    from charonia_frontend_grpc.infer_response import ResponseEncoder
 
 __all__ = ["InferStream"]
 
@@ -78,7 +79,7 @@ class InferStream:
         server: Server,
         mailbox: Mailbox,
         outbox: Outbox,
-        encoders: ResponseEncoders,
+        encoders: PerModel[ResponseEncoder],
         check_size: Callable[[bytes], None],
         *,
         strict: bool,
@@ -177,7 +178,7 @@ class InferStream:
         version = read_version(message.model_version)
         model = self._server.get(message.model_name, version)
         call.decoupled = model.decoupled
-        call.encoder = self._encoders.of(model)
+        call.encoder = self._encoders[model]
         post = self._mailbox.post
         call.decoded = decode_infer(
             model,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from charonia.errors import InvalidArgumentError
 from charonia.http_message import HttpResponse
+from charonia.per_model import PerModel
 
 from charonia_frontend_http.event_stream import ResponseStream, event_response
 from charonia_frontend_http.generate_request import decode_generate
 from charonia_frontend_http.generate_response import GenerateEncoder
 from charonia_frontend_http.message import JSON, error_body
-from charonia_frontend_http.per_model import PerModel
 from charonia_frontend_http.response_queue import ResponseQueue
 
 if TYPE_CHECKING:

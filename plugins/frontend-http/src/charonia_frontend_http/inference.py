@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from charonia.classification import takes_long
 from charonia.errors import InferenceError, UnsupportedError
+from charonia.per_model import PerModel
 from charonia.reply import Reply
 
 from charonia_frontend_http.compression import CODINGS, accepted_coding, compress, decompress
@@ -17,7 +18,6 @@ from charonia_frontend_http.infer_response import ResponseEncoder
 from charonia_frontend_http.known_requests import KnownRequests
 from charonia_frontend_http.media_type import accepted
 from charonia_frontend_http.message import JSON, PLAIN, error_response
-from charonia_frontend_http.per_model import PerModel
 from charonia_frontend_http.response_queue import ResponseQueue
 
 if TYPE_CHECKING:
