@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from charonia.frontend import Frontend
 from charonia.header_forwarding import HeaderForwarding
 from charonia.restricted_access import read_restrictions
-from charonia.transport import AUTOMATIC, STANDARD, HttpLimits, HttpTransport
+from charonia.transport import AUTOMATIC, STANDARD, HttpLimits
 
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.cross_origin import CrossOrigin, read_origins
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from charonia.frontend import OptionValue
     from charonia.server import Server
+    from charonia.transport import HttpTransport
 
 __all__ = ["HttpFrontend"]
 
@@ -36,7 +37,7 @@ class HttpFrontend(Frontend):
     def __init__(self, server: Server, options: Mapping[str, OptionValue]) -> None:
         super().__init__(server, options)
         self._tls = server_context(options) if self.enabled else None
-        self._transport_class = _transport_class(server) if self.enabled else HttpTransport
+        self._transport_class = _transport_class(server) if self.enabled else None
         self._origins = read_origins(str(options["http-cors-allow-origin"]))
         told = str(options["http-restricted-api"])
         self._restrictions = read_restrictions(told.split("\n") if told else (), "--http-restricted-api")
@@ -59,6 +60,8 @@ class HttpFrontend(Frontend):
 
     async def start(self) -> Sequence[str]:
         """Listen at `--http-address` and `--http-port`."""
+        if self._transport_class is None:
+            return []
         options = self.options
         mailbox = self.server.mailboxes.of(asyncio.get_running_loop())
         handle = HttpApplication(self.server, mailbox, int(options["http-max-input-size"]), self._forwarding).handle
