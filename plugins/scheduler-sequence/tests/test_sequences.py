@@ -54,7 +54,7 @@ def test_ids_as_numbers_and_as_text(model, section):
 
 @both
 def test_idle_sequence_ends(model, section):
-    """A silent sequence is over, as measured from the arrival of its last request, and its slot is free."""
+    """A sequence that has been silent for that long is over, and its slot is free."""
     model = model(section + " max_sequence_idle_microseconds: 1000000", max_batch_size=1)
     model.send("a", 1, start=True)
     model.clock.advance(0.5)
@@ -79,20 +79,33 @@ def test_idle_sequence_gives_its_slot_to_the_backlog(model):
     assert model.values() == [2]
 
 
-def test_what_waits_is_served_before_an_idle_sequence_ends(model):
-    """Requests that came in time are executed though the sequence is over; then the slot is free."""
-    model = model("max_sequence_idle_microseconds: 1000000", max_batch_size=1)
+@both
+def test_a_sequence_is_not_idle_while_it_waits_for_the_server(model, section):
+    """However long its requests wait, or are executed, a sequence goes on: it is idle from its last answer on."""
+    model = model(section + " max_sequence_idle_microseconds: 1000000", max_batch_size=1)
     model.send("a", 1, start=True)
+    model.clock.advance(5)
     model.send("a", 2)
-    model.send("b", 3, start=True)
-    model.clock.advance(1.5)
+    (first,) = model.take()
+    model.clock.advance(5)
+    model.send("a", 3)
+    model.execute(first)
+    assert [model.values(), model.values()] == [[2], [3]]
+    model.clock.advance(0.9)
+    model.send("a", 4)
+    (last,) = model.take()
+    model.clock.advance(5)
+    model.execute(last)
+    model.clock.advance(0.9)
+    model.send("a", 5)
+    assert model.values() == [5]
+    model.clock.advance(1)
     with pytest.raises(InvalidArgumentError):
-        model.send("a", 4)
-    assert [model.values() for _ in range(4)] == [[1], [2], [3], None]
+        model.send("a", 6)
 
 
-def test_idle_while_executing(model):
-    """A slot is not given away while its last request is being executed."""
+def test_a_slot_stays_while_its_request_is_executed(model):
+    """A slot is given away when its owner has been idle, which begins with the answer."""
     model = model("max_sequence_idle_microseconds: 1000000", max_batch_size=1)
     model.send("a", 1, start=True)
     (running,) = model.take()
@@ -100,6 +113,8 @@ def test_idle_while_executing(model):
     model.clock.advance(2)
     assert model.values() is None
     model.execute(running)
+    assert model.values() is None
+    model.clock.advance(1)
     assert model.values() == [2]
 
 

@@ -88,7 +88,7 @@ class SequenceScheduler(Scheduler):
         desk = self._desks.get(instance)
         if desk is None:
             desk = self._desks[instance] = _Desk(self._lock, ResponseOrder() if self._rules.keeps_order else None)
-            self._table.seats_of(instance, self.context.clock.now_ns())
+            self._table.seats_of(instance)
         return desk
 
     def enqueue(self, request: InferenceRequest) -> None:
@@ -171,14 +171,14 @@ class SequenceScheduler(Scheduler):
     def _take(self, instance: Hashable, desk: _Desk) -> tuple[FormedBatch | None, int | None]:
         """Take an instance's next batch from its slots; None, and when to look again, if there is none yet."""
         now_ns = self.context.clock.now_ns()
-        seats = self._table.seats_of(instance, now_ns)
-        self._table.drop_cancelled(seats, now_ns)
+        seats = self._table.seats_of(instance)
+        self._table.drop_cancelled(seats)
         ahead, desk.ahead = desk.ahead, None
         formation = ahead if ahead is not None and self._holds(ahead, seats) else self._formed(seats, now_ns)
         if not formation.places:
             return None, formation.until_ns
         desk.may_form_ahead = self._rules.oldest
-        return FormedBatch(self._requests(formation, desk, now_ns), formation.reason, fixed=True), None
+        return FormedBatch(self._requests(formation, desk), formation.reason, fixed=True), None
 
     def _holds(self, ahead: Formation, seats: Seats[State]) -> bool:
         """Tell whether a batch that was formed ahead can be executed: cancelled sequences may have left its slots."""
@@ -195,13 +195,13 @@ class SequenceScheduler(Scheduler):
         fresh = slot.state is None or request.flags & SEQUENCE_START
         return self._signature.of(request, self._states.begin() if fresh else slot.state or {})
 
-    def _requests(self, formation: Formation, desk: _Desk, now_ns: int) -> list[InferenceRequest]:
-        requests = [None if slot is None else self._executed(slot, desk, now_ns).request for slot in formation.places]
+    def _requests(self, formation: Formation, desk: _Desk) -> list[InferenceRequest]:
+        requests = [None if slot is None else self._executed(slot, desk).request for slot in formation.places]
         like = next(request for request in requests if request is not None)
         return [fill_place(like, self._controls) if request is None else request for request in requests]
 
-    def _executed(self, slot: Slot[State], desk: _Desk, now_ns: int) -> Executed:
-        ticket = self._table.take(slot, now_ns)
+    def _executed(self, slot: Slot[State], desk: _Desk) -> Executed:
+        ticket = self._table.take(slot)
         executed = Executed(ticket, self._controls, self._states, partial(self._answer, desk))
         if desk.order is not None:
             desk.order.follow(executed)
@@ -219,7 +219,7 @@ class SequenceScheduler(Scheduler):
             now_ns = self.context.clock.now_ns()
             self._form_ahead(desk, executed.ticket.slot.seats, now_ns)
             if isinstance(response.error, CancelledError):
-                self._table.abandon(executed.ticket, now_ns)
+                self._table.abandon(executed.ticket)
             else:
                 self._table.complete(executed.ticket, executed.state, now_ns)
             dropped = self._settle()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
 from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
@@ -48,16 +48,16 @@ class Sequence:
     Attributes:
         id: the correlation id.
         open: whether further requests may join it.
-        heard_ns: when its last request came, or, if that was later, when it got its slot.
+        silent_ns: since when it has nothing that waits or is executed.
         waiting: its requests that have not been taken yet, in the order of their arrival.
     """
 
-    __slots__ = ("heard_ns", "id", "open", "waiting")
+    __slots__ = ("id", "open", "silent_ns", "waiting")
 
     def __init__(self, correlation_id: int | str) -> None:
         self.id = correlation_id
         self.open = True
-        self.heard_ns = 0
+        self.silent_ns = 0
         self.waiting: deque[Entry] = deque()
 
 
@@ -131,7 +131,8 @@ class SlotTable(Generic[_STATE]):
     Args:
         model: the model's name, for errors.
         slots: how many slots each instance has.
-        idle_ns: for how long a sequence may be silent until it has ended.
+        idle_ns: for how long a sequence may be silent until it has ended. While a request of it waits or is executed it is not:
+            that a server takes its time is no fault of a client that waits for the answer.
         begin: gives what is kept for a sequence that starts.
 
     Attributes:
@@ -147,7 +148,7 @@ class SlotTable(Generic[_STATE]):
         self._free: list[tuple[int, int, Slot[_STATE]]] = []  # a heap: the lowest number, then the first instance
         self._open: dict[int | str, Sequence] = {}
         self._owned: dict[Sequence, Slot[_STATE]] = {}
-        self._heard: OrderedDict[Sequence, None] = OrderedDict()  # open ones that have a slot, the longest silent first
+        self._silent: dict[Sequence, None] = {}  # open ones that have a slot and ask nothing, the longest silent first
         self._backlog: dict[Sequence, None] = {}  # in the order of their starts
         self._patience: list[tuple[int, int, Sequence]] = []  # a heap: until when one of the backlog waits
         self._numbers = itertools.count()
@@ -155,13 +156,13 @@ class SlotTable(Generic[_STATE]):
         self._dropped: list[Dropped] = []
         self.pending = 0
 
-    def seats_of(self, instance: Hashable, now_ns: int) -> Seats[_STATE]:
+    def seats_of(self, instance: Hashable) -> Seats[_STATE]:
         """Give the slots of an instance. One that is new brings its slots with it."""
         seats = self._seats.get(instance)
         if seats is None:
             seats = self._seats[instance] = Seats(instance, len(self._seats), self._count)
             for slot in seats.slots:
-                self._give_away(slot, now_ns)
+                self._give_away(slot)
         return seats
 
     def admit(self, request: InferenceRequest, now_ns: int) -> None:
@@ -188,7 +189,7 @@ class SlotTable(Generic[_STATE]):
         if sequence not in self._backlog:
             return
         if self._free:
-            self._give_away(heapq.heappop(self._free)[-1], now_ns)
+            self._give_away(heapq.heappop(self._free)[-1])
         elif request.timeout_us:
             until_ns = now_ns + request.timeout_us * _NS_PER_US
             heapq.heappush(self._patience, (until_ns, next(self._numbers), sequence))
@@ -196,13 +197,12 @@ class SlotTable(Generic[_STATE]):
     def _append(self, sequence: Sequence, entry: Entry) -> None:
         self.pending += 1
         sequence.waiting.append(entry)
-        sequence.heard_ns = entry.arrived_ns
+        self._silent.pop(sequence, None)
         slot = self._owned.get(sequence)
         if slot is not None:
-            self._heard.move_to_end(sequence)
             self._look(slot)
 
-    def take(self, slot: Slot[_STATE], now_ns: int) -> Ticket[_STATE]:
+    def take(self, slot: Slot[_STATE]) -> Ticket[_STATE]:
         """Take the next request from a slot that is ready. With its last request, the sequence gives up the slot."""
         owner = self._owner(slot)
         request = owner.waiting.popleft().request
@@ -215,7 +215,7 @@ class SlotTable(Generic[_STATE]):
         slot.busy = True
         ticket = Ticket(request, slot, slot.generation, slot.state)
         if request.flags & SEQUENCE_END:
-            self._vacate(slot, now_ns)
+            self._vacate(slot)
         return ticket
 
     def complete(self, ticket: Ticket[_STATE], state: _STATE, now_ns: int) -> None:
@@ -226,41 +226,40 @@ class SlotTable(Generic[_STATE]):
         slot.busy = False
         slot.state = state
         owner = self._owner(slot)
-        if not owner.waiting and not owner.open:
-            self._vacate(slot, now_ns)
-        else:
+        if owner.waiting:
             self._look(slot)
+        else:
+            owner.silent_ns = now_ns
+            self._silent[owner] = None
 
-    def abandon(self, ticket: Ticket[_STATE], now_ns: int) -> None:
+    def abandon(self, ticket: Ticket[_STATE]) -> None:
         """End the sequence of a request that was taken back by its caller while it was executed.
 
         What it would have left for the next one is not known, so that nothing that follows it makes sense.
         """
         if ticket.slot.generation == ticket.generation:
-            self._break_off(ticket.slot, now_ns)
+            self._break_off(ticket.slot)
 
-    def drop_cancelled(self, seats: Seats[_STATE], now_ns: int) -> None:
+    def drop_cancelled(self, seats: Seats[_STATE]) -> None:
         """End the sequences whose next request has been taken back by its caller: nothing that follows it makes sense."""
         for slot in list(seats.ready):
             if slot.head.request.cancelled:
-                self._break_off(slot, now_ns)
+                self._break_off(slot)
 
-    def _break_off(self, slot: Slot[_STATE], now_ns: int) -> None:
+    def _break_off(self, slot: Slot[_STATE]) -> None:
         owner = self._owner(slot)
         self._close(owner)
         self._drop(owner, CancelledError(""))
-        self._vacate(slot, now_ns)
+        self._vacate(slot)
 
     def expire(self, now_ns: int) -> None:
         """End the sequences that have been silent for too long, and those of the backlog that have waited too long."""
-        while self._heard:
-            sequence = next(iter(self._heard))
-            if sequence.heard_ns + self._idle_ns > now_ns:
+        while self._silent:
+            sequence = next(iter(self._silent))
+            if sequence.silent_ns + self._idle_ns > now_ns:
                 break
             self._close(sequence)
-            slot = self._owned[sequence]
-            if not sequence.waiting and not slot.busy:
-                self._vacate(slot, now_ns)
+            self._vacate(self._owned[sequence])
         while self._patience and self._patience[0][0] <= now_ns:
             _, _, sequence = heapq.heappop(self._patience)
             if sequence in self._backlog:
@@ -272,7 +271,7 @@ class SlotTable(Generic[_STATE]):
     def deadline_ns(self) -> int | None:
         """When `expire` has something to do; None if nothing is to be expected. It may turn out to be nothing."""
         deadlines = [self._patience[0][0]] if self._patience else []
-        deadlines += [sequence.heard_ns + self._idle_ns for sequence in itertools.islice(self._heard, 1)]
+        deadlines += [sequence.silent_ns + self._idle_ns for sequence in itertools.islice(self._silent, 1)]
         return min(deadlines, default=None)
 
     def woken(self) -> list[Hashable]:
@@ -301,34 +300,31 @@ class SlotTable(Generic[_STATE]):
         if sequence.open:
             sequence.open = False
             del self._open[sequence.id]
-            self._heard.pop(sequence, None)
+            self._silent.pop(sequence, None)
 
     def _drop(self, sequence: Sequence, error: InferenceError) -> None:
         self.pending -= len(sequence.waiting)
         self._dropped += [(entry.request, error) for entry in sequence.waiting]
         sequence.waiting.clear()
 
-    def _vacate(self, slot: Slot[_STATE], now_ns: int) -> None:
+    def _vacate(self, slot: Slot[_STATE]) -> None:
         """Take a slot from its owner, who has nothing more to ask."""
         del self._owned[self._owner(slot)]
         slot.seats.ready.pop(slot, None)
         slot.owner = None
         slot.renew()
-        self._give_away(slot, now_ns)
+        self._give_away(slot)
 
-    def _give_away(self, slot: Slot[_STATE], now_ns: int) -> None:
+    def _give_away(self, slot: Slot[_STATE]) -> None:
         """Give a slot without an owner to the first sequence of the backlog; without any, it is free."""
-        if not self._seat(slot, now_ns):
+        if not self._seat(slot):
             heapq.heappush(self._free, (slot.number, slot.seats.order, slot))
 
-    def _seat(self, slot: Slot[_STATE], now_ns: int) -> bool:
+    def _seat(self, slot: Slot[_STATE]) -> bool:
         for sequence in self._waiting_sequences():
             slot.owner = sequence
             slot.renew()
             self._owned[sequence] = slot
-            if sequence.open:
-                sequence.heard_ns = now_ns
-                self._heard[sequence] = None
             self._look(slot)
             return True
         return False
