@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import queue
+
 import numpy as np
 import pytest
+from charonia.config import config_to_json, first_response_bounds_ms
+from charonia.distribution import Buckets
 from charonia.errors import InferenceError
 from charonia.plugins import Plugins
 from charonia.request import InferenceRequest
@@ -12,6 +17,8 @@ from charonia.server import Server
 from charonia.statistics import FailureReason, ModelStatistics
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def test_every_duration_is_counted_in_its_distribution():
@@ -56,3 +63,100 @@ def test_failures_are_counted_by_reason(tmp_path):
         FailureReason.OTHER: 0,
     }
     assert (told.fail.count, told.success.count) == (2, 1)
+
+
+def count_all(statistics, requests):
+    """Count requests, each with its batch size, as a model does."""
+    for size in requests:
+        statistics.count_execution(
+            batch_size=size, reason=BatchReason.FULL, successes=1, input_ns=1000, infer_ns=size * 5000, output_ns=10
+        )
+        statistics.count_success(total_ns=size * 9000, queue_ns=7000, inferences=size)
+        statistics.count_failure(total_ns=3000, reason=FailureReason.BACKEND)
+        statistics.count_first_response(ns=size * 1_000_000)
+
+
+sizes = st.lists(st.integers(1, 4), max_size=4)
+
+
+@given(st.lists(st.tuples(sizes, sizes, st.booleans()), min_size=1, max_size=5))
+def test_what_runs_on_is_the_sum_of_all_loads(loads):
+    """However a version is loaded anew, and whether earlier loads have finished or still do, nothing is lost or told twice."""
+    everything, current, late = ModelStatistics([2]), None, []
+    for before, after, finished in loads:
+        follower = ModelStatistics([2])
+        if current is not None:
+            follower.follow(current)
+        current = follower
+        count_all(current, before)
+        current.finished = finished
+        late += [] if finished else [(current, after)]
+        for requests in (before, [] if finished else after):
+            count_all(everything, requests)
+    for load, requests in late:
+        count_all(load, requests)
+    told, expected = current.running(current.snapshot()), everything.snapshot()
+    for name in (
+        *("inference_count", "execution_count", "success", "fail", "queue", "compute_infer", "batches"),
+        *("batch_reasons", "failures", "distributions", "first_response"),
+    ):
+        assert getattr(told, name) == getattr(expected, name), name
+
+
+def test_a_load_that_replaces_another_one_counts_on(tmp_path):
+    """The counters begin anew, and what runs on knows the requests before, those that still finish, and those after."""
+    write_model(tmp_path, model_config("m", parameters={"gate": "runs-on"}))
+    with (
+        Server(tmp_path, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()])) as server,
+        Gate("runs-on") as gate,
+    ):
+        answers = queue.SimpleQueue()
+        server.submit(InferenceRequest("m", {"INPUT0": np.zeros((3, 16), np.float32)}, answers.put))
+        gate.wait_entered()
+        server.load("m", config=json.dumps(config_to_json(model_config("m", parameters={"anew": "1"}))))
+        (told,) = server.statistics("m")
+        assert (told.counters.success.count, told.running.success.count) == (0, 0)
+        gate.open()
+        answers.get(timeout=60)
+        server.model("m").infer({"INPUT0": np.zeros((1, 16), np.float32)})
+        (told,) = server.statistics("m")
+        assert (told.counters.success.count, told.running.success.count) == (1, 2)
+        assert (told.counters.inference_count, told.running.inference_count) == (1, 4)
+        assert told.load_seconds > 0
+        server.unload("m")
+        server.load("m", config=json.dumps(config_to_json(model_config("m"))))
+        (told,) = server.statistics("m")
+        assert told.running.success.count == 0
+
+
+def test_first_responses_of_decoupled_models_are_counted(tmp_path):
+    """One is counted for each request that gets any outputs, in the buckets that the configuration chose."""
+    config = model_config("m", decoupled=True, max_batch_size=0)
+    control = config.model_metrics.metric_control.add()
+    control.metric_identifier.family = "nv_inference_first_response_histogram_ms"
+    control.histogram_options.buckets.extend([60_000, 30_000])
+    write_model(tmp_path, config)
+    with Server(tmp_path, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()])) as server:
+        for count in (3, 1, 0):
+            list(server.model("m").stream({"INPUT0": np.full(16, count, np.float32)}))
+        told = server.statistics("m")[0].counters
+    assert told.success.count == 3
+    assert (told.first_response.bounds_ms, told.first_response.counts) == ((30_000, 60_000), (2, 0, 0))
+    assert 0 < told.first_response.ns < told.success.ns
+
+
+def test_buckets_of_other_bounds_are_not_added():
+    """Where the bounds have changed, the later ones stand alone."""
+    earlier, later = Buckets((1, 2), (1, 1, 1), 7), Buckets((5,), (2, 3), 9)
+    assert earlier + later == later
+    assert later + later == Buckets((5,), (4, 6), 18)
+
+
+def test_only_one_family_has_buckets_to_choose(caplog):
+    """Another name in the section `model_metrics` is told in the log, and the usual buckets stay."""
+    config = model_config("m", decoupled=True)
+    control = config.model_metrics.metric_control.add()
+    control.metric_identifier.family = "nv_inference_count"
+    assert first_response_bounds_ms(config) == (100, 500, 2000, 5000)
+    assert "names the family nv_inference_count, whose buckets cannot be chosen" in caplog.text
+    assert first_response_bounds_ms(model_config("m")) == ()

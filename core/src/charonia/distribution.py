@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate
+from operator import add
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SLOTS", "Distribution", "slot_of"]
+__all__ = ["SLOTS", "Buckets", "Distribution", "slot_of"]
 
 _FIRST_BITS = 11
 _LAST_BITS = 40
@@ -75,3 +76,27 @@ class Distribution:
         """Give what was counted after an earlier moment of the same distribution."""
         counts = [now - then for now, then in zip(self.counts, earlier.counts, strict=True)]
         return Distribution(counts, self.ns - earlier.ns)
+
+    def __add__(self, other: Distribution) -> Distribution:
+        return Distribution(tuple(map(add, self.counts, other.counts)), self.ns + other.ns)
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Durations that were counted into buckets of somebody's choice.
+
+    Attributes:
+        bounds_ms: the upper bounds of the buckets in milliseconds, ascending, without the infinite one.
+        counts: how many lie in each bucket, and in the infinite one; they are not added up.
+        ns: all of them together, in nanoseconds.
+    """
+
+    bounds_ms: Sequence[float] = ()
+    counts: Sequence[int] = (0,)
+    ns: int = 0
+
+    def __add__(self, other: Buckets) -> Buckets:
+        """Add what has the same bounds; what had others cannot be sorted into these, and is left out."""
+        if self.bounds_ms != other.bounds_ms:
+            return other
+        return Buckets(self.bounds_ms, tuple(map(add, self.counts, other.counts)), self.ns + other.ns)

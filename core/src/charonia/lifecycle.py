@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -215,8 +216,10 @@ class Lifecycle:
         loaded: dict[int, Model] = {}
         failures: dict[int, BaseException] = {}
         for version in [version for version in candidate.versions if version not in kept]:
+            begun = time.monotonic()
             try:
                 loaded[version] = self._loader.load(candidate, version, tell)
+                loaded[version].load_seconds = time.monotonic() - begun
                 self._check_open()
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
                 _log.debug('model "%s" version %d failed to load', name, version, exc_info=error)

@@ -16,7 +16,7 @@ from charonia.backends import Backends
 from charonia.clock import Clock
 from charonia.completion import adopt_completion
 from charonia.composition import compose, inherited_labels
-from charonia.config import check_loadable, normalise
+from charonia.config import check_loadable, first_response_bounds_ms, normalise
 from charonia.errors import ConfigError, InvalidArgumentError
 from charonia.instance import ModelInstance, instance_places
 from charonia.labels import read_labels
@@ -109,7 +109,7 @@ class Loader:
             loaded = backend.load(context)
             undo.callback(loaded.close)
             tell(Phase.INSTANTIATING, version=version)
-            statistics = ModelStatistics()
+            statistics = ModelStatistics(first_response_bounds_ms(context.config))
             promptness = Promptness()
             model = Model(
                 context.config,
@@ -164,7 +164,7 @@ class Loader:
         with ExitStack() as undo:
             directory = _localize(candidate, version, tell)
             undo.callback(candidate.storage.release, directory)
-            statistics = ModelStatistics()
+            statistics = ModelStatistics(first_response_bounds_ms(config))
             model = Model(
                 config,
                 version,

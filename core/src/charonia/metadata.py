@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from charonia.model import Model
     from charonia.signature import TensorSpec
     from charonia.statistics import StatisticsSnapshot
 
@@ -73,8 +74,24 @@ class ModelMetadata:
 
 @dataclass(frozen=True)
 class VersionStatistics:
-    """The counters of one model version."""
+    """What is counted of one model version.
+
+    Attributes:
+        name: the model's name.
+        version: the version.
+        counters: the counters, which begin at 0 whenever it is loaded.
+        running: the same, but going on where a load replaces another one, until the version is unloaded.
+        load_seconds: how long the last load took.
+    """
 
     name: str
     version: str
     counters: StatisticsSnapshot
+    running: StatisticsSnapshot
+    load_seconds: float
+
+    @staticmethod
+    def of(model: Model) -> VersionStatistics:
+        """Take them of a model, as they are now."""
+        now = model.snapshot()
+        return VersionStatistics(model.name, str(model.version), now, model.statistics.running(now), model.load_seconds)

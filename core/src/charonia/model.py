@@ -51,6 +51,7 @@ class Model:
         signature: the inputs and outputs.
         decoupled: whether a request may have any number of responses.
         labels: the labels of outputs' elements, by output, for those outputs that have any.
+        load_seconds: how long it took to load; noted by whoever had it loaded.
         statistics: the live counters.
 
     Args:
@@ -92,6 +93,7 @@ class Model:
         self.labels = labels or {}
         self.statistics = statistics
         self._loaded = loaded
+        self.load_seconds = 0.0
         self._scheduler = scheduler
         self._instances = instances
         # a decoupled model may have to wait for its reader, whom an event loop would then keep from reading
@@ -186,6 +188,8 @@ class Model:
         request.queued_ns = time.monotonic_ns()
         if self._tracer is not None and self._tracer.on:
             self._tracer.begin(request, self.version, composed=self._scheduler.answers_itself)
+        if self.decoupled:
+            request.watch_first(self._count_first_response)
 
     def _answer_again(self, request: InferenceRequest, responses: ResponseLookup) -> bool:
         """Give a request the response that an equal one got. False if there is none: then its own is kept when it comes."""
@@ -222,6 +226,9 @@ class Model:
 
     def _count_execution(self, request: InferenceRequest) -> None:
         """Count a request that the scheduler answered by itself as one execution, as the reference does."""
+    def _count_first_response(self, request: InferenceRequest) -> None:
+        self.statistics.count_first_response(ns=time.monotonic_ns() - request.arrival_ns)
+
         input_ns, infer_ns, output_ns = request.compute_ns
         self.statistics.count_execution(
             batch_size=request.batch_size,
@@ -262,6 +269,7 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, version={self.version})"
+        self.statistics.finished = drained
 
 
 def _failure_reason(request: InferenceRequest, error: BaseException) -> FailureReason:

@@ -91,6 +91,9 @@ class ModelTable:
             leaving = [version for version in old if version not in models]
             if leaving:
                 self._departures.announce(name, {version: old[version] for version in leaving})
+            for version, model in models.items():
+                if version in old and old[version] is not model:
+                    model.statistics.follow(old[version].statistics)
             self._replace(name, models)
             for version in models:
                 known = record.versions[version]

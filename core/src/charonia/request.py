@@ -107,6 +107,7 @@ class InferenceRequest:
         "_cancelled",
         "_lock",
         "_on_final",
+        "_on_first",
         "_sink",
         "arrival_ns",
         "batch_reason",
@@ -174,6 +175,7 @@ class InferenceRequest:
         self._sink = sink
         self._cancelled = False
         self._on_final: Callable[[InferenceRequest, InferenceResponse], None] | None = None
+        self._on_first: Callable[[InferenceRequest], None] | None = None
         self._lock = threading.Lock()  # guards `done`: exactly one final response, from whichever thread
 
     def child(
@@ -228,6 +230,10 @@ class InferenceRequest:
         """
         self._on_final = on_final
 
+    def watch_first(self, on_first: Callable[[InferenceRequest], None]) -> None:
+        """Name who is told, just before it is delivered, of the first response that has outputs."""
+        self._on_first = on_first
+
     def respond(self, response: InferenceResponse) -> None:
         """Answer the request. Any thread; any number of times until a response is final. Dropped after that.
 
@@ -247,6 +253,8 @@ class InferenceRequest:
         elif self.output_regions:
             response = self._in_place(response)
         self.failed = response.error is not None
+        if self._on_first is not None:
+            self._note_first(response)
         if self._on_final is not None:
             self._on_final(self, response)
         if self.trace is not None:
@@ -258,9 +266,16 @@ class InferenceRequest:
             self.flow.wait()
         with self._lock:  # held while it is delivered, so that the final response cannot overtake it
             if not self.done and not self.cancelled:
+                if self._on_first is not None:
+                    self._note_first(response)
                 if self.trace is not None:
                     self.trace.note(response)
                 self._deliver(self._in_place(response) if self.output_regions else response)
+
+    def _note_first(self, response: InferenceResponse) -> None:
+        if response.outputs and self._on_first is not None:
+            self._on_first(self)
+            self._on_first = None
 
     def _in_place(self, response: InferenceResponse) -> InferenceResponse:
         """Write outputs into their regions. Where one cannot be written, the answer is that error."""

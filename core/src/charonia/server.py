@@ -356,7 +356,7 @@ class Server:
         if version is not None and version not in table.get(name, {}):
             raise InvalidArgumentError(f"requested model version is not available for model '{name}'")
         return [
-            VersionStatistics(model.name, str(model.version), model.snapshot())
+            VersionStatistics.of(model)
             for key in ([name] if name else sorted(table))
             for model in table[key].values()
             if version in (None, model.version)

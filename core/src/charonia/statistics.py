@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from bisect import bisect_left
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
 
-from charonia.distribution import SLOTS, Distribution, slot_of
+from charonia.distribution import SLOTS, Buckets, Distribution, slot_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["BatchStatistics", "Distributions", "Duration", "FailureReason", "ModelStatistics", "StatisticsSnapshot"]
 
@@ -34,6 +39,9 @@ class Duration:
     count: int = 0
     ns: int = 0
 
+    def __add__(self, other: Duration) -> Duration:
+        return Duration(self.count + other.count, self.ns + other.ns)
+
 
 @dataclass(frozen=True)
 class BatchStatistics:
@@ -42,6 +50,13 @@ class BatchStatistics:
     compute_input: Duration
     compute_infer: Duration
     compute_output: Duration
+
+    def __add__(self, other: BatchStatistics) -> BatchStatistics:
+        return BatchStatistics(
+            self.compute_input + other.compute_input,
+            self.compute_infer + other.compute_infer,
+            self.compute_output + other.compute_output,
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,17 @@ class Distributions:
     compute_output: Distribution
     cache_hit: Distribution
     cache_miss: Distribution
+
+    def __add__(self, other: Distributions) -> Distributions:
+        return Distributions(
+            success=self.success + other.success,
+            queue=self.queue + other.queue,
+            compute_input=self.compute_input + other.compute_input,
+            compute_infer=self.compute_infer + other.compute_infer,
+            compute_output=self.compute_output + other.compute_output,
+            cache_hit=self.cache_hit + other.cache_hit,
+            cache_miss=self.cache_miss + other.cache_miss,
+        )
 
 
 @dataclass(frozen=True)
@@ -74,8 +100,10 @@ class StatisticsSnapshot:
         batch_reasons: how many executions' batches were closed for which reason (`charonia.scheduler.BatchReason`).
         failures: how many of the failed requests failed for which reason.
         distributions: the durations by how long they were.
+        first_response: from a request's arrival to its first response, where the model may give it any number of them.
         pending: requests in the queue.
         in_flight: requests accepted and not yet finished.
+        host_byte_size: how many bytes of this machine's memory the version takes; see `charonia.model.Model.host_byte_size`.
     """
 
     last_inference_ms: int
@@ -93,8 +121,43 @@ class StatisticsSnapshot:
     batch_reasons: dict[str, int]
     failures: dict[FailureReason, int]
     distributions: Distributions
+    first_response: Buckets
     pending: int = 0
     in_flight: int = 0
+    host_byte_size: int = 0
+
+    def __add__(self, other: StatisticsSnapshot) -> StatisticsSnapshot:
+        """Tell of an earlier and a later load of a version together; what is a state and no count is the later one's."""
+        return replace(
+            other,
+            last_inference_ms=max(self.last_inference_ms, other.last_inference_ms),
+            inference_count=self.inference_count + other.inference_count,
+            execution_count=self.execution_count + other.execution_count,
+            success=self.success + other.success,
+            fail=self.fail + other.fail,
+            queue=self.queue + other.queue,
+            compute_input=self.compute_input + other.compute_input,
+            compute_infer=self.compute_infer + other.compute_infer,
+            compute_output=self.compute_output + other.compute_output,
+            cache_hit=self.cache_hit + other.cache_hit,
+            cache_miss=self.cache_miss + other.cache_miss,
+            batches=dict(sorted(_merged(self.batches, other.batches).items())),
+            batch_reasons=dict(sorted(_merged(self.batch_reasons, other.batch_reasons).items())),
+            failures=_merged(self.failures, other.failures),
+            distributions=self.distributions + other.distributions,
+            first_response=self.first_response + other.first_response,
+        )
+
+
+_Key = TypeVar("_Key")
+_Counted = TypeVar("_Counted", int, BatchStatistics)
+
+
+def _merged(one: Mapping[_Key, _Counted], other: Mapping[_Key, _Counted]) -> dict[_Key, _Counted]:
+    merged = dict(one)
+    for key, counted in other.items():
+        merged[key] = merged[key] + counted if key in merged else counted
+    return merged
 
 
 class _Phases:
@@ -114,12 +177,21 @@ class _Phases:
 
 
 class ModelStatistics:
-    """The live counters of one model version. Any thread may count; `snapshot` gives a consistent view.
+    """The live counters of one load of a model version. Any thread may count; `snapshot` gives a consistent view.
 
     Counting is on the path of every request: it adds plain integers under one lock, and everything else is left to `snapshot`.
+
+    Attributes:
+        finished: whether nothing more will be counted; to be set by whoever knows.
+
+    Args:
+        first_response_bounds_ms: the upper bounds of the buckets for `count_first_response`, in milliseconds, ascending.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first_response_bounds_ms: Sequence[float] = ()) -> None:
+        self._before: tuple[StatisticsSnapshot | None, Sequence[ModelStatistics]] = None, ()
+        self.finished = False
+        self._first_response_bounds_ms = tuple(first_response_bounds_ms)
         self._lock = threading.Lock()  # guards all below
         self._last_inference_ns = 0
         self._inference_count = 0
@@ -134,6 +206,7 @@ class ModelStatistics:
         self._success_slots, self._queue_slots = [0] * SLOTS, [0] * SLOTS
         self._input_slots, self._infer_slots, self._output_slots = [0] * SLOTS, [0] * SLOTS, [0] * SLOTS
         self._hit_slots, self._miss_slots = [0] * SLOTS, [0] * SLOTS
+        self._first_response_counts, self._first_response_ns = [0] * (len(self._first_response_bounds_ms) + 1), 0
 
     def count_success(self, *, total_ns: int, queue_ns: int, inferences: int) -> None:
         """Count a request that was answered well; `inferences` is 0 where nothing was executed for it."""
@@ -151,6 +224,13 @@ class ModelStatistics:
             self._fail_count += 1
             self._fail_ns += total_ns
             self._failures[reason] += 1
+
+    def count_first_response(self, *, ns: int) -> None:
+        """Count the first of a request's responses, so many nanoseconds after its arrival."""
+        bucket = bisect_left(self._first_response_bounds_ms, ns / 1_000_000)
+        with self._lock:
+            self._first_response_counts[bucket] += 1
+            self._first_response_ns += ns
 
     def count_cache_hit(self, *, ns: int) -> None:
         """Count a request that the response cache answered."""
@@ -191,8 +271,8 @@ class ModelStatistics:
             self._infer_slots[slot_of(infer_ns)] += successes
             self._output_slots[slot_of(output_ns)] += successes
 
-    def snapshot(self, *, pending: int = 0, in_flight: int = 0) -> StatisticsSnapshot:
-        """Give all counters as they are at this moment; the two gauges are the caller's knowledge."""
+    def snapshot(self, *, pending: int = 0, in_flight: int = 0, host_byte_size: int = 0) -> StatisticsSnapshot:
+        """Give all counters as they are at this moment; the three gauges are the caller's knowledge."""
         with self._lock:
             compute = self._compute.frozen()
             return StatisticsSnapshot(
@@ -211,8 +291,12 @@ class ModelStatistics:
                 batch_reasons=dict(sorted(self._batch_reasons.items())),
                 failures=dict(self._failures),
                 distributions=self._distributions(),
+                first_response=Buckets(
+                    self._first_response_bounds_ms, tuple(self._first_response_counts), self._first_response_ns
+                ),
                 pending=pending,
                 in_flight=in_flight,
+                host_byte_size=host_byte_size,
             )
 
     def _distributions(self) -> Distributions:
@@ -225,3 +309,24 @@ class ModelStatistics:
             cache_hit=Distribution(tuple(self._hit_slots), self._cache_hit_ns),
             cache_miss=Distribution(tuple(self._miss_slots), self._cache_miss_ns),
         )
+
+    # -- loads one after the other
+
+    def follow(self, earlier: ModelStatistics) -> None:
+        """Have `running` go on from the load that this one replaces. To be called once, before anybody sees this one."""
+        told, loads = earlier._before
+        unfinished = []
+        for load in (*loads, earlier):
+            if load.finished:
+                snapshot = load.snapshot()
+                told = snapshot if told is None else told + snapshot
+            else:
+                unfinished.append(load)
+        self._before = told, unfinished
+
+    def running(self, now: StatisticsSnapshot) -> StatisticsSnapshot:
+        """Tell of this load, as `now` does, and of all those before it together, which may still finish some requests."""
+        told, loads = self._before
+        for snapshot in [*([] if told is None else [told]), *(load.snapshot() for load in loads)]:
+            now = snapshot + now
+        return now

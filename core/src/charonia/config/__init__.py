@@ -18,11 +18,13 @@ from charonia.config.check_steps import step_problems
 from charonia.config.ensemble_graph import composing_models
 from charonia.config.framework import infer_framework
 from charonia.config.json_form import config_from_json, config_to_json
+from charonia.config.model_metrics import FIRST_RESPONSE, first_response_bounds_ms
 from charonia.config.normalise import normalise
 from charonia.config.parse import ParsedConfig, parse_config
 from charonia.config.versions import selected_versions
 
 __all__ = [
+    "FIRST_RESPONSE",
     "ModelConfig",
     "ParsedConfig",
     "check_config",
@@ -30,6 +32,7 @@ __all__ = [
     "composing_models",
     "config_from_json",
     "config_to_json",
+    "first_response_bounds_ms",
     "infer_framework",
     "normalise",
     "parse_config",
