@@ -32,6 +32,7 @@ __all__ = [
     "charonia_commands",
     "charonia_frontends",
     "charonia_repositories",
+    "charonia_rpc_transports",
     "charonia_schedulers",
     "charonia_transports",
     "hookimpl",
@@ -84,4 +85,9 @@ def charonia_frontends() -> Mapping[str, FrontendOffer]:  # type: ignore[empty-b
 
 @hookspec
 def charonia_transports() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
-    """Offer transports: the name in `--transport` → "module:Class" of a `charonia.transport.HttpTransport`."""
+    """Offer transports for HTTP: the name in `--transport` → "module:Class" of a `charonia.transport.HttpTransport`."""
+
+
+@hookspec
+def charonia_rpc_transports() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
+    """Offer transports for gRPC: the name in `--transport` → "module:Class" of a `charonia.transport.RpcTransport`."""

@@ -41,6 +41,7 @@ KIND_OF_HOOK = {
     "charonia_frontends": "frontend",
     "charonia_commands": "command",
     "charonia_transports": "transport",
+    "charonia_rpc_transports": "rpc_transport",
 }
 
 _IMPORT_PATH = re.compile(r"\w+(\.\w+)*:\w+")
@@ -79,7 +80,8 @@ class Offer:
     """An implementation that a plugin offers, imported at its first use.
 
     Attributes:
-        kind: "backend", "scheduler", "storage", "cache", "frontend", "transport" or "command".
+        kind: "backend", "scheduler", "storage", "cache", "frontend", "transport", "rpc_transport" or
+            "command".
         name: the name by which it is chosen.
         path: "module:Class" of the implementation; of a command, the object itself.
         source: the plugin.

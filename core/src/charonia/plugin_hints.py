@@ -49,6 +49,7 @@ KIND_WORDS = {
     "frontend": "frontend",
     "command": "command",
     "transport": "transport",
+    "rpc_transport": "gRPC transport",
 }
 """The kinds of things that plugins offer, and what a person calls them."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from charonia.plugin_discovery import Offer, PluginState, Source
     from charonia.repository import RepositoryStorage
     from charonia.scheduler import Scheduler
-    from charonia.transport import HttpTransport
+    from charonia.transport import HttpTransport, RpcTransport
 
 __all__ = ["PluginRecord", "Plugins"]
 
@@ -35,7 +35,8 @@ class PluginRecord:
     """One line of the list of plugins: something that is offered, or a plugin that could not be asked.
 
     Attributes:
-        kind: "backend", "scheduler", "storage", "cache", "frontend", "transport" or "command"; "" where it could not be asked.
+        kind: "backend", "scheduler", "storage", "cache", "frontend", "transport", "rpc_transport" or "command"; "" where it
+            could not be asked.
         name: the name by which it is chosen, or "".
         plugin: the name of the plugin's entry point.
         distribution, version: what brought it; "" where it was passed in by the program.
@@ -124,7 +125,7 @@ class Plugins:
         return cast("type[ResponseCache]", self._implementation("cache", name, asker, ResponseCache))
 
     def transport(self, name: str) -> type[HttpTransport]:
-        """Give the class of a transport. Otherwise as `backend`.
+        """Give the class of a transport for HTTP. Otherwise as `backend`.
 
         Args:
             name: the transport's name; the frontends' own one, `STANDARD`, is no plugin's.
@@ -132,6 +133,12 @@ class Plugins:
         from charonia.transport import HttpTransport
 
         return cast("type[HttpTransport]", self._implementation("transport", name, "the server", HttpTransport))
+
+    def rpc_transport(self, name: str) -> type[RpcTransport]:
+        """Give the class of a transport for gRPC. Otherwise as `transport`."""
+        from charonia.transport import RpcTransport
+
+        return cast("type[RpcTransport]", self._implementation("rpc_transport", name, "the server", RpcTransport))
 
     def command(self, name: str, *, asker: str) -> Command:
         """Give a command of the command line. Otherwise as `backend`."""

@@ -54,7 +54,7 @@ def application(running):
     """Give an application on the test's loop."""
 
     async def make():
-        return GrpcApplication(running, running.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
+        return GrpcApplication(running, running.mailboxes.of(asyncio.get_running_loop()))
 
     return make
 

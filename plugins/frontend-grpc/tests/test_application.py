@@ -139,7 +139,7 @@ async def test_load_and_unload(tmp_path):
     write_model(tmp_path, model_config("m"))
     options = ServerOptions(model_control_mode="explicit")
     with Server(tmp_path, options=options, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()])) as server:
-        app = GrpcApplication(server, server.mailboxes.of(asyncio.get_running_loop()), 1000)
+        app = GrpcApplication(server, server.mailboxes.of(asyncio.get_running_loop()))
         message = pb.RepositoryModelLoadRequest(model_name="m")
         await app.call("RepositoryModelLoad", message.SerializeToString())
         assert server.can_serve("m")
@@ -207,17 +207,6 @@ async def test_a_fault_of_ours_is_told_and_logged(application, running, monkeypa
     assert await app.call("ServerLive", b"")
 
 
-async def test_large_messages_are_refused(running):
-    """A message above the limit is refused with the option's name."""
-    app = GrpcApplication(running, running.mailboxes.of(asyncio.get_running_loop()), 10)
-    with pytest.raises(InvalidArgumentError) as caught:
-        await app.call("ModelInfer", b"x" * 11)
-    assert str(caught.value) == (
-        "request has a byte_size (11 bytes) that exceeds the maximum allowed value of 10 bytes. Use --grpc-max-message-size "
-        "to increase the limit."
-    )
-
-
 @pytest.mark.parametrize("method", UNARY, ids=lambda method: method.name)
 async def test_what_is_no_message_is_the_clients_mistake(application, method):
     """Bytes that cannot be decoded are refused by every call."""
@@ -233,7 +222,7 @@ def test_any_bytes_get_an_answer(running, data):
     body = data.draw(st.binary(max_size=40) | infer_messages())
 
     async def send():
-        app = GrpcApplication(running, running.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
+        app = GrpcApplication(running, running.mailboxes.of(asyncio.get_running_loop()))
         await app.call(name, body)
 
     try:

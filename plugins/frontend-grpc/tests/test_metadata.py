@@ -47,7 +47,7 @@ def asked(running, monkeypatch):
 
     async def make():
         mailbox = running.mailboxes.of(asyncio.get_running_loop())
-        return GrpcApplication(running, mailbox, 1 << 20, None, HeaderForwarding("x-.*|timeout", "--x")), parameters
+        return GrpcApplication(running, mailbox, None, HeaderForwarding("x-.*|timeout", "--x")), parameters
 
     return make
 

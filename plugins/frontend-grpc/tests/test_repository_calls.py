@@ -39,7 +39,7 @@ def call(server):
         message = getattr(pb, f"RepositoryModel{verb}Request")(model_name=name)
         for key, (kind, value) in parameters.items():
             setattr(message.parameters[key], kind, value)
-        application = GrpcApplication(server, server.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
+        application = GrpcApplication(server, server.mailboxes.of(asyncio.get_running_loop()))
         await application.call(f"RepositoryModel{verb}", message.SerializeToString())
 
     return send

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from charonia.errors import CharoniaError
 from charonia_frontend_grpc import OPTIONS
-from charonia_frontend_grpc.settings import read_settings
+from charonia_frontend_grpc.grpcio_transport import channel_arguments
+from charonia_frontend_grpc.settings import read_port, read_settings
 
 
 def options(**changed):
@@ -17,7 +18,7 @@ def options(**changed):
 
 def test_defaults_are_the_references():
     """Without options gRPC gets the reference's values, connections grow as old as they like, and no port is shared."""
-    channel = dict(read_settings(options()).channel)
+    channel = dict(channel_arguments(read_settings(options()).keep_alive, reuse_port=False))
     assert channel == {
         "grpc.max_receive_message_length": 2147483647,
         "grpc.max_send_message_length": 2147483647,
@@ -34,8 +35,8 @@ def test_defaults_are_the_references():
 def test_every_channel_option_is_passed_on():
     """What is set reaches gRPC under gRPC's own name."""
     changed = options(grpc_keepalive_time=1, grpc_keepalive_permit_without_calls=True, grpc_max_connection_age=2)
-    changed |= {"grpc-max-connection-age-grace": 3, "grpc-http2-max-ping-strikes": 4, "reuse-grpc-port": True}
-    channel = dict(read_settings(changed).channel)
+    changed |= {"grpc-max-connection-age-grace": 3, "grpc-http2-max-ping-strikes": 4}
+    channel = dict(channel_arguments(read_settings(changed).keep_alive, reuse_port=True))
     assert channel["grpc.keepalive_time_ms"] == 1
     assert channel["grpc.keepalive_permit_without_calls"] == 1
     assert channel["grpc.max_connection_age_ms"] == 2
@@ -51,14 +52,8 @@ def test_every_channel_option_is_passed_on():
             {"grpc_infer_response_compression_level": "huge"},
             "--grpc-infer-response-compression-level=huge: expected one of none, low, medium, high",
         ),
-        ({"grpc_port": 70000}, "--grpc-port=70000: expected a whole number from 0 to 65535"),
         ({"grpc_keepalive_time": -1}, "--grpc-keepalive-time=-1: expected a whole number from 0 to 2147483647"),
         ({"grpc_max_message_size": 0}, "--grpc-max-message-size=0: expected a whole number from 1 to 2147483647"),
-        ({"grpc_use_ssl": True}, "--grpc-use-ssl needs --grpc-server-cert: the path of a file in PEM"),
-        (
-            {"grpc_use_ssl_mutual": True, "grpc_server_cert": "nowhere.pem"},
-            "--grpc-server-cert=nowhere.pem cannot be read: No such file or directory",
-        ),
     ],
 )
 def test_values_that_cannot_be_are_told(changed, text):
@@ -66,6 +61,12 @@ def test_values_that_cannot_be_are_told(changed, text):
     with pytest.raises(CharoniaError) as caught:
         read_settings(options(**changed))
     assert str(caught.value) == text
+
+
+def test_ports_that_cannot_be_are_told():
+    """There are not so many."""
+    with pytest.raises(CharoniaError, match="--grpc-port=70000: expected a whole number from 0 to 65535"):
+        read_port(options(grpc_port=70000))
 
 
 def test_levels_of_compression_may_be_in_capitals():

@@ -30,7 +30,7 @@ async def application(request, model_repository, objects):
     options = ServerOptions(allow_client_shm=request.param)
     plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
     with Server(model_repository, options=options, plugins=plugins) as server:
-        yield GrpcApplication(server, server.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
+        yield GrpcApplication(server, server.mailboxes.of(asyncio.get_running_loop()))
 
 
 @pytest.fixture

@@ -72,3 +72,20 @@ def test_files_that_are_no_certificates_are_told(serve, certificate, tmp_path):
             serve(grpc_use_ssl=True, **options_of(key, chain))
     with pytest.raises(CharoniaError, match=f"--grpc-root-cert={path} has no certificates in PEM"):
         serve(grpc_use_ssl_mutual=True, grpc_root_cert=str(path), **options_of(*server))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"grpc_use_ssl": True}, "--grpc-use-ssl needs --grpc-server-cert: the path of a file in PEM"),
+        (
+            {"grpc_use_ssl_mutual": True, "grpc_server_cert": "nowhere.pem"},
+            "--grpc-server-cert=nowhere.pem cannot be read: No such file or directory",
+        ),
+    ],
+)
+def test_files_that_are_missing_are_told(serve, options, text):
+    """The error names the option, and what to do."""
+    with pytest.raises(CharoniaError) as caught:
+        serve(**options)
+    assert str(caught.value) == text

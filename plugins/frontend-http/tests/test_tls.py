@@ -66,7 +66,7 @@ def test_large_bodies_pass_both_ways(running, certificate):
         ({"http-server-cert": ""}, "--http-use-ssl needs --http-server-cert: the path of a file in PEM"),
         ({"http-server-key": ""}, "--http-use-ssl needs --http-server-key: the path of a file in PEM"),
         ({"http-server-key": "/nowhere"}, "--http-server-key=/nowhere cannot be read: No such file or directory"),
-        ({"http-server-cert": __file__}, "are no certificate with its key, in PEM"),
+        ({"http-server-cert": __file__}, "are no certificate chain with its unencrypted key, in PEM"),
     ],
 )
 def test_files_that_are_not_there_or_wrong_end_the_start(running, certificate, options, text):

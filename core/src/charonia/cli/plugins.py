@@ -48,7 +48,7 @@ def _import_all(installed: Plugins) -> None:
     """Have every implementation imported. What fails is in the records afterwards."""
     for record in installed.records():
         try:
-            if record.kind in {"frontend", "transport"}:  # which the server itself asks for
+            if record.kind in {"frontend", "transport", "rpc_transport"}:  # which the server itself asks for
                 getattr(installed, record.kind)(record.name)
             elif record.kind:
                 getattr(installed, record.kind)(record.name, asker="charonia plugins")

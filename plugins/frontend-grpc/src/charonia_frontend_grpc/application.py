@@ -12,6 +12,7 @@ from charonia.errors import InferenceError, InternalError, InvalidArgumentError,
 from charonia.outbox import Outbox
 from charonia.per_model import PerModel
 from charonia.reply import Reply
+from charonia.rpc import no_metadata
 from charonia_protos import grpc_service_pb2 as pb
 from google.protobuf.message import DecodeError
 
@@ -20,7 +21,7 @@ from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import ResponseEncoder
 from charonia_frontend_grpc.infer_stream import InferStream
-from charonia_frontend_grpc.metadata import forward_metadata, no_metadata
+from charonia_frontend_grpc.metadata import forward_metadata
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
 from charonia_frontend_grpc.restricted_protocol import HEALTH_CHECK, RestrictedProtocol
@@ -34,10 +35,9 @@ if TYPE_CHECKING:
     from charonia.mailbox import Mailbox
     from charonia.request import InferenceRequest
     from charonia.restricted_access import Restriction
+    from charonia.rpc import Metadata
     from charonia.server import Server
     from google.protobuf.message import Message
-
-    from charonia_frontend_grpc.metadata import Metadata
 
 __all__ = ["SERVICE", "GrpcApplication"]
 
@@ -56,7 +56,6 @@ class GrpcApplication:
     Args:
         server: the server that answers.
         mailbox: the way from instance threads into this application's loop.
-        max_message_size: the largest message of a client, in bytes.
         restrictions: the parts of the protocol that ask for a key, by category.
         forwarding: which fields of a call's metadata become parameters of its requests, or None for none.
     """
@@ -65,13 +64,11 @@ class GrpcApplication:
         self,
         server: Server,
         mailbox: Mailbox,
-        max_message_size: int,
         restrictions: Mapping[str, Restriction] | None = None,
         forwarding: HeaderForwarding | None = None,
     ) -> None:
         self._server = server
         self._mailbox = mailbox
-        self._max_message_size = max_message_size
         self._restricted = RestrictedProtocol(restrictions or {})
         self._forwarding = forwarding
         self._outbox = Outbox(server)
@@ -100,7 +97,7 @@ class GrpcApplication:
             "LogSettings": settings.log,
         }
 
-    async def call(self, name: str, body: bytes, metadata: Metadata = no_metadata) -> bytes:
+    async def call(self, name: str, body: bytes | memoryview, metadata: Metadata = no_metadata) -> bytes:
         """Answer a unary call of the service. Where the caller's task is cancelled, the inference is, too.
 
         Raises:
@@ -108,7 +105,6 @@ class GrpcApplication:
         """
         try:
             self._restricted.check(name, metadata)
-            self._check_size(body)
             if name == "ModelInfer":
                 return await self._infer(body, self._forward(metadata))
             answer: Message = await self._calls[name](_parsed(name, body))
@@ -126,7 +122,6 @@ class GrpcApplication:
             self._mailbox,
             self._outbox,
             self._encoders,
-            self._check_size,
             strict=any(field == _STRICT for field in metadata() or ()),
             forward=self._forward(metadata),
         )
@@ -149,14 +144,7 @@ class GrpcApplication:
         """Give what writes a call's metadata into its requests, if any is to be."""
         return None if self._forwarding is None else partial(forward_metadata, self._forwarding, metadata)
 
-    def _check_size(self, body: bytes) -> None:
-        if len(body) > self._max_message_size:
-            raise InvalidArgumentError(
-                f"request has a byte_size ({len(body)} bytes) that exceeds the maximum allowed value of "
-                f"{self._max_message_size} bytes. Use --grpc-max-message-size to increase the limit."
-            )
-
-    async def _infer(self, body: bytes, forward: Callable[[InferenceRequest], None] | None) -> bytes:
+    async def _infer(self, body: bytes | memoryview, forward: Callable[[InferenceRequest], None] | None) -> bytes:
         message, raw = parse_infer(body)
         version = read_version(message.model_version)
         model = self._server.get(message.model_name, version)
@@ -210,9 +198,9 @@ _REQUESTS: Mapping[str, type[Message]] = {
 }
 
 
-def _parsed(name: str, body: bytes) -> Message:
+def _parsed(name: str, body: bytes | memoryview) -> Message:
     """Make the message of a call from its bytes."""
     try:
-        return _REQUESTS[name].FromString(body)
+        return _REQUESTS[name].FromString(bytes(body))
     except DecodeError as error:
         raise InvalidArgumentError("Unable to parse request") from error

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc  # noqa: TID253 - this is the module that everyone else leaves to be imported late
 from charonia.errors import InferenceError, UnavailableError
-from charonia_protos import POOL
-from grpc_reflection.v1alpha import reflection
-
-from charonia_frontend_grpc.application import SERVICE
-from charonia_frontend_grpc.status import STATUS, retry_metadata, status_details
+from charonia.rpc import UnaryMethod
+from charonia.transport import RpcTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from charonia.rpc import RpcApplication, RpcStream, StreamMethod
+    from charonia.tls import TlsFiles
+    from charonia.transport import KeepAlive, RpcSettings
 
-    from charonia_frontend_grpc.application import GrpcApplication
-    from charonia_frontend_grpc.infer_stream import InferStream
-    from charonia_frontend_grpc.settings import TransportSettings
+__all__ = ["GrpcioTransport", "channel_arguments"]
 
-__all__ = ["GrpcioTransport"]
-
-_HEALTH = "grpc.health.v1.Health"
-_SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # field 1 of a HealthCheckResponse
 _COMPRESSION = {
     "low": grpc.Compression.Gzip,
     "medium": grpc.Compression.Deflate,
@@ -32,44 +26,33 @@ _COMPRESSION = {
 }
 """The algorithm that gRPC itself takes for each level."""
 
-_COMPRESSED = frozenset({"ModelInfer", "ModelStreamInfer"})
+_ANY_SIZE = 2_147_483_647
+"""grpcio's own limit would tell no one what to do; ours is looked at here."""
+
 _LEAVING = "GRPC server is shutting down and has stopped accepting new requests."
 
 
-class GrpcioTransport:
-    """Serves an application over gRPC.
+class GrpcioTransport(RpcTransport):
+    """The standard transport for gRPC: grpcio's asyncio server."""
 
-    Args:
-        application: answers the calls.
-        settings: where and how to listen.
-    """
-
-    def __init__(self, application: GrpcApplication, settings: TransportSettings) -> None:
-        self._application = application
-        self._settings = settings
-        self._streams: set[InferStream] = set()
+    def __init__(self, application: RpcApplication, settings: RpcSettings) -> None:
+        super().__init__(application, settings)
+        self._streams: set[RpcStream] = set()
         self._server: grpc.aio.Server | None = None
 
-    async def listen(self) -> int:
-        """Accept connections. Gives the port, which is another one where 0 was asked for.
-
-        Raises:
-            OSError: the address is taken, not of this machine, or TLS does not work with what it was given.
-        """
-        settings = self._settings
-        server = grpc.aio.server(options=settings.channel)
-        server.add_generic_rpc_handlers((self._inference(), self._health()))
-        reflection.enable_server_reflection((SERVICE.full_name, reflection.SERVICE_NAME), server, pool=POOL)
-        host = f"[{settings.address}]" if ":" in settings.address else settings.address
-        place = f"{host}:{settings.port}"
+    async def listen(self, address: str, port: int, *, reuse_port: bool, tls: TlsFiles | None = None) -> int:
+        """Accept connections."""
+        server = grpc.aio.server(options=channel_arguments(self.settings.keep_alive, reuse_port=reuse_port))
+        server.add_generic_rpc_handlers((_Handlers(self),))
+        host = f"[{address}]" if ":" in address else address
+        place = f"{host}:{port}"
         try:
-            credentials = self._credentials()
-            port = server.add_secure_port(place, credentials) if credentials else server.add_insecure_port(place)
+            bound = server.add_secure_port(place, _credentials(tls)) if tls else server.add_insecure_port(place)
         except RuntimeError as error:
             raise OSError(f"gRPC at {place}: {error}") from error
         await server.start()
         self._server = server
-        return int(port)
+        return int(bound)
 
     async def close(self, grace_seconds: float) -> None:
         """Close the door, end streams when what they asked is answered, and cancel what is left after the grace."""
@@ -80,44 +63,14 @@ class GrpcioTransport:
             stream.end(UnavailableError(_LEAVING))
         await server.stop(grace_seconds)
 
-    def _credentials(self) -> Any:
-        tls = self._settings.tls
-        return tls and grpc.ssl_server_credentials(
-            [(tls.key, tls.certificate)], root_certificates=tls.roots, require_client_auth=tls.mutual
-        )
-
-    def _inference(self) -> grpc.GenericRpcHandler:
-        """Make handlers for all calls of the service; they pass on bytes, so that the application judges what they are."""
-        handlers = {
-            method.name: grpc.stream_stream_rpc_method_handler(self._stream)
-            if method.client_streaming
-            else grpc.unary_unary_rpc_method_handler(self._unary(method.name))
-            for method in SERVICE.methods
-        }
-        return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
-
-    def _health(self) -> grpc.GenericRpcHandler:
-        """Make the handler of the general health service; as in the reference, the service that is asked does not matter."""
-
-        async def check(_body: bytes, context: Any) -> bytes:
-            try:
-                serving = self._application.serving(context.invocation_metadata)
-            except InferenceError as error:
-                failure = error
-            else:
-                return _SERVING if serving else _NOT_SERVING
-            await _abort(context, failure)
-            return b""  # never: what aborts does not return
-
-        return grpc.method_handlers_generic_handler(_HEALTH, {"Check": grpc.unary_unary_rpc_method_handler(check)})
-
-    def _unary(self, name: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        call = self._application.call
-        compression = _COMPRESSION.get(self._settings.compression) if name in _COMPRESSED else None
+    def unary(self, method: UnaryMethod) -> grpc.RpcMethodHandler:
+        """Make the handler of a method with one message each way; it passes on bytes, which the application judges."""
+        compression = _COMPRESSION.get(self.settings.compression) if method.compressed else None
 
         async def handle(body: bytes, context: Any) -> bytes:
             try:
-                answer = await call(name, body, context.invocation_metadata)
+                self.settings.check_size(len(body))
+                answer = await method.call(body, context.invocation_metadata)
             except InferenceError as error:
                 failure = error
             else:
@@ -125,47 +78,101 @@ class GrpcioTransport:
                     context.set_compression(compression)
                     await context.send_initial_metadata(())  # grpcio forgets the compression where it sends them itself
                 return answer
-            await _abort(context, failure)
+            await self._abort(context, failure)
             return b""  # never: what aborts does not return
 
-        return handle
+        return grpc.unary_unary_rpc_method_handler(handle)
 
-    async def _stream(self, _: Any, context: Any) -> None:
-        if self._settings.compression in _COMPRESSION:
-            context.set_compression(_COMPRESSION[self._settings.compression])
-        stream = self._application.open_stream(context.invocation_metadata)
-        if self._server is None:
-            stream.end(UnavailableError(_LEAVING))
-        self._streams.add(stream)
-        reader = asyncio.create_task(_read(stream, context))
-        failure = None
+    def stream(self, method: StreamMethod) -> grpc.RpcMethodHandler:
+        """Make the handler of a method with messages both ways."""
+        compression = _COMPRESSION.get(self.settings.compression) if method.compressed else None
+
+        async def handle(_: Any, context: Any) -> None:
+            if compression is not None:
+                context.set_compression(compression)
+            stream = method.open(context.invocation_metadata)
+            if self._server is None:
+                stream.end(UnavailableError(_LEAVING))
+            self._streams.add(stream)
+            reader = asyncio.create_task(self._read(stream, context))
+            failure = None
+            try:
+                while (message := await stream.next()) is not None:
+                    await context.write(message)
+            except InferenceError as error:
+                failure = error
+            finally:
+                self._streams.discard(stream)
+                stream.close()
+                reader.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reader
+            if failure is not None:
+                await self._abort(context, failure)
+
+        return grpc.stream_stream_rpc_method_handler(handle)
+
+    async def _read(self, stream: RpcStream, context: Any) -> None:
+        """Pass messages on until the client sends no more; one that goes away ends the whole call, and this task with it."""
         try:
-            while (message := await stream.next()) is not None:
-                await context.write(message)
-        except InferenceError as error:
-            failure = error
+            while True:
+                await stream.wait_for_room()
+                body = await context.read()
+                if body is grpc.aio.EOF:
+                    return
+                try:
+                    self.settings.check_size(len(body))
+                except InferenceError as error:
+                    stream.refuse(error)
+                else:
+                    stream.receive(body)
         finally:
-            self._streams.discard(stream)
-            stream.close()
-            reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
-        if failure is not None:
-            await _abort(context, failure)
+            stream.end()
+
+    async def _abort(self, context: Any, error: InferenceError) -> None:
+        status = self.application.status(error)
+        await context.abort(grpc.StatusCode[status.code.name], status.details, status.metadata)
 
 
-async def _read(stream: InferStream, context: Any) -> None:
-    """Pass requests on until the client sends no more; a client that goes away ends the whole call, and this task with it."""
-    try:
-        while True:
-            await stream.wait_for_room()
-            body = await context.read()
-            if body is grpc.aio.EOF:
-                return
-            stream.receive(body)
-    finally:
-        stream.end()
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
+    """Finds the handler of a path.
+
+    Args:
+        transport: makes the handlers, and has the application's methods.
+    """
+
+    def __init__(self, transport: GrpcioTransport) -> None:
+        self._handlers = {
+            path: transport.unary(method) if isinstance(method, UnaryMethod) else transport.stream(method)
+            for path, method in transport.application.methods.items()
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """Give the handler, or None where the path is nobody's."""
+        return self._handlers.get(handler_call_details.method)
 
 
-async def _abort(context: Any, error: InferenceError) -> None:
-    await context.abort(grpc.StatusCode[STATUS[error.code]], status_details(error), retry_metadata(error))
+def channel_arguments(keep_alive: KeepAlive, *, reuse_port: bool) -> list[tuple[str, int]]:
+    """Give the settings as gRPC's own channel arguments."""
+    arguments = {
+        "grpc.max_receive_message_length": _ANY_SIZE,
+        "grpc.max_send_message_length": _ANY_SIZE,
+        "grpc.keepalive_time_ms": keep_alive.time_ms,
+        "grpc.keepalive_timeout_ms": keep_alive.timeout_ms,
+        "grpc.keepalive_permit_without_calls": int(keep_alive.without_calls),
+        "grpc.http2.max_pings_without_data": keep_alive.max_pings_without_data,
+        "grpc.http2.min_ping_interval_without_data_ms": keep_alive.min_ping_interval_ms,
+        "grpc.http2.max_ping_strikes": keep_alive.max_ping_strikes,
+        "grpc.so_reuseport": int(reuse_port),
+    }
+    if keep_alive.max_age_ms:
+        arguments["grpc.max_connection_age_ms"] = keep_alive.max_age_ms
+    if keep_alive.max_age_grace_ms:
+        arguments["grpc.max_connection_age_grace_ms"] = keep_alive.max_age_grace_ms
+    return list(arguments.items())
+
+
+def _credentials(tls: TlsFiles) -> Any:
+    certificate, key = Path(tls.certificate).read_bytes(), Path(tls.key).read_bytes()
+    roots = Path(tls.roots).read_bytes() if tls.roots else None
+    return grpc.ssl_server_credentials([(key, certificate)], root_certificates=roots, require_client_auth=tls.mutual)

@@ -27,7 +27,7 @@ _FIXED = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}
 _MAX_VARINT = 10
 
 
-def parse_infer(body: bytes) -> tuple[pb.ModelInferRequest, Collection[bytes | memoryview]]:
+def parse_infer(body: bytes | memoryview) -> tuple[pb.ModelInferRequest, Collection[bytes | memoryview]]:
     """Give the message, and the entries of its `raw_input_contents`, which the message itself may lack.
 
     Raises:
@@ -38,13 +38,13 @@ def parse_infer(body: bytes) -> tuple[pb.ModelInferRequest, Collection[bytes | m
         with contextlib.suppress(IndexError, ValueError):  # protobuf has the word on what is wrong
             body, raw = _split(body)
     try:
-        message = pb.ModelInferRequest.FromString(body)
+        message = pb.ModelInferRequest.FromString(bytes(body))
     except DecodeError as error:
         raise InvalidArgumentError("Unable to parse request") from error
     return message, message.raw_input_contents if raw is None else raw
 
 
-def _split(body: bytes) -> tuple[bytes, list[memoryview]]:
+def _split(body: bytes | memoryview) -> tuple[bytes, list[memoryview]]:
     """Take the raw data out of a serialised message.
 
     Raises:
@@ -75,7 +75,7 @@ def _split(body: bytes) -> tuple[bytes, list[memoryview]]:
     return b"".join(rest), raw
 
 
-def _varint(body: bytes, at: int) -> tuple[int, int]:
+def _varint(body: bytes | memoryview, at: int) -> tuple[int, int]:
     """Read a number, and give it with the place after it."""
     value = 0
     for place in range(_MAX_VARINT):

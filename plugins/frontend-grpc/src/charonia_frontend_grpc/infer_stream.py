@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from charonia.errors import InferenceError, InternalError
 from charonia.flow import Flow
+from charonia.rpc import RpcStream
 from charonia_protos import grpc_service_pb2 as pb
 
 from charonia_frontend_grpc.infer_message import parse_infer
@@ -61,7 +62,7 @@ class _Call:
         self.flow = Flow()
 
 
-class InferStream:
+class InferStream(RpcStream):
     """A stream of inferences, free of its transport. All methods belong to the event loop.
 
     Args:
@@ -69,7 +70,6 @@ class InferStream:
         mailbox: the way from instance threads into the loop.
         outbox: where decoded requests go.
         encoders: write the responses.
-        check_size: refuses a request that is too large.
         strict: whether the first failing execution ends the stream with its status.
         forward: writes the metadata of the stream into each of its requests, or None.
     """
@@ -80,7 +80,6 @@ class InferStream:
         mailbox: Mailbox,
         outbox: Outbox,
         encoders: PerModel[ResponseEncoder],
-        check_size: Callable[[bytes], None],
         *,
         strict: bool,
         forward: Callable[[InferenceRequest], None] | None = None,
@@ -89,7 +88,6 @@ class InferStream:
         self._mailbox = mailbox
         self._outbox = outbox
         self._encoders = encoders
-        self._check_size = check_size
         self._strict = strict
         self._forward = forward
         self._open: set[_Call] = set()
@@ -110,7 +108,7 @@ class InferStream:
             self._room.clear()
             await self._room.wait()
 
-    def receive(self, body: bytes) -> None:
+    def receive(self, body: bytes | memoryview) -> None:
         """Take a serialised ModelInferRequest. After the end it is dropped: the stream's status tells the client."""
         if self._ended:
             return
@@ -118,13 +116,18 @@ class InferStream:
         try:
             self._begin(call, body)
         except Exception as error:  # noqa: BLE001 - the border of requests: a fault of ours is told and survived
-            self._open.add(call)
             self._queue(call)
             self._refuse(call, error)
             return
-        self._open.add(call)
         self._queue(call)
         self._outbox.put(self._decoded(call).request, lambda error: self._refuse(call, error))
+
+    def refuse(self, error: InferenceError) -> None:
+        """Tell that a request could not be taken."""
+        if not self._ended:
+            call = _Call()
+            self._queue(call)
+            self._refuse(call, error)
 
     def end(self, error: InferenceError | None = None) -> None:
         """Take no more requests. The stream ends when all are answered: well, or with `error`. Later calls change nothing."""
@@ -169,8 +172,7 @@ class InferStream:
 
     # -- the server's side
 
-    def _begin(self, call: _Call, body: bytes) -> None:
-        self._check_size(body)
+    def _begin(self, call: _Call, body: bytes | memoryview) -> None:
         message, raw = parse_infer(body)
         call.named = pb.ModelInferResponse(
             id=message.id, model_name=message.model_name, model_version=message.model_version
@@ -194,6 +196,7 @@ class InferStream:
             self._forward(call.decoded.request)
 
     def _queue(self, call: _Call) -> None:
+        self._open.add(call)
         if not call.decoupled:
             self._in_order.append(call)
 

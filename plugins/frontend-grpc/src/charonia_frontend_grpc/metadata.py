@@ -1,23 +1,15 @@
-"""The metadata of a call, and those of its fields that go on to the model."""
+"""The fields of a call's metadata that go on to the model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from charonia.header_forwarding import HeaderForwarding
     from charonia.request import InferenceRequest
+    from charonia.rpc import Metadata
 
-__all__ = ["Metadata", "forward_metadata", "no_metadata"]
-
-Metadata: TypeAlias = Callable[[], Iterable[tuple[str, str | bytes]] | None]
-"""Gives the fields that came with a call: text, or bytes where a name ends in `-bin`. Reading them costs, so few calls do."""
-
-
-def no_metadata() -> tuple[()]:
-    """Give no field at all."""
-    return ()
+__all__ = ["forward_metadata"]
 
 
 def forward_metadata(forwarding: HeaderForwarding, metadata: Metadata, request: InferenceRequest) -> None:

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from charonia.restricted_access import Restriction
-
-    from charonia_frontend_grpc.metadata import Metadata
+    from charonia.rpc import Metadata
 
 __all__ = ["CATEGORY", "HEALTH_CHECK", "RestrictedProtocol"]
 

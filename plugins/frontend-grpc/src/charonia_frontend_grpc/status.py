@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from charonia.errors import ErrorCode, UnavailableError
+from charonia.rpc import RpcCode, RpcStatus
 
 if TYPE_CHECKING:
     from charonia.errors import InferenceError
 
-__all__ = ["STATUS", "error_text", "retry_metadata", "status_details"]
+__all__ = ["STATUS", "error_text", "rpc_status", "status_details"]
 
 STATUS = {
-    ErrorCode.UNKNOWN: "UNKNOWN",
-    ErrorCode.INTERNAL: "INTERNAL",
-    ErrorCode.NOT_FOUND: "NOT_FOUND",
-    ErrorCode.INVALID_ARG: "INVALID_ARGUMENT",
-    ErrorCode.UNAVAILABLE: "UNAVAILABLE",
-    ErrorCode.UNSUPPORTED: "UNIMPLEMENTED",
-    ErrorCode.ALREADY_EXISTS: "ALREADY_EXISTS",
-    ErrorCode.CANCELLED: "CANCELLED",
+    ErrorCode.UNKNOWN: RpcCode.UNKNOWN,
+    ErrorCode.INTERNAL: RpcCode.INTERNAL,
+    ErrorCode.NOT_FOUND: RpcCode.NOT_FOUND,
+    ErrorCode.INVALID_ARG: RpcCode.INVALID_ARGUMENT,
+    ErrorCode.UNAVAILABLE: RpcCode.UNAVAILABLE,
+    ErrorCode.UNSUPPORTED: RpcCode.UNIMPLEMENTED,
+    ErrorCode.ALREADY_EXISTS: RpcCode.ALREADY_EXISTS,
+    ErrorCode.CANCELLED: RpcCode.CANCELLED,
 }
-"""As in the reference; by name, so that only the transport knows grpcio."""
+"""As in the reference."""
 
 _MAX_DETAILS = 5000
 _CUT = "..."
@@ -30,6 +31,11 @@ _CUT = "..."
 def error_text(error: InferenceError) -> str:
     """Give the text of an error, with what is no Unicode replaced. It is never empty: clients take that for success."""
     return str(error).encode("utf-8", "replace").decode() or error.code.value
+
+
+def rpc_status(error: InferenceError) -> RpcStatus:
+    """Give the status with which a call ends that has failed."""
+    return RpcStatus(STATUS[error.code], status_details(error), _retry_metadata(error))
 
 
 def status_details(error: InferenceError) -> str:
@@ -46,7 +52,7 @@ def status_details(error: InferenceError) -> str:
     return text
 
 
-def retry_metadata(error: InferenceError) -> tuple[tuple[str, str], ...]:
+def _retry_metadata(error: InferenceError) -> tuple[tuple[str, str], ...]:
     """Give the trailing metadata by which gRPC's clients learn when to ask again; none where the error does not say."""
     seconds = error.retry_after_seconds if isinstance(error, UnavailableError) else 0
     return (("grpc-retry-pushback-ms", str(1000 * seconds)),) if seconds else ()

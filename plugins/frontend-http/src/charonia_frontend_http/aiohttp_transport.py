@@ -12,9 +12,8 @@ from charonia.transport import HttpTransport
 from charonia_frontend_http.connection import Connection
 
 if TYPE_CHECKING:
-    import ssl
-
     from aiohttp import web_protocol
+    from charonia.tls import TlsFiles
     from charonia.transport import HttpHandler, HttpLimits
 
 __all__ = ["AiohttpTransport"]
@@ -32,11 +31,12 @@ class AiohttpTransport(HttpTransport):
         self._server: _Server | None = None
         self._listener: asyncio.Server | None = None
 
-    async def listen(self, address: str, port: int, *, reuse_port: bool, tls: ssl.SSLContext | None = None) -> int:
+    async def listen(self, address: str, port: int, *, reuse_port: bool, tls: TlsFiles | None = None) -> int:
         """Accept connections."""
         self._server = _Server(self.handle, self.limits)
+        context = tls.context(["http/1.1"]) if tls else None
         self._listener = await asyncio.get_running_loop().create_server(
-            self._server, address, port, reuse_port=reuse_port or None, backlog=_BACKLOG, ssl=tls
+            self._server, address, port, reuse_port=reuse_port or None, backlog=_BACKLOG, ssl=context
         )
         return int(self._listener.sockets[0].getsockname()[1])
 

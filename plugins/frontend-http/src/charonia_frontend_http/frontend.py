@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from charonia.frontend import Frontend
 from charonia.header_forwarding import HeaderForwarding
 from charonia.restricted_access import read_restrictions
-from charonia.transport import AUTOMATIC, STANDARD, HttpLimits
+from charonia.tls import read_tls
+from charonia.transport import STANDARD, HttpLimits, choose_transport
 
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.cross_origin import CrossOrigin, read_origins
 from charonia_frontend_http.restricted_api import RestrictedApi
-from charonia_frontend_http.tls import server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +36,7 @@ class HttpFrontend(Frontend):
 
     def __init__(self, server: Server, options: Mapping[str, OptionValue]) -> None:
         super().__init__(server, options)
-        self._tls = server_context(options) if self.enabled else None
+        self._tls = read_tls(options, "http") if self.enabled else None
         self._transport_class = _transport_class(server) if self.enabled else None
         self._origins = read_origins(str(options["http-cors-allow-origin"]))
         told = str(options["http-restricted-api"])
@@ -89,12 +89,10 @@ class HttpFrontend(Frontend):
 
 
 def _transport_class(server: Server) -> type[HttpTransport]:
-    name = server.options.transport
-    if name == AUTOMATIC:
-        offered = server.plugins.names("transport")
-        name = offered[0] if len(offered) == 1 else STANDARD
+    plugins = server.plugins
+    name = choose_transport(server.options.transport, plugins.names("transport"), plugins.names("rpc_transport"))
     if name != STANDARD:
-        return server.plugins.transport(name)
+        return plugins.transport(name)
     from charonia_frontend_http.aiohttp_transport import AiohttpTransport
 
     return AiohttpTransport

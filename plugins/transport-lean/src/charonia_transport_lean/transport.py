@@ -11,8 +11,7 @@ from charonia.transport import HttpTransport
 from charonia_transport_lean.connection import Connection
 
 if TYPE_CHECKING:
-    import ssl
-
+    from charonia.tls import TlsFiles
     from charonia.transport import HttpHandler, HttpLimits
 
 __all__ = ["LeanTransport"]
@@ -47,10 +46,11 @@ class LeanTransport(HttpTransport):
         self._emptied = asyncio.Event()
         self._round: asyncio.TimerHandle | None = None
 
-    async def listen(self, address: str, port: int, *, reuse_port: bool, tls: ssl.SSLContext | None = None) -> int:
+    async def listen(self, address: str, port: int, *, reuse_port: bool, tls: TlsFiles | None = None) -> int:
         """Accept connections."""
+        context = tls.context(["http/1.1"]) if tls else None
         self._listener = await self.loop.create_server(
-            lambda: Connection(self), address, port, reuse_port=reuse_port or None, backlog=_BACKLOG, ssl=tls
+            lambda: Connection(self), address, port, reuse_port=reuse_port or None, backlog=_BACKLOG, ssl=context
         )
         self._round = self.loop.call_later(_ROUND_SECONDS, self._look_after)
         return int(self._listener.sockets[0].getsockname()[1])
