@@ -1,5 +1,7 @@
 """The checks of an ensemble: of its graph by itself, and against the models of its steps; worded as in the reference."""
 
+import itertools
+
 import pytest
 from charonia.config import check_config, composing_models, parse_config, step_problems
 from charonia.testing.builders import model_config
@@ -95,6 +97,37 @@ def test_steps_that_wait_for_each_other():
     )
     assert problem.text.startswith("output 'O' for ensemble 'e' is not written")
     assert problem.hint == "these wait for each other: step 1 (model 'inc'), step 0 (model 'add')"
+
+
+def test_steps_beside_the_way_to_the_outputs():
+    """Steps that nothing needs and that wait for each other could never begin, and are told."""
+    (problem,) = of_graph(
+        ("inc", {"X": "I"}, {"Y": "O"}), ("inc", {"X": "a"}, {"Y": "b"}), ("inc", {"X": "b"}, {"Y": "a"})
+    )
+    assert problem.text == "ensemble tensor 'b' is never written in ensemble 'e'"
+    assert problem.field == 'ensemble_scheduling.step[2].input_map["X"]'
+    assert "these wait for each other: step 1 (model 'inc'), step 2 (model 'inc')" in str(problem)
+
+
+DEEP = 2000
+
+
+def test_long_chain():
+    """A graph may be as deep as one likes; what is wrong at its far end is found."""
+    tensors = ["I", *(f"t{number}" for number in range(1, DEEP)), "O"]
+    steps = [("inc", {"X": source}, {"Y": target}) for source, target in itertools.pairwise(tensors)]
+    assert not of_steps(ensemble(*reversed(steps)), *[inc()] * DEEP)
+    (problem,) = of_graph(("inc", {"X": "nothing"}, {"Y": "t1"}), *steps[1:], inputs=())
+    assert "'nothing', is not connected" in problem.text
+    circle = of_graph(("add", {"A": "I", "B": f"t{DEEP - 1}"}, {"S": "t1"}), *steps[1:])
+    assert f"step {DEEP - 2} (model 'inc')" in str(circle[0])
+
+
+def test_wide_graph():
+    """So may a graph be wide."""
+    outputs = [f"o{number}" for number in range(DEEP)]
+    steps = [("inc", {"X": "I"}, {"Y": output}) for output in outputs]
+    assert not of_steps(ensemble(*steps, outputs=outputs), *[inc()] * DEEP)
 
 
 def test_input_that_no_step_reads():

@@ -53,6 +53,11 @@ class Repository:
             next(tensor for tensor in config.output if tensor.name == output).label_filename = file
         write_model(self.path, config)
 
+    def cache(self, name):
+        """Let a model's responses be given again."""
+        config = self.path / name / "config.pbtxt"
+        config.write_text(config.read_text() + "response_cache { enable: true }")
+
     def serve(self, **options):
         """Start a server."""
         return self._start(self.path, options=ServerOptions(**options), plugins=self.plugins)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 from concurrent.futures import ThreadPoolExecutor
 
@@ -58,6 +59,45 @@ def test_branches_meet(models):
     answer = models.serve().model("e").infer({"I": [5]})
     assert values(answer) == {"P": [10], "O": [6]}
     assert list(answer.outputs) == ["P", "O"]
+
+
+@pytest.mark.parametrize("shape", ["chain", "fan"])
+def test_graph_of_any_size(models, shape):
+    """Two thousand steps, one after the other or side by side, give what the same model gives when it is asked as often."""
+    numbers = range(2000)
+    if shape == "chain":
+        tensors = ["I", *(f"t{number}" for number in numbers[1:]), "O"]
+        models.ensemble(*(("inc", {"X": read}, {"Y": written}) for read, written in itertools.pairwise(tensors)))
+    else:
+        outputs = [f"O{number}" for number in numbers]
+        models.ensemble(*(("inc", {"X": "I"}, {"Y": output}) for output in outputs), outputs=outputs)
+    server = models.serve()
+    answer = values(server.model("e").infer({"I": [7]}))
+    assert answer == ({"O": [2007]} if shape == "chain" else {output: [8] for output in outputs})
+    assert server.model("inc").statistics().execution_count == 2000
+
+
+def test_a_chain_of_ensembles(models):
+    """Ensembles of quick models may follow each other as often as one likes, too."""
+    models.ensemble(*CHAIN, name="inner")
+    tensors = ["I", *(f"t{number}" for number in range(1, 200)), "O"]
+    models.ensemble(*(("inner", {"I": read}, {"O": written}) for read, written in itertools.pairwise(tensors)))
+    server = models.serve()
+    for _ in range(3):
+        assert values(server.model("e").infer({"I": [-1]})) == {"O": [-1]}
+    assert server.model("inner").statistics().execution_count == 600
+
+
+def test_a_chain_of_known_responses(repository):
+    """Where each response of a long chain is in the cache, the whole answer is."""
+    repository.model("inc", addend=1)
+    repository.cache("inc")
+    tensors = ["I", *(f"t{number}" for number in range(1, 1000)), "O"]
+    repository.ensemble(*(("inc", {"X": read}, {"Y": written}) for read, written in itertools.pairwise(tensors)))
+    server = repository.serve(cache_config={"local": {"size": "10000000"}})
+    for _ in range(2):
+        assert values(server.model("e").infer({"I": [0]})) == {"O": [1000]}
+    assert server.model("inc").statistics().execution_count == 1000
 
 
 def test_steps_run_side_by_side(models):
@@ -281,8 +321,7 @@ async def test_from_an_event_loop(models):
 def test_responses_of_an_ensemble_are_cached(models):
     """An ensemble that asks for it is answered from the response cache, and its steps are not asked again."""
     models.ensemble(*CHAIN)
-    config = models.path / "e" / "config.pbtxt"
-    config.write_text(config.read_text() + "response_cache { enable: true }")
+    models.cache("e")
     server = models.serve(cache_config={"local": {"size": "1048576"}})
     assert [values(server.model("e").infer({"I": [3]})) for _ in range(2)] == [{"O": [7]}] * 2
     counters = server.model("e").statistics()

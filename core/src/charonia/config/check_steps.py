@@ -117,8 +117,9 @@ class _StepCheck:
 
     def _check_origins(self) -> None:
         """Check that no step, and no response, needs tensors of which there may be different numbers."""
-        if all(model is not None for model in self._models):
-            origins = _Origins(self._config, [model for model in self._models if model is not None], self._graph)
+        known = [model for model in self._models if model is not None]
+        if len(known) == len(self._models):
+            origins = self._graph.origins([model.model_transaction_policy.decoupled for model in known])
             for index, step in enumerate(self._config.ensemble_scheduling.step):
                 self._check_one_origin(
                     origins, step.input_map.values(), step.model_name, f"ensemble_scheduling.step[{index}].input_map"
@@ -127,8 +128,10 @@ class _StepCheck:
                 origins, [tensor.name for tensor in self._config.output], self._config.name, "output"
             )
 
-    def _check_one_origin(self, origins: _Origins, tensors: Iterable[str], model: str, where: str) -> None:
-        found = {tensor: origins.of(tensor) for tensor in tensors}
+    def _check_one_origin(
+        self, origins: Mapping[str, int | None], tensors: Iterable[str], model: str, where: str
+    ) -> None:
+        found = {tensor: origins[tensor] for tensor in tensors}
         if len(set(found.values())) > 1:
             text = f"{self._who}step of model '{model}' receives inputs originated from different decoupled models"
             told = "; ".join(
@@ -136,25 +139,6 @@ class _StepCheck:
                 for tensor, origin in found.items()
             )
             self._problems.add_whole(text, where, found=told)
-
-
-class _Origins:
-    """Which decoupled step's responses decide how often a tensor comes; None where it comes once for a request."""
-
-    def __init__(self, config: ModelConfig, models: Sequence[ModelConfig], graph: EnsembleGraph) -> None:
-        self._steps = config.ensemble_scheduling.step
-        self._models = models
-        self._writers = graph.writers
-        self._found: dict[str, int | None] = {tensor.name: None for tensor in config.input}
-
-    def of(self, tensor: str) -> int | None:
-        """Give the index of that step, by the first way that leads to one: others are told where they meet."""
-        if tensor not in self._found:
-            writer = self._writers[tensor][0]
-            sources = [self.of(source) for source in self._steps[writer].input_map.values()]
-            decoupled = self._models[writer].model_transaction_policy.decoupled
-            self._found[tensor] = writer if decoupled else next((it for it in sources if it is not None), None)
-        return self._found[tensor]
 
 
 def _seen(model: ModelConfig, tensor: ModelInput | ModelOutput) -> _Tensor:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from charonia_protos.model_config_pb2 import ModelConfig
 
-__all__ = ["EnsembleGraph", "Lack", "composing_models"]
+__all__ = ["EnsembleGraph", "Lack", "composing_models", "steps_in_order"]
 
 
 class Lack(NamedTuple):
@@ -33,7 +35,7 @@ def composing_models(config: ModelConfig) -> list[tuple[str, int | None]]:
 
 
 class EnsembleGraph:
-    """The steps of an ensemble and the tensors between them. It need not be sound.
+    """The steps of an ensemble and the tensors between them. It need not be sound, and may be of any depth.
 
     Attributes:
         writers: ensemble tensor → the indices of the steps that write it.
@@ -43,6 +45,7 @@ class EnsembleGraph:
     def __init__(self, config: ModelConfig) -> None:
         self._steps = config.ensemble_scheduling.step
         self._given = {tensor.name for tensor in config.input}
+        self._sound: set[int | None] = set()  # steps that are known to get all they need
         self.writers: Mapping[str, Sequence[int]] = self._by_tensor("output_map")
         self.readers: Mapping[str, Sequence[int]] = self._by_tensor("input_map")
 
@@ -71,31 +74,79 @@ class EnsembleGraph:
 
     def lack(self, tensor: str) -> Lack | None:
         """Find out why an ensemble tensor is never there; None if it is written in the end."""
-        return self._lack(tensor, None, [], set())
+        way: dict[int | None, Iterator[str]] = {
+            None: iter([tensor])
+        }  # from each reader on the way back: what is left of it
+        while way:
+            reader, sources = next(reversed(way.items()))
+            source = next(sources, None)
+            if source is None:
+                self._sound.add(reader)
+                del way[reader]
+            elif source not in self._given:
+                if source not in self.writers:
+                    who = "it is an output" if reader is None else f"{self.told(reader)} reads it"
+                    return Lack(source, reader, f"{who}, but no step writes it, nor is it an input")
+                writer = self.writers[source][0]
+                if writer in way:
+                    return Lack(source, reader, f"these wait for each other: {self._circle(way, writer)}")
+                if writer not in self._sound:
+                    way[writer] = iter(self._steps[writer].input_map.values())
+        return None
 
-    def _lack(self, tensor: str, reader: int | None, path: list[int], sound: set[int]) -> Lack | None:
-        """Walk back from a tensor.
+    def _circle(self, way: Iterable[int | None], first: int) -> str:
+        return ", ".join(
+            self.told(step) for step in itertools.dropwhile(lambda it: it != first, way) if step is not None
+        )
+
+    def in_order(self) -> Iterator[int]:
+        """Give the steps so that each comes after those that write what it reads. Steps that wait for each other do not come."""
+        return steps_in_order(
+            [step.input_map.values() for step in self._steps],
+            [step.output_map.values() for step in self._steps],
+            self._given,
+        )
+
+    def origins(self, decoupled: Sequence[bool]) -> Mapping[str, int | None]:
+        """Tell for each tensor that comes at all which decoupled step's responses decide how often; None where it comes once.
+
+        Where the ways to a tensor lead to several such steps, it is the one of the first input that has one.
 
         Args:
-            tensor: where to begin.
-            reader: the step that reads it.
-            path: the steps on the way to here, each a reader of what the next one writes.
-            sound: steps that are known to get all they need.
+            decoupled: for each step, whether its model is.
         """
-        if tensor in self._given:
-            return None
-        if tensor not in self.writers:
-            who = "it is an output" if reader is None else f"{self.told(reader)} reads it"
-            return Lack(tensor, reader, f"{who}, but no step writes it, nor is it an input")
-        writer = self.writers[tensor][0]
-        if writer in path:
-            circle = ", ".join(self.told(step) for step in path[path.index(writer) :])
-            return Lack(tensor, reader, f"these wait for each other: {circle}")
-        if writer in sound:
-            return None
-        for source in self._steps[writer].input_map.values():
-            lack = self._lack(source, writer, [*path, writer], sound)
-            if lack is not None:
-                return lack
-        sound.add(writer)
-        return None
+        found: dict[str, int | None] = dict.fromkeys(self._given)
+        for index in self.in_order():
+            step = self._steps[index]
+            sources = [found[tensor] for tensor in step.input_map.values()]
+            origin = index if decoupled[index] else next((it for it in sources if it is not None), None)
+            for tensor in step.output_map.values():
+                found.setdefault(tensor, origin)
+        return found
+
+
+def steps_in_order(
+    needs: Sequence[Iterable[str]], gives: Sequence[Iterable[str]], there: Iterable[str]
+) -> Iterator[int]:
+    """Give steps, by their indices, in an order in which each comes when all that it needs is there; others do not come.
+
+    Args:
+        needs: for each step, the tensors that it needs.
+        gives: for each step, the tensors that it gives.
+        there: the tensors that are there from the beginning.
+    """
+    known = set(there)
+    missing = [set(tensors) - known for tensors in needs]
+    readers: dict[str, list[int]] = {}
+    for step, tensors in enumerate(missing):
+        for tensor in tensors:
+            readers.setdefault(tensor, []).append(step)
+    ready = deque(step for step, tensors in enumerate(missing) if not tensors)
+    while ready:
+        step = ready.popleft()
+        yield step
+        for tensor in gives[step]:
+            for reader in readers.pop(tensor, ()):
+                missing[reader].discard(tensor)
+                if not missing[reader]:
+                    ready.append(reader)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from charonia.config.ensemble_graph import EnsembleGraph, steps_in_order
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -79,13 +81,13 @@ class Segment:
         steps: the steps.
         readers: ensemble tensor → the steps that read it.
         counts: step → how many tensors it waits for.
-        outputs: the outputs of a response that is made here, in the ensemble's order; () where none is.
+        outputs: the outputs of a response that is made here, in the ensemble's order, with their places; none where none is.
     """
 
     steps: Mapping[int, Step]
     readers: Mapping[str, Sequence[int]]
     counts: Mapping[int, int]
-    outputs: tuple[str, ...]
+    outputs: Mapping[str, Place]
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Plan:
     def __init__(self, config: ModelConfig, models: Sequence[ModelConfig]) -> None:
         self.name = config.name
         self.decoupled = config.model_transaction_policy.decoupled
-        self.outputs = {
+        self._outputs = {
             tensor.name: _place(len(tensor.dims), batched=config.max_batch_size > 0) for tensor in config.output
         }
         self._inputs = {tensor.name for tensor in config.input}
@@ -122,6 +124,7 @@ class Plan:
             for index, (step, model) in enumerate(zip(config.ensemble_scheduling.step, models, strict=True))
         ]
         self._writers = {tensor: step for step in self._steps for tensor in step.outputs.values()}
+        self._origins = EnsembleGraph(config).origins([step.decoupled for step in self._steps])
         self._routes: dict[tuple[tuple[str, ...], frozenset[str]], Route] = {}
         self._all_inputs = frozenset(self._inputs)
 
@@ -131,57 +134,47 @@ class Plan:
         key = (request.requested_outputs, inputs)
         route = self._routes.get(key)
         if route is None:
-            route = self._find(request.requested_outputs or tuple(self.outputs), inputs)
+            route = self._find(request.requested_outputs or tuple(self._outputs), inputs)
             if len(self._routes) < _MOST_ROUTES:
                 self._routes[key] = route
         return route
 
-    def _find(self, outputs: Iterable[str], inputs: frozenset[str]) -> Route:
-        there = set(inputs)
-        able = self._able(there)
-        needed: dict[int, Step] = {}
-        for output in outputs:
-            self._add_needed(output, able, needed)
-        ordered = tuple(name for name in self.outputs if name in set(outputs))
+    def _find(self, wanted: Iterable[str], inputs: frozenset[str]) -> Route:
+        able = [self._steps[index] for index in self._able(inputs)]
+        there = inputs.union(*(step.outputs.values() for step in able))
         by_origin: dict[int | None, list[Step]] = {None: []}
-        for step in needed.values():
+        for step in self._needed(wanted, {step.index for step in able}):
             if step.decoupled:
                 by_origin.setdefault(step.index, [])
             by_origin.setdefault(self._origin(step), []).append(step)
-        end = self._origin_of_tensor(ordered[0])
+        asked = frozenset(wanted)
+        outputs = {name: place for name, place in self._outputs.items() if name in asked}
+        end = self._origins[next(iter(outputs))]
         return Route(
-            {origin: _segment(steps, there, ordered if origin == end else ()) for origin, steps in by_origin.items()},
-            reachable=there.issuperset(ordered),
+            {origin: _segment(steps, there, outputs if origin == end else {}) for origin, steps in by_origin.items()},
+            reachable=there.issuperset(outputs),
         )
 
-    def _able(self, there: set[str]) -> set[int]:
-        """Find the steps that have all they require, and add what these write to what is there."""
-        able: set[int] = set()
-        while ready := [step for step in self._steps if step.index not in able and step.required <= there]:
-            for step in ready:
-                able.add(step.index)
-                there.update(step.outputs.values())
-        return able
+    def _able(self, inputs: frozenset[str]) -> Iterable[int]:
+        """Find the steps that have all they require."""
+        steps = self._steps
+        return steps_in_order([step.required for step in steps], [step.outputs.values() for step in steps], inputs)
 
-    def _add_needed(self, tensor: str, able: set[int], needed: dict[int, Step]) -> None:
-        step = self._writers.get(tensor)
-        if step is None or step.index in needed or step.index not in able:
-            return
-        needed[step.index] = step
-        for _, source, _ in step.inputs:
-            self._add_needed(source, able, needed)
+    def _needed(self, tensors: Iterable[str], able: set[int]) -> Iterable[Step]:
+        """Find the steps on the ways from the request to these tensors, of those that are able."""
+        needed: dict[int, Step] = {}
+        left = list(tensors)
+        while left:
+            step = self._writers.get(left.pop())
+            if step is not None and step.index in able and step.index not in needed:
+                needed[step.index] = step
+                left += [tensor for _, tensor, _ in step.inputs]
+        return needed.values()
 
     def _origin(self, step: Step) -> int | None:
         """Find the decoupled step whose responses a step's inputs follow."""
-        return next(
-            (origin for _, tensor, _ in step.inputs if (origin := self._origin_of_tensor(tensor)) is not None), None
-        )
-
-    def _origin_of_tensor(self, tensor: str) -> int | None:
-        if tensor in self._inputs:
-            return None
-        writer = self._writers[tensor]
-        return writer.index if writer.decoupled else self._origin(writer)
+        origins = (self._origins[tensor] for _, tensor, _ in step.inputs)
+        return next((origin for origin in origins if origin is not None), None)
 
 
 def _place(dims: int, *, batched: bool) -> Place:
@@ -204,7 +197,7 @@ def _step(index: int, step: Any, model: ModelConfig) -> Step:
     )
 
 
-def _segment(steps: Sequence[Step], there: set[str], outputs: tuple[str, ...]) -> Segment:
+def _segment(steps: Sequence[Step], there: frozenset[str], outputs: Mapping[str, Place]) -> Segment:
     readers: dict[str, list[int]] = {}
     counts: dict[int, int] = {}
     for step in steps:

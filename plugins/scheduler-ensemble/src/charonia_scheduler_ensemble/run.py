@@ -2,7 +2,7 @@
 
 A step begins on the thread that makes the last tensor that it waits for. From the thread on which the request comes in, steps
 whose models are quick are executed right there, and what follows from them, too. Nothing here waits, save for a decoupled step
-that is too far ahead, where the ensemble has a limit.
+that is too far ahead, where the ensemble has a limit. However long the way is, the stack stays shallow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from charonia.errors import CancelledError, InferenceError, InvalidArgumentError
 from charonia.request import SEQUENCE_END, SEQUENCE_START, InferenceResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from charonia.models import Models
     from charonia.request import InferenceRequest, Parameter
@@ -34,13 +34,14 @@ class _Wave:
     A tensor is let go when all its readers have it. Guarded by the run's lock.
     """
 
-    __slots__ = ("in_flight", "left", "missing", "origin", "segment", "sequences", "tensors")
+    __slots__ = ("in_flight", "left", "missing", "origin", "segment", "sequences", "tensors", "unmade")
 
     def __init__(self, segment: Segment, origin: int | None) -> None:
         self.segment = segment
         self.origin = origin
         self.in_flight = 0
         self.missing = dict(segment.counts)
+        self.unmade = len(segment.outputs)
         self.tensors: dict[str, Tensor] = {}
         self.left: dict[str, int] = {}
         self.sequences: dict[str, tuple[int | str, int]] = {}
@@ -48,10 +49,12 @@ class _Wave:
     def put(self, tensor: str, value: Tensor) -> list[Step]:
         """Add a tensor, and give the steps that can begin now."""
         readers = self.segment.readers.get(tensor, ())
-        if tensor in self.tensors or not (readers or tensor in self.segment.outputs):
+        is_output = tensor in self.segment.outputs
+        if tensor in self.tensors or not (readers or is_output):
             return []
         self.tensors[tensor] = value
-        self.left[tensor] = len(readers) + (tensor in self.segment.outputs)
+        self.left[tensor] = len(readers) + is_output
+        self.unmade -= is_output
         ready = []
         for index in readers:
             self.missing[index] -= 1
@@ -66,41 +69,47 @@ class _Wave:
 
     @property
     def complete(self) -> bool:
-        """Whether all outputs of a response are there."""
-        outputs = self.segment.outputs
-        return bool(outputs) and all(output in self.tensors for output in outputs)
+        """Whether a response is made here, and all its outputs are there."""
+        return bool(self.segment.outputs) and not self.unmade
 
 
 class _Call:
     """The request to one step's model, and its sink.
 
-    While the model executes on the thread that asked it, the response is kept for that thread, which goes on with it afterwards:
-    so a long way through an ensemble does not become a deep stack.
+    When the final response comes while the model is being asked, on the same thread, it is kept for that thread, which goes on
+    with it afterwards: so a long way through an ensemble does not become a deep stack.
     """
 
-    __slots__ = ("_asker", "child", "response", "run", "step", "wave")
+    __slots__ = ("_asker", "child", "final", "run", "step", "wave")
 
     def __init__(self, run: Run, step: Step, wave: _Wave) -> None:
         self.run = run
         self.step = step
         self.wave = wave
         self.child: InferenceRequest
-        self.response: InferenceResponse | None = None
+        self.final: InferenceResponse | None = None
         self._asker = 0
 
     def __call__(self, response: InferenceResponse) -> None:
-        if self._asker == threading.get_ident():
-            self.response = response
+        if response.final and self._asker == threading.get_ident():
+            self.final = response
         else:
             self.run.receive(self, response)
 
-    def execute_here(self, models: Models) -> bool:
-        """Execute the request on this thread, if its model is quick. Its response is kept, unless it comes late."""
+    def ask(self, models: Models, *, here: bool) -> InferenceResponse | None:
+        """Pass the request to its model, or execute it on this thread; gives the final response if it is there at once.
+
+        Args:
+            models: the models of the server.
+            here: whether a quick model may execute on this thread.
+        """
         self._asker = threading.get_ident()
         try:
-            return models.submit_prompt(self.child)
+            if not (here and models.submit_prompt(self.child)):
+                models.submit(self.child)
         finally:
             self._asker = 0
+        return self.final
 
 
 class Run:
@@ -148,10 +157,18 @@ class Run:
         with self._lock:
             ready = [step for name, value in request.inputs.items() for step in wave.put(name, value)]
             self._in_flight = wave.in_flight = len(ready)
-        left = deque((step, wave) for step in ready)
+        self._go_on([(step, wave) for step in ready], here=True)
+
+    def receive(self, call: _Call, response: InferenceResponse) -> None:
+        """Take a response of a step's model, on whichever thread it was made, and begin with what follows from it."""
+        self._go_on(self._take(call, response), here=False)
+
+    def _go_on(self, ready: Iterable[tuple[Step, _Wave]], *, here: bool) -> None:
+        """Begin with steps, and with what follows from those that are answered at once."""
+        left = deque(ready)
         while left:
             call = self._call(*left.popleft())
-            response = self._begin(call, here=not call.step.decoupled)
+            response = self._begin(call, here=here and not call.step.decoupled)
             if response is not None:
                 left.extend(self._take(call, response))
 
@@ -170,32 +187,14 @@ class Run:
             child.correlation_id, child.flags = sequences[-1]
         return call
 
-    def _begin(self, call: _Call, *, here: bool = False) -> InferenceResponse | None:
-        """Ask a step's model; gives the response if it is there at once.
-
-        Args:
-            call: the request.
-            here: whether a quick model may execute on this thread.
-        """
+    def _begin(self, call: _Call, *, here: bool) -> InferenceResponse | None:
+        """Ask a step's model, unless nobody wants to know any more. Gives the final response, or the refusal, if it is there."""
         try:
             if self._answered or self._request.cancelled:
                 raise CancelledError("")
-            if here and call.execute_here(self._models):
-                return call.response
-            self._models.submit(call.child)
+            return call.ask(self._models, here=here)
         except InferenceError as error:
             return InferenceResponse(error=error)
-        return None
-
-    def receive(self, call: _Call, response: InferenceResponse) -> None:
-        """Take a response of a step's model, on whichever thread it was made, and begin with what follows from it."""
-        left = deque([(call, response)])
-        while left:
-            for step, wave in self._take(*left.popleft()):
-                following = self._call(step, wave)
-                refusal = self._begin(following)
-                if refusal is not None:
-                    left.append((following, refusal))
 
     def _take(self, call: _Call, response: InferenceResponse) -> list[tuple[Step, _Wave]]:
         """Take a response in, and answer if that makes an answer; gives the steps that can begin now."""
@@ -259,8 +258,8 @@ class Run:
     def _response(self, wave: _Wave, *, final: bool) -> InferenceResponse:
         outputs = {}
         sequence = (self._request.correlation_id, self._request.flags)
-        for name in wave.segment.outputs:
-            outputs[name] = self._plan.outputs[name].fit(wave.take(name))
+        for name, place in wave.segment.outputs.items():
+            outputs[name] = place.fit(wave.take(name))
             sequence = wave.sequences.get(name, sequence)
         return InferenceResponse(outputs, parameters=_parameters(*sequence), final=final)
 

@@ -40,6 +40,7 @@ class EnsembleScheduler(Scheduler):
         self._lock = threading.Lock()  # guards all below
         self._in_progress = 0
         self._queue: deque[InferenceRequest] = deque()
+        self._beginning = False  # whether some thread begins with what waits: one does at a time, and not within itself
         self._closed = False
 
     def enqueue(self, request: InferenceRequest) -> None:
@@ -50,7 +51,7 @@ class EnsembleScheduler(Scheduler):
                     f"[request id: {request.id or '<id_unknown>'}] Server is stopping, scheduler for model has stopped "
                     "accepting new inference requests"
                 )
-            if self._most and self._in_progress >= self._most:
+            if self._most and (self._queue or self._in_progress >= self._most):
                 self._queue.append(request)
                 return
             self._in_progress += 1
@@ -63,19 +64,26 @@ class EnsembleScheduler(Scheduler):
             Run(self._plan, self.context.models, request, self._limit, self._end).start()
 
     def _end(self) -> None:
-        """Take note that a request is answered, and begin with the next one that waits."""
-        while (request := self._next()) is not None:
-            if not request.cancelled:
-                self._begin(request)
+        """Take note that a request is answered, and begin with those that may come in its place."""
+        with self._lock:
+            self._in_progress -= 1
+            if self._beginning:
                 return
-            request.fail(CancelledError(""))
+            self._beginning = True
+        while (request := self._next()) is not None:
+            if request.cancelled:
+                request.fail(CancelledError(""))
+                self._end()
+            else:
+                self._begin(request)
 
     def _next(self) -> InferenceRequest | None:
-        """Give the next request the place of the one that ended; without any, the place is free."""
+        """Give the next request that has a place now. None, and let others begin, if there is none."""
         with self._lock:
-            if self._queue:
+            if self._queue and self._in_progress < self._most:
+                self._in_progress += 1
                 return self._queue.popleft()
-            self._in_progress -= 1
+            self._beginning = False
             return None
 
     def next_batch(self, instance: Hashable) -> FormedBatch | None:
