@@ -204,6 +204,16 @@ class LoadedModel(ABC):
         """Whether requests can be executed now. False, for example, while what executes them elsewhere is started again."""
         return True
 
+    @property
+    def host_byte_size(self) -> int | None:
+        """How many bytes of this machine's memory the model takes now, its instances included, as far as the backend knows.
+
+        None where it does not (the default). Then the size of the version's files stands for it, or by how much the process grew
+        while the model was loaded and warmed up, where that is more and nothing else was loaded at the same time. Asked whenever
+        somebody looks.
+        """
+        return None
+
     def close(self) -> None:
         """Let go of the weights. All executions are closed."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
 from charonia.backend import InstanceContext, ModelContext
 from charonia.backends import Backends
@@ -18,6 +18,7 @@ from charonia.completion import adopt_completion
 from charonia.composition import compose, inherited_labels
 from charonia.config import check_loadable, first_response_bounds_ms, normalise
 from charonia.errors import ConfigError, InvalidArgumentError
+from charonia.host_memory import GrowthMeter, files_byte_size
 from charonia.instance import ModelInstance, instance_places
 from charonia.labels import read_labels
 from charonia.limited_scheduler import LimitedScheduler
@@ -32,7 +33,7 @@ from charonia.statistics import ModelStatistics
 from charonia.warmup import synthetic_samples, warmup_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from charonia.backend import Backend, LoadedModel
@@ -53,6 +54,26 @@ __all__ = ["Loader"]
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Blueprint:
+    """All that is known of a version before its weights are loaded: its configuration is complete and sound."""
+
+    context: ModelContext
+    backend: Backend
+    scheduler: type[Scheduler]
+    labels: Mapping[str, Sequence[bytes]]
+
+
+class _Shown(TypedDict, total=False):
+    """What a model shows of itself, and tells others of its requests; see `charonia.model.Model`."""
+
+    statistics: Required[ModelStatistics]
+    labels: Mapping[str, Sequence[bytes]]
+    responses: ResponseLookup | None
+    tracer: Tracer | None
+    logs_access: bool
+
+
 class Loader:
     """Makes models. Owns the backends and the response cache, which `close` closes.
 
@@ -71,6 +92,7 @@ class Loader:
         self._models = NoModels() if models is None else models
         self._tracer = tracer
         self._clock = Clock()
+        self._growth = GrowthMeter()
         self._backends = Backends(options, plugins)
         self._cache = self._response_cache()
         limited = options.rate_limit == "execution_count"
@@ -94,42 +116,63 @@ class Loader:
         kind = self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)
         if kind.answers_itself:
             return self._load_composed(candidate, version, kind, tell)
-        backend = self._backends.get(candidate.parsed.config.backend, asker)
         with ExitStack() as undo:
             release = undo.enter_context(ExitStack())
             directory = _localize(candidate, version, tell)
             release.callback(candidate.storage.release, directory)
-            context = self._context(candidate, version, backend, directory)
-            labels = read_labels(context.config, directory)
-            kind = self._plugins.scheduler(scheduler_name(context.config), asker=asker)
-            scheduler = self._scheduler(
-                kind, SchedulerContext(context.config, version, directory, self._models, self._clock), release
-            )
-            undo.callback(scheduler.close)
-            loaded = backend.load(context)
-            undo.callback(loaded.close)
-            tell(Phase.INSTANTIATING, version=version)
-            statistics = ModelStatistics(first_response_bounds_ms(context.config))
-            promptness = Promptness()
-            model = Model(
-                context.config,
-                version,
-                loaded=loaded,
-                scheduler=scheduler,
-                instances=_instances(context, loaded, scheduler, statistics, promptness, undo),
+            blueprint = self._blueprint(candidate, version, asker, directory)
+            config, statistics = blueprint.context.config, _statistics(blueprint.context.config)
+            model = self._build(
+                blueprint,
+                tell,
+                release,
                 statistics=statistics,
-                promptness=promptness,
-                labels=labels,
-                responses=self._responses(context.config, version, statistics),
+                labels=blueprint.labels,
+                responses=self._responses(config, version, statistics),
                 tracer=self._tracer,
                 logs_access=self._options.log_access,
-                release=release.close,
             )
-            self._warm_up(model, directory, tell)
+            undo.pop_all()
+        return model
+
+    def _blueprint(self, candidate: Candidate, version: int, asker: str, directory: Path) -> _Blueprint:
+        """Find out all that there is to know of a version before its weights are loaded."""
+        backend = self._backends.get(candidate.parsed.config.backend, asker)
+        context = self._context(candidate, version, backend, directory)
+        labels = read_labels(context.config, directory)
+        return _Blueprint(
+            context, backend, self._plugins.scheduler(scheduler_name(context.config), asker=asker), labels
+        )
+
+    def _build(self, blueprint: _Blueprint, tell: LoadTeller, release: ExitStack, **shown: Unpack[_Shown]) -> Model:
+        """Load the weights of a version, and make a model of it that is warm and takes requests. `release` is closed with it."""
+        context, promptness = blueprint.context, Promptness()
+        with self._growth.measured() as growth, ExitStack() as undo:
+            scheduler = self._scheduler(
+                blueprint.scheduler,
+                SchedulerContext(context.config, context.version, context.directory, self._models, self._clock),
+                release,
+            )
+            undo.callback(scheduler.close)
+            loaded = blueprint.backend.load(context)
+            undo.callback(loaded.close)
+            tell(Phase.INSTANTIATING, version=context.version)
+            model = Model(
+                context.config,
+                context.version,
+                loaded=loaded,
+                scheduler=scheduler,
+                instances=_instances(context, loaded, scheduler, shown["statistics"], promptness, undo),
+                promptness=promptness,
+                release=release.close,
+                **shown,
+            )
+            self._warm_up(model, context.directory, tell)
             undo.pop_all()
             undo.callback(model.close)
             model.start()
             undo.pop_all()
+        model.estimated_byte_size = max(growth.byte_size, files_byte_size(context.version_directory))
         return model
 
     def _scheduler(self, kind: type[Scheduler], context: SchedulerContext, release: ExitStack) -> Scheduler:
@@ -164,7 +207,7 @@ class Loader:
         with ExitStack() as undo:
             directory = _localize(candidate, version, tell)
             undo.callback(candidate.storage.release, directory)
-            statistics = ModelStatistics(first_response_bounds_ms(config))
+            statistics = _statistics(config)
             model = Model(
                 config,
                 version,
@@ -234,6 +277,10 @@ class Loader:
         self._backends.close()
         if self._cache is not None:
             self._cache.close()
+
+
+def _statistics(config: ModelConfig) -> ModelStatistics:
+    return ModelStatistics(first_response_bounds_ms(config))
 
 
 def _localize(candidate: Candidate, version: int, tell: LoadTeller) -> Path:

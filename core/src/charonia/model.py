@@ -53,6 +53,7 @@ class Model:
         labels: the labels of outputs' elements, by output, for those outputs that have any.
         load_seconds: how long it took to load; noted by whoever had it loaded.
         statistics: the live counters.
+        estimated_byte_size: how much of this machine's memory it takes, as it was estimated at the load.
 
     Args:
         config: see above.
@@ -92,8 +93,8 @@ class Model:
         self.decoupled = config.model_transaction_policy.decoupled
         self.labels = labels or {}
         self.statistics = statistics
-        self._loaded = loaded
         self.load_seconds = 0.0
+        self._loaded = loaded
         self._scheduler = scheduler
         self._instances = instances
         # a decoupled model may have to wait for its reader, whom an event loop would then keep from reading
@@ -104,6 +105,7 @@ class Model:
         self._logs_access = logs_access
         self._release = release
         self._in_flight = InFlight()
+        self.estimated_byte_size = 0
 
     def start(self) -> None:
         """Start the instances' threads."""
@@ -186,10 +188,10 @@ class Model:
             raise ModelRetiredError
         request.accept(self._account)
         request.queued_ns = time.monotonic_ns()
-        if self._tracer is not None and self._tracer.on:
-            self._tracer.begin(request, self.version, composed=self._scheduler.answers_itself)
         if self.decoupled:
             request.watch_first(self._count_first_response)
+        if self._tracer is not None and self._tracer.on:
+            self._tracer.begin(request, self.version, composed=self._scheduler.answers_itself)
 
     def _answer_again(self, request: InferenceRequest, responses: ResponseLookup) -> bool:
         """Give a request the response that an equal one got. False if there is none: then its own is kept when it comes."""
@@ -224,11 +226,11 @@ class Model:
             log_access(request, self.version, response, total_ns)
         self._in_flight.leave()
 
-    def _count_execution(self, request: InferenceRequest) -> None:
-        """Count a request that the scheduler answered by itself as one execution, as the reference does."""
     def _count_first_response(self, request: InferenceRequest) -> None:
         self.statistics.count_first_response(ns=time.monotonic_ns() - request.arrival_ns)
 
+    def _count_execution(self, request: InferenceRequest) -> None:
+        """Count a request that the scheduler answered by itself as one execution, as the reference does."""
         input_ns, infer_ns, output_ns = request.compute_ns
         self.statistics.count_execution(
             batch_size=request.batch_size,
@@ -244,9 +246,17 @@ class Model:
         """Whether requests can be executed now."""
         return self._loaded is None or self._loaded.ready
 
+    @property
+    def host_byte_size(self) -> int:
+        """How many bytes of this machine's memory it takes: what its backend knows, or else the estimate."""
+        known = None if self._loaded is None else self._loaded.host_byte_size
+        return self.estimated_byte_size if known is None else known
+
     def snapshot(self) -> StatisticsSnapshot:
         """Give the counters as they are now."""
-        return self.statistics.snapshot(pending=self._scheduler.pending, in_flight=self._in_flight.count)
+        return self.statistics.snapshot(
+            pending=self._scheduler.pending, in_flight=self._in_flight.count, host_byte_size=self.host_byte_size
+        )
 
     def close(self, timeout_seconds: float | None = None) -> bool:
         """Take no new requests, finish those that were accepted, and let everything go. Idempotent.
@@ -259,6 +269,7 @@ class Model:
         self._scheduler.close()
         for instance in self._instances:
             drained = instance.close(deadline.left) and drained
+        self.statistics.finished = drained
         closing = [] if self._loaded is None else [self._loaded.close]
         for let_go in [*closing, self._release] if drained else ():
             try:
@@ -269,7 +280,6 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, version={self.version})"
-        self.statistics.finished = drained
 
 
 def _failure_reason(request: InferenceRequest, error: BaseException) -> FailureReason:

@@ -77,9 +77,13 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """A row of the repository's index. `version`, `state` and `reason` are "" where there is nothing to say."""
+    """A row of the repository's index. `version`, `state` and `reason` are "" where there is nothing to say.
+
+    `host_byte_size` is how much of this machine's memory the version takes; 0 where it does not serve.
+    """
 
     name: str
     version: str = ""
     state: str = ""
     reason: str = ""
+    host_byte_size: int = 0

@@ -192,8 +192,15 @@ class ModelTable:
                     rows.append(IndexEntry(name, state=VersionState.UNAVAILABLE.value, reason=problem))
                 elif not record.versions:
                     rows.append(IndexEntry(name))
+                serving = self.serving.get(name, {})
                 rows += [
-                    IndexEntry(name, str(version), known.state.value, known.reason)
+                    IndexEntry(
+                        name,
+                        str(version),
+                        known.state.value,
+                        known.reason,
+                        serving[version].host_byte_size if version in serving else 0,
+                    )
                     for version, known in sorted(record.versions.items())
                 ]
         return rows

@@ -77,7 +77,12 @@ def _model_statistics(name: str, version: str, counters: StatisticsSnapshot) -> 
             )
             for size, batch in counters.batches.items()
         ],
+        memory_usage=_memory(counters),
     )
+
+
+def _memory(counters: StatisticsSnapshot) -> list[pb.MemoryUsage]:
+    return [pb.MemoryUsage(type="CPU", byte_size=counters.host_byte_size)] if counters.host_byte_size else []
 
 
 def _duration(duration: Duration) -> pb.StatisticDuration:

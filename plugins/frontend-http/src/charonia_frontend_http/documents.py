@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,22 +35,16 @@ def _tensor(tensor: TensorMetadata) -> dict[str, Any]:
     return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
 
 
-def index_document(rows: Sequence[IndexEntry]) -> list[dict[str, str]]:
-    """Write the repository's index; as in the reference, a row tells only what there is to tell."""
-    written = []
-    for row in rows:
-        entry = {"name": row.name}
-        entry |= {
-            key: value
-            for key, value in (("version", row.version), ("state", row.state), ("reason", row.reason))
-            if value
-        }
-        written.append(entry)
-    return written
+def index_document(rows: Sequence[IndexEntry]) -> list[dict[str, str | int]]:
+    """Write the repository's index; as in the reference, a row tells only what there is to tell. `host_byte_size` is our own."""
+    return [{key: value for key, value in asdict(row).items() if value} for row in rows]
 
 
 def statistics_document(rows: Sequence[VersionStatistics]) -> dict[str, Any]:
-    """Write the counters of models; as in the reference, every key is there, counted or not."""
+    """Write the counters of models; as in the reference, every key is there, counted or not.
+
+    One key more, `batch_reasons`, is there once a batch was executed.
+    """
     return {"model_stats": [_version_statistics(row.name, row.version, row.counters) for row in rows]}
 
 
@@ -68,10 +63,15 @@ def _version_statistics(name: str, version: str, counters: StatisticsSnapshot) -
             "cache_hit": _duration(counters.cache_hit),
             "cache_miss": _duration(counters.cache_miss),
         },
-        "response_stats": {},  # no backend here reports single responses, nor the memory that it uses
+        "response_stats": {},  # no backend here reports single responses
         "batch_stats": [{"batch_size": size, **_phases(batch)} for size, batch in counters.batches.items()],
-        "memory_usage": [],
+        **({"batch_reasons": counters.batch_reasons} if counters.batch_reasons else {}),
+        "memory_usage": _memory(counters),
     }
+
+
+def _memory(counters: StatisticsSnapshot) -> list[dict[str, Any]]:
+    return [{"type": "CPU", "id": 0, "byte_size": counters.host_byte_size}] if counters.host_byte_size else []
 
 
 def _phases(counted: StatisticsSnapshot | BatchStatistics) -> dict[str, Any]:
