@@ -288,7 +288,7 @@ class ModelStatistics:
                 cache_hit=Duration(self._cache_hit_count, self._cache_hit_ns),
                 cache_miss=Duration(self._cache_miss_count, self._cache_miss_ns),
                 batches={size: phases.frozen() for size, phases in sorted(self._batches.items())},
-                batch_reasons=dict(sorted(self._batch_reasons.items())),
+                batch_reasons={str(reason): count for reason, count in sorted(self._batch_reasons.items())},
                 failures=dict(self._failures),
                 distributions=self._distributions(),
                 first_response=Buckets(
