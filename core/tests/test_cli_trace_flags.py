@@ -25,13 +25,22 @@ def test_settings_add_up():
     assert parse("level=TIMESTAMPS", "level=OFF") == TraceSetting()
 
 
+def test_a_mode_of_a_plugin_has_settings_of_its_own():
+    """They are kept as they were told, in their order; without a mode, it is that of the one plugin that got some."""
+    words = ["acme,colour=red", "acme,colour=a=b", "level=TIMESTAMPS", "rate=3"]
+    told = TraceSetting(level=("TIMESTAMPS",), rate=3, mode="acme", options=(("colour", "red"), ("colour", "a=b")))
+    assert parse(*words) == told
+    assert parse("mode=acme", *words, "other,size=2") == told
+    assert parse("mode=triton", *words, "file=t.json") == TraceSetting(level=("TIMESTAMPS",), rate=3, file="t.json")
+    assert parse("acme,colour=red", "other,size=2") == TraceSetting()
+
+
 @pytest.mark.parametrize(
     ("word", "text"),
     [
         ("rate", "--trace-config option format is <mode>,<setting>=<value> or <setting>=<value>. Got rate"),
         ("triton,", "Got triton,"),
-        ("opentelemetry,url=http://x", "the mode 'opentelemetry' is not there"),
-        ("mode=opentelemetry", "the mode 'opentelemetry' is not there"),
+        ("opentelemetry,url", "Got opentelemetry,url"),
         ("colour=red", "there is no setting 'colour'. There are rate, count, log-frequency, level, file, mode."),
         ("level=MOST", "a level is one of TIMESTAMPS, TENSORS, OFF."),
         ("rate=x", "expected a whole number from 0 up."),

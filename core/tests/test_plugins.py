@@ -16,6 +16,7 @@ from charonia.frontend import Frontend, FrontendOffer, FrontendOption
 from charonia.hookspecs import hookimpl
 from charonia.plugins import PluginRecord, Plugins
 from charonia.repository import LocalStorage
+from charonia.trace_file import TraceFile
 
 ASKER = 'model "resnet" (models/resnet/config.pbtxt)'
 CORE = importlib.metadata.version("charonia")
@@ -90,10 +91,11 @@ def state_of(plugins, plugin):
 
 
 def test_core_offers_its_own_through_the_same_hooks():
-    """Without any plugin there are the default scheduler and the local storage, and they are in the list."""
+    """Without any plugin there are the default scheduler, the local storage and files of traces, and they are in the list."""
     plugins = Plugins(entry_points=())
     assert plugins.scheduler("default", asker=ASKER) is DefaultScheduler
     assert plugins.storage("file", asker=ASKER) is LocalStorage
+    assert plugins.trace_writer("triton") is TraceFile
     assert plugins.records() == [
         PluginRecord(
             "scheduler",
@@ -106,6 +108,7 @@ def test_core_offers_its_own_through_the_same_hooks():
             "charonia.default_scheduler:DefaultScheduler",
         ),
         PluginRecord("storage", "file", "defaults", "charonia", CORE, "ok", "", "charonia.repository:LocalStorage"),
+        PluginRecord("trace_writer", "triton", "defaults", "charonia", CORE, "ok", "", "charonia.trace_file:TraceFile"),
     ]
 
 

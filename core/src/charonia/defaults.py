@@ -1,4 +1,4 @@
-"""What the core itself offers through the hooks: the default scheduler and the local file system."""
+"""What the core itself offers through the hooks: the default scheduler, the local file system, and files of traces."""
 
 from __future__ import annotations
 
@@ -15,3 +15,9 @@ def charonia_schedulers() -> dict[str, str]:
 def charonia_repositories() -> dict[str, str]:
     """Offer paths without a scheme, and `file://` URLs."""
     return {"file": "charonia.repository:LocalStorage"}
+
+
+@hookimpl
+def charonia_trace_writers() -> dict[str, str]:
+    """Offer the mode that writes a file, as the reference does."""
+    return {"triton": "charonia.trace_file:TraceFile"}

@@ -34,6 +34,7 @@ __all__ = [
     "charonia_repositories",
     "charonia_rpc_transports",
     "charonia_schedulers",
+    "charonia_trace_writers",
     "charonia_transports",
     "hookimpl",
     "hookspec",
@@ -91,3 +92,8 @@ def charonia_transports() -> Mapping[str, str]:  # type: ignore[empty-body]  # a
 @hookspec
 def charonia_rpc_transports() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
     """Offer transports for gRPC: the name in `--transport` → "module:Class" of a `charonia.transport.RpcTransport`."""
+
+
+@hookspec
+def charonia_trace_writers() -> Mapping[str, str]:  # type: ignore[empty-body]  # a specification has no body
+    """Offer trace modes: the name in `--trace-config` → "module:Class" of a `charonia.trace_writer.TraceWriter`."""

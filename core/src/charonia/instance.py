@@ -131,13 +131,21 @@ class ModelInstance:
         finally:
             EXECUTING.requests, EXECUTING.version = outer
 
+    def _run(self, batch: Batch) -> None:
+        for request in batch.requests:
+            if request.trace is not None:
+                with request.trace.current():
+                    self._execution.execute(batch)
+                return
+        self._execution.execute(batch)
+
     def _execute(self, requests: list[InferenceRequest], reason: str) -> None:
         # reading a thread's own time takes as long as a small model; once it is quick, all time is good enough
         clock_ns = time.monotonic_ns if self._promptness.proven else self._clock_ns
         begun_ns = clock_ns()
         batch = Batch(requests, self._statistics, reason)
         try:
-            self._execution.execute(batch)
+            self._run(batch)
         except BaseException as error:
             # The border of execution: whatever a model raises, `sys.exit` included, is the answer to its requests.
             interrupted = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()

@@ -204,7 +204,7 @@ def _executed() -> dict[str, object]:
         return {}
     told: dict[str, object] = {"model": requests[0].model_name, "version": EXECUTING.version}
     names = [request.id for request in requests if request.id]
-    traces = [str(request.trace.number) for request in requests if request.trace is not None]
+    traces = [request.trace.id for request in requests if request.trace is not None]
     return (
         told | ({"request_id": ",".join(names)} if names else {}) | ({"trace_id": ",".join(traces)} if traces else {})
     )

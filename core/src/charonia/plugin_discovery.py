@@ -40,6 +40,7 @@ KIND_OF_HOOK = {
     "charonia_caches": "cache",
     "charonia_frontends": "frontend",
     "charonia_commands": "command",
+    "charonia_trace_writers": "trace_writer",
     "charonia_transports": "transport",
     "charonia_rpc_transports": "rpc_transport",
 }
@@ -80,8 +81,7 @@ class Offer:
     """An implementation that a plugin offers, imported at its first use.
 
     Attributes:
-        kind: "backend", "scheduler", "storage", "cache", "frontend", "transport", "rpc_transport" or
-            "command".
+        kind: what it is, as a value of `KIND_OF_HOOK`.
         name: the name by which it is chosen.
         path: "module:Class" of the implementation; of a command, the object itself.
         source: the plugin.

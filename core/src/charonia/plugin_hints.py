@@ -48,6 +48,7 @@ KIND_WORDS = {
     "cache": "response cache",
     "frontend": "frontend",
     "command": "command",
+    "trace_writer": "trace mode",
     "transport": "transport",
     "rpc_transport": "gRPC transport",
 }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from charonia.plugin_discovery import Offer, PluginState, Source
     from charonia.repository import RepositoryStorage
     from charonia.scheduler import Scheduler
+    from charonia.trace_writer import TraceWriter
     from charonia.transport import HttpTransport, RpcTransport
 
 __all__ = ["PluginRecord", "Plugins"]
@@ -35,8 +36,7 @@ class PluginRecord:
     """One line of the list of plugins: something that is offered, or a plugin that could not be asked.
 
     Attributes:
-        kind: "backend", "scheduler", "storage", "cache", "frontend", "transport", "rpc_transport" or "command"; "" where it
-            could not be asked.
+        kind: what it is, as a key of `charonia.plugin_hints.KIND_WORDS`; "" where it could not be asked.
         name: the name by which it is chosen, or "".
         plugin: the name of the plugin's entry point.
         distribution, version: what brought it; "" where it was passed in by the program.
@@ -123,6 +123,12 @@ class Plugins:
         from charonia.cache import ResponseCache
 
         return cast("type[ResponseCache]", self._implementation("cache", name, asker, ResponseCache))
+
+    def trace_writer(self, mode: str) -> type[TraceWriter]:
+        """Give the class of a trace mode. Otherwise as `backend`."""
+        from charonia.trace_writer import TraceWriter
+
+        return cast("type[TraceWriter]", self._implementation("trace_writer", mode, "the server", TraceWriter))
 
     def transport(self, name: str) -> type[HttpTransport]:
         """Give the class of a transport for HTTP. Otherwise as `backend`.

@@ -67,6 +67,7 @@ class Server:
         mailboxes: the ways from instance threads into event loops.
         log_settings: what is logged, which clients may change.
         shared_memory: the regions of memory that clients share with the server.
+        tracer: what traces requests; frontends ask it whether anything is traced at all.
     """
 
     def __init__(
@@ -81,8 +82,8 @@ class Server:
         self.plugins = plugins or Plugins(disabled=self.options.disabled_plugins, choices=self.options.plugin_choices)
         places = [model_repository] if isinstance(model_repository, str | Path) else model_repository
         self._repositories = ModelRepositories([str(place) for place in places], self.options, self.plugins)
-        self._tracer = Tracer(self.options.trace)
-        self._loader = Loader(self.options, self.plugins, self, self._tracer)
+        self.tracer = Tracer(self.plugins.trace_writer(self.options.trace.mode)(self.options.trace))
+        self._loader = Loader(self.options, self.plugins, self, self.tracer)
         self._lifecycle = Lifecycle(self._repositories, self._loader, self.options.model_load_thread_count)
         self._models = self._lifecycle.models
         self._poller = RepositoryPoller(self._repositories, self._lifecycle, self.options, Clock())
@@ -173,7 +174,7 @@ class Server:
         else:  # what still runs keeps its backend and its files
             self._loader.close()
             self._repositories.close()
-        self._tracer.close()
+        self.tracer.close()
         if self._own_log_settings:
             self.log_settings.close()
         self.shared_memory.close()
@@ -375,7 +376,7 @@ class Server:
         """
         if model and not self.can_serve(model):
             raise InvalidArgumentError(f"Request for unknown model : {model}")
-        return self._tracer.update(changes or {}, model)
+        return self.tracer.update(changes or {}, model)
 
     def require_explicit_control(self) -> None:
         """Refuse a client's wish to load or unload, unless the control mode lets clients have it. Programs are not bound by it.

@@ -1,4 +1,4 @@
-"""The file that traces are written to, as the reference writes it: a JSON array of records.
+"""The trace mode `triton`: a file, as the reference writes it, which is a JSON array of records.
 
 It is written by a thread of its own, so that no request waits for a disk.
 """
@@ -12,9 +12,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from charonia.trace import TIMESTAMPS
+from charonia.trace_writer import TraceWriter
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import TextIO
+
+    from charonia.trace import Trace
+    from charonia.trace_settings import TraceSetting
 
 __all__ = ["TraceFile"]
 
@@ -27,15 +33,19 @@ class _Piece(NamedTuple):
     ends: bool
 
 
-class TraceFile:
-    """A file, or several that are numbered. Any thread may write; closed by its owner.
+class TraceFile(TraceWriter):
+    """A file, or several that are numbered.
+
+    The thread starts, and the file is made, when there is something to write. With a log frequency of so many traces, that many
+    fill a numbered file, `<path>.0` first; with 0 all of them go to one file without a number.
 
     Args:
-        path: where it lies; the thread starts, and the file is made, when there is something to write.
+        setting: has the path.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, setting: TraceSetting) -> None:
+        super().__init__(setting)
+        self._path = setting.file
         self._lock = threading.Lock()  # guards `_thread` and `_closed`
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -46,21 +56,16 @@ class TraceFile:
         self._traces = 0
         self._index = 0
 
-    def write(self, records: Sequence[Mapping[str, Any]], log_frequency: int, *, ends: bool) -> None:
-        """Write records of a trace.
-
-        Args:
-            records: what is written.
-            log_frequency: after how many traces a numbered file, `<path>.0` first, is full; 0 writes one file without a number.
-            ends: whether these are the last records of a trace.
-        """
+    def end(self, trace: Trace) -> None:
+        """Write a trace."""
+        piece = _Piece(list(_records(trace)), trace.setting.log_frequency, trace.parent is None)
         with self._lock:
             if self._closed:
                 return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="charonia-trace-file", daemon=True)
                 self._thread.start()
-            self._pieces.put(_Piece(records, log_frequency, ends))
+            self._pieces.put(piece)
 
     def _run(self) -> None:
         try:
@@ -111,6 +116,25 @@ class TraceFile:
         if thread is not None:
             self._pieces.put(None)
             thread.join()
+
+
+def _records(trace: Trace) -> Iterator[dict[str, Any]]:
+    if TIMESTAMPS in trace.setting.level:
+        yield _head(trace)
+        for name, ns in trace.moments.items():
+            yield {"id": trace.number, "timestamps": [{"name": name, "ns": ns}]}
+    for activity, name, data, shape, dtype in trace.tensors:
+        tensor = {"name": name, "data": data, "shape": shape, "dtype": dtype}
+        yield {"id": trace.number, "activity": activity, "tensor": tensor}
+
+
+def _head(trace: Trace) -> dict[str, Any]:
+    head: dict[str, Any] = {"id": trace.number, "model_name": trace.model, "model_version": trace.version}
+    if trace.request_id:
+        head["request_id"] = trace.request_id
+    if trace.parent is not None:
+        head["parent_id"] = trace.parent.number
+    return head
 
 
 def _json(record: Mapping[str, Any]) -> str:

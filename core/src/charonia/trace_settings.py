@@ -1,7 +1,7 @@
 """The trace settings: those of the server, and those of a model where it has its own.
 
-They are kept, checked and told as in the reference. A level other than OFF needs a trace file, which only the server's owner can
-give; `charonia.tracing` writes it.
+They are kept, checked and told as in the reference. In the mode `triton`, a level other than OFF needs a trace file, which only
+the server's owner can give, as the mode and the options of other modes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from charonia.errors import InvalidArgumentError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["LEVELS", "TraceSetting", "TraceSettings"]
+__all__ = ["FILE_MODE", "LEVELS", "TraceSetting", "TraceSettings"]
 
 LEVELS = ("TIMESTAMPS", "TENSORS")
 """What may be traced, in the reference's order."""
+
+FILE_MODE = "triton"
+"""The mode that writes a file."""
 
 _MAX_UINT32 = 2**32 - 1
 _MAX_INT32 = 2**31 - 1
@@ -36,7 +39,9 @@ class TraceSetting:
         rate: one request of this many is traced.
         count: how many more requests are traced; -1 is any number.
         log_frequency: after how many traces a file is ended; 0 is never.
-        file: where traces are written; "" if nowhere.
+        file: where the mode "triton" writes them; "" if nowhere.
+        mode: what becomes of them: a plugin's name for it, or "triton".
+        options: what belongs to that mode alone, as names and values; a name may come several times.
     """
 
     level: tuple[str, ...] = ()
@@ -44,17 +49,24 @@ class TraceSetting:
     count: int = -1
     log_frequency: int = 0
     file: str = ""
+    mode: str = FILE_MODE
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def lacks_file(self) -> bool:
+        """Whether something is to be written to a file, and there is none."""
+        return bool(self.level) and self.mode == FILE_MODE and not self.file
 
     def describe(self) -> dict[str, list[str]]:
         """Give them in the protocol's form: each name with its values, in the reference's order."""
-        return {
+        told = {
             "trace_level": list(self.level) or ["OFF"],
             "trace_rate": [str(self.rate)],
             "trace_count": [str(self.count)],
-            "log_frequency": [str(self.log_frequency)],
-            "trace_file": [self.file],
-            "trace_mode": ["triton"],
         }
+        if self.mode == FILE_MODE:
+            told |= {"log_frequency": [str(self.log_frequency)], "trace_file": [self.file]}
+        return {**told, "trace_mode": [self.mode], **{name: [value] for name, value in self.options}}
 
 
 class TraceSettings:
@@ -107,7 +119,7 @@ class TraceSettings:
             changed = {**self._changed, model: {name: value for name, value in own.items() if value is not None}}
             for affected in changed if not model else (model,):
                 setting = self._effective(changed, affected)
-                if setting.level and not setting.file:
+                if setting.lacks_file:
                     raise InvalidArgumentError("Attempting to set invalid trace setting :trace file name is not given")
             self._changed = changed
             return self._effective(changed, model)

@@ -1,4 +1,4 @@
-"""Which requests are traced, and what their traces tell: times, and tensors where these are wanted.
+"""Which requests are traced.
 
 A request that is to be traced gets a `Trace` before its model does. Nothing else of it is changed: the times are those that every
 request has anyway, and they are written down when it is finished.
@@ -8,128 +8,40 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from charonia.datatypes import DataType
-from charonia.tensor import as_numpy
-from charonia.trace_file import TraceFile
+from charonia.trace import Trace
 from charonia.trace_settings import TraceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from charonia.request import InferenceRequest, InferenceResponse
-    from charonia.tensor import Tensor
+    from charonia.request import InferenceRequest
     from charonia.trace_settings import TraceSetting
+    from charonia.trace_writer import TraceWriter
 
-__all__ = ["Trace", "Tracer"]
-
-TIMESTAMPS = "TIMESTAMPS"
-TENSORS = "TENSORS"
-
-
-class Trace:
-    """The trace of one request. Made by a `Tracer`; its methods are called on whichever thread answers the request.
-
-    Args:
-        number: its number, from 1 up.
-        setting: what is traced.
-        parent: the trace of the request on whose behalf this one was made, or None.
-        version: the version of the model that answers.
-        composed: whether that model has no execution of its own, but is an ensemble.
-        file: where it is written.
-    """
-
-    __slots__ = ("_composed", "_file", "_parent", "_records", "_version", "number", "setting")
-
-    def __init__(
-        self, number: int, setting: TraceSetting, parent: Trace | None, *, version: int, composed: bool, file: TraceFile
-    ) -> None:
-        self.number = number
-        self.setting = setting
-        self._parent = parent
-        self._version = version
-        self._composed = composed
-        self._file = file
-        self._records: list[dict[str, Any]] = []
-
-    def note(self, response: InferenceResponse) -> None:
-        """Write down what a response has."""
-        if TENSORS in self.setting.level:
-            self._records += self._tensors("TENSOR_BACKEND_OUTPUT", response.outputs)
-
-    def finish(self, request: InferenceRequest, response: InferenceResponse) -> None:
-        """Write everything down: the request has its final response."""
-        self.note(response)
-        now = time.monotonic_ns()
-        before: list[dict[str, Any]] = []
-        after: list[dict[str, Any]] = []
-        if TIMESTAMPS in self.setting.level:
-            before = [
-                self._head(request),
-                *self._times(REQUEST_START=request.arrival_ns, QUEUE_START=request.queued_ns),
-            ]
-            answered = {"INFER_RESPONSE_COMPLETE": now} if self._parent is None else {}
-            after = self._times(**answered, **self._compute_times(request), REQUEST_END=now)
-        if TENSORS in self.setting.level:
-            before += self._tensors("TENSOR_QUEUE_INPUT", request.inputs)
-        self._file.write([*before, *self._records, *after], self.setting.log_frequency, ends=self._parent is None)
-
-    def _head(self, request: InferenceRequest) -> dict[str, Any]:
-        head: dict[str, Any] = {"id": self.number, "model_name": request.model_name, "model_version": self._version}
-        if request.id:
-            head["request_id"] = request.id
-        if self._parent is not None:
-            head["parent_id"] = self._parent.number
-        return head
-
-    def _compute_times(self, request: InferenceRequest) -> dict[str, int]:
-        """Tell when the phases of the execution began; nothing where there was none, as for a hit of the response cache."""
-        if self._composed or not any(request.compute_ns):
-            return {}
-        moments = itertools.accumulate(request.compute_ns, initial=request.started_ns)
-        names = ("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END")
-        return dict(zip(names, moments, strict=True))
-
-    def _times(self, **moments: int) -> list[dict[str, Any]]:
-        return [{"id": self.number, "timestamps": [{"name": name, "ns": ns}]} for name, ns in moments.items()]
-
-    def _tensors(self, activity: str, tensors: Mapping[str, Tensor]) -> list[dict[str, Any]]:
-        return [
-            {"id": self.number, "activity": activity, "tensor": _described(name, tensor)}
-            for name, tensor in tensors.items()
-        ]
-
-
-def _described(name: str, tensor: Tensor) -> dict[str, str]:
-    array = as_numpy(tensor)
-    return {
-        "name": name,
-        "data": ",".join([_text(element) for element in array.reshape(-1).tolist()]),
-        "shape": ",".join(map(str, array.shape)),
-        "dtype": DataType.of_dtype(array.dtype).name,
-    }
-
-
-def _text(element: object) -> str:
-    if isinstance(element, bytes):
-        return element.decode("utf-8", errors="backslashreplace")
-    return f"{element:g}" if isinstance(element, float) else str(element)
+__all__ = ["Tracer"]
 
 
 class _Sampler:
-    """Chooses requests: every one whose number `rate` divides, until `count` were chosen."""
+    """Chooses requests: every one whose number `rate` divides, until `count` were chosen.
 
-    def __init__(self, setting: TraceSetting) -> None:
+    Args:
+        setting: says so.
+        on: whether anything is traced.
+    """
+
+    def __init__(self, setting: TraceSetting, *, on: bool) -> None:
         self.setting = setting
+        self.on = on
         self.left = setting.count
         self._lock = threading.Lock()  # guards `left` and `_seen`
         self._seen = 0
 
     def take(self) -> bool:
-        if not self.setting.level or not self.setting.rate:
+        """Count a request, and tell whether it is chosen."""
+        if not self.on or not self.setting.rate:
             return False
         with self._lock:
             self._seen += 1
@@ -143,15 +55,15 @@ class Tracer:
     """Traces the requests of a server. Its methods may be called from any thread.
 
     Args:
-        setting: what is to be traced, as long as nobody changes it.
+        writer: where traces go; closed with this one. Its settings hold as long as nobody changes them.
 
     Attributes:
-        on: whether anything is traced at all. While it is not, models do not call `begin`.
+        on: whether anything is traced at all. While it is not, models do not call `begin`, and frontends make no `Passage`.
     """
 
-    def __init__(self, setting: TraceSetting) -> None:
-        self._settings = TraceSettings(setting)
-        self._file = TraceFile(setting.file)
+    def __init__(self, writer: TraceWriter) -> None:
+        self._settings = TraceSettings(writer.setting)
+        self._writer = writer
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()  # lets changes come one after the other
         self._samplers: dict[str, _Sampler] = {}  # replaced as a whole
@@ -159,7 +71,9 @@ class Tracer:
         self._follow_settings()
 
     def begin(self, request: InferenceRequest, version: int, *, composed: bool) -> None:
-        """Have a request traced if it is its turn: of requests that others make, those whose makers are traced.
+        """Have a request traced if it is its turn, or if its client traces it.
+
+        Of requests that others make, those are traced whose makers are.
 
         Args:
             request: a request that its model has just accepted.
@@ -168,15 +82,32 @@ class Tracer:
         """
         if request.parent is not None:
             parent = request.parent.trace
-            setting = None if parent is None else parent.setting
-        else:
-            parent = None
-            sampler = self._sampler(request.model_name)
-            setting = sampler.setting if sampler.take() else None
-        if setting is not None:
-            request.trace = Trace(
-                next(self._numbers), setting, parent, version=version, composed=composed, file=self._file
-            )
+            if parent is not None:
+                self._trace(request, parent.setting, parent, version=version, composed=composed)
+            return
+        sampler = self._sampler(request.model_name)
+        passage = request.passage
+        origin = None if passage is None or not sampler.on else self._writer.origin(passage)
+        if origin is not None or sampler.take():
+            self._trace(request, sampler.setting, None, origin, version=version, composed=composed)
+
+    def _trace(
+        self,
+        request: InferenceRequest,
+        setting: TraceSetting,
+        parent: Trace | None,
+        origin: object | None = None,
+        *,
+        version: int,
+        composed: bool,
+    ) -> None:
+        trace = Trace(
+            next(self._numbers), setting, parent, request, version=version, composed=composed, writer=self._writer
+        )
+        self._writer.begin(trace, origin)
+        if request.passage is not None:
+            trace.enter(request.passage)
+        request.trace = trace
 
     def update(self, changes: Mapping[str, Sequence[str] | None], model: str = "") -> TraceSetting:
         """Change settings as `TraceSettings.update` does, and tell them; of the count what is left of it. Raises the same."""
@@ -192,11 +123,14 @@ class Tracer:
         """Take over changed settings. Where they are what they were, the counts go on."""
         before = self._samplers
         self._samplers = {
-            scope: before[scope] if scope in before and before[scope].setting == setting else _Sampler(setting)
+            scope: before[scope] if scope in before and before[scope].setting == setting else self._made(setting)
             for scope, setting in self._settings.scopes().items()
         }
-        self.on = any(sampler.setting.level for sampler in self._samplers.values())
+        self.on = any(sampler.on for sampler in self._samplers.values())
+
+    def _made(self, setting: TraceSetting) -> _Sampler:
+        return _Sampler(setting, on=any(level in self._writer.levels for level in setting.level))
 
     def close(self) -> None:
         """Write what is left. Idempotent."""
-        self._file.close()
+        self._writer.close()

@@ -26,6 +26,9 @@ Example: see whether the backends that are installed can really be used.
   charonia plugins --import
 """
 
+_OF_THE_SERVER = frozenset({"frontend", "rpc_transport", "trace_writer", "transport"})
+"""The kinds that the server itself asks for, and no model."""
+
 
 @click.command(help=_HELP)
 @click.option("--import", "try_import", is_flag=True, help="Import every implementation, to see which ones work.")
@@ -48,7 +51,7 @@ def _import_all(installed: Plugins) -> None:
     """Have every implementation imported. What fails is in the records afterwards."""
     for record in installed.records():
         try:
-            if record.kind in {"frontend", "transport", "rpc_transport"}:  # which the server itself asks for
+            if record.kind in _OF_THE_SERVER:
                 getattr(installed, record.kind)(record.name)
             elif record.kind:
                 getattr(installed, record.kind)(record.name, asker="charonia plugins")

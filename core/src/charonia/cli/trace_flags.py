@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charonia.cli.flags import Flag
-from charonia.trace_settings import LEVELS, TraceSetting
+from charonia.trace_settings import FILE_MODE, LEVELS, TraceSetting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,49 +26,65 @@ def trace_flags() -> list[Flag]:
             "Tracing",
             type=_setting,
             multiple=True,
-            metavar="[triton,]NAME=VALUE",
-            help="Trace requests: file=FILE, level=TIMESTAMPS or TENSORS, rate=N for one request of N, count=N for so many, "
-            "log-frequency=N for files of N traces each. May come several times.",
+            metavar="[MODE,]NAME=VALUE",
+            help="Trace requests: level=TIMESTAMPS or TENSORS, rate=N for one request of N, count=N for so many, and "
+            "mode=MODE: triton, with file=FILE and log-frequency=N for files of N traces each, or a plugin's, such as "
+            "opentelemetry,url=URL. May come several times.",
         )
     ]
 
 
-def trace_setting(settings: Sequence[tuple[str, str]]) -> TraceSetting:
+def trace_setting(settings: Sequence[tuple[str, str, str]]) -> TraceSetting:
     """Put together what the flag was told; of two numbers of the same name the later wins, and levels add up.
+
+    Without a mode, it is that of the one plugin which got a setting, and else the mode `triton`.
+
+    Args:
+        settings: modes, names and values; settings of every mode have the mode `triton`.
 
     Raises:
         click.UsageError: a level is on, and there is no file.
     """
+    own = [(name, value) for mode, name, value in settings if mode == FILE_MODE]
     values: dict[str, Any] = {}
-    levels = [value for name, value in settings if name == "level"]
-    for name, value in settings:
+    for name, value in own:
         if name in _NUMBERS:
             values[name.replace("-", "_")] = int(value)
-        elif name == "file":
-            values["file"] = value
-    level = () if "OFF" in levels else tuple(level for level in LEVELS if level in levels)
-    if level and not values.get("file"):
+        elif name in {"file", "mode"}:
+            values[name] = value
+    levels = [value for name, value in own if name == "level"]
+    modes = {mode for mode, _, _ in settings} - {FILE_MODE}
+    mode = values.setdefault("mode", modes.pop() if len(modes) == 1 else FILE_MODE)
+    setting = TraceSetting(
+        level=() if "OFF" in levels else tuple(level for level in LEVELS if level in levels),
+        options=tuple((name, value) for told, name, value in settings if told == mode != FILE_MODE),
+        **values,
+    )
+    if setting.lacks_file:
         raise click.UsageError("--trace-config=level=… needs a file to write to: add --trace-config=triton,file=FILE")
-    return TraceSetting(level=level, **values)
+    return setting
 
 
-def _setting(text: str) -> tuple[str, str]:
-    """Take `triton,NAME=VALUE` or `NAME=VALUE` apart.
+def _setting(text: str) -> tuple[str, str, str]:
+    """Take `MODE,NAME=VALUE` or `NAME=VALUE` apart. What belongs to a plugin's mode is the plugin's to judge.
 
     Raises:
         click.BadParameter: it is neither, or has a value that cannot be.
     """
     mode, comma, rest = text.partition(",")
     if "=" in mode or not comma:
-        mode, rest = "triton", text
+        mode, rest = FILE_MODE, text
     name, equals, value = (part.strip() for part in rest.partition("="))
     if not (name and equals and value):
         raise click.BadParameter(
             f"--trace-config option format is <mode>,<setting>=<value> or <setting>=<value>. Got {text}"
         )
-    mode = value if name == "mode" else mode
-    if mode != "triton":
-        raise click.BadParameter(f"{text!r}: the mode {mode!r} is not there, only 'triton', which writes a file.")
+    if mode == FILE_MODE:
+        _check(text, name, value)
+    return mode, name, value
+
+
+def _check(text: str, name: str, value: str) -> None:
     known = (*_NUMBERS, "level", "file", "mode")
     if name not in known:
         raise click.BadParameter(f"{text!r}: there is no setting {name!r}. There are {', '.join(known)}.")
@@ -76,4 +92,3 @@ def _setting(text: str) -> tuple[str, str]:
         raise click.BadParameter(f"{text!r}: a level is one of {', '.join((*LEVELS, 'OFF'))}.")
     if name in _NUMBERS and not (value.removeprefix("-").isdecimal() and int(value) >= _NUMBERS[name]):
         raise click.BadParameter(f"{text!r}: expected a whole number from {_NUMBERS[name]} up.")
-    return name, value

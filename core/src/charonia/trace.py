@@ -1,0 +1,238 @@
+"""The trace of a request: what is written down about it while it is answered, and the part of its way that a frontend knows."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from charonia.datatypes import DataType
+from charonia.tensor import as_numpy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.tensor import Array, Tensor
+    from charonia.trace_settings import TraceSetting
+    from charonia.trace_writer import TraceWriter
+
+__all__ = ["TENSORS", "TIMESTAMPS", "Passage", "Trace", "TracedTensor"]
+
+TIMESTAMPS = "TIMESTAMPS"
+TENSORS = "TENSORS"
+
+_PHASES = ("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END")
+
+
+class TracedTensor(NamedTuple):
+    """A tensor as text, in the reference's form.
+
+    Attributes:
+        activity: what happened to it: "TENSOR_QUEUE_INPUT" or "TENSOR_BACKEND_OUTPUT".
+        name: its name.
+        data: its elements, with commas between them.
+        shape: its dimensions, likewise.
+        dtype: its datatype, by the protocol's name.
+    """
+
+    activity: str
+    name: str
+    data: str
+    shape: str
+    dtype: str
+
+
+class Trace:
+    """The trace of one request. Made by a `Tracer`; its methods are called on whichever thread answers the request.
+
+    Attributes:
+        number: its number, from 1 up.
+        setting: what is traced.
+        parent: the trace of the request on whose behalf this one was made, or None.
+        model: the name of the model that is asked.
+        version: the version that answers.
+        composed: whether that model has no execution of its own, but is an ensemble.
+        request_id: the caller's own name of the request, or "".
+        arrival_ns: when the request was decoded, in monotonic nanoseconds.
+        moments: when what happened, in monotonic nanoseconds, by the reference's names; in the model, then in the frontend.
+        tensors: the tensors, where these are wanted.
+        error: the text of the error that the request ended with, or "".
+        mark: whatever the writer keeps with the trace.
+
+    Args:
+        number: see above.
+        setting: see above.
+        parent: see above.
+        request: the request.
+        version: see above.
+        composed: see above.
+        writer: what takes it.
+    """
+
+    __slots__ = (
+        "_lock",
+        "_open",
+        "_writer",
+        "arrival_ns",
+        "composed",
+        "error",
+        "mark",
+        "model",
+        "moments",
+        "number",
+        "parent",
+        "request_id",
+        "setting",
+        "tensors",
+        "version",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        setting: TraceSetting,
+        parent: Trace | None,
+        request: InferenceRequest,
+        *,
+        version: int,
+        composed: bool,
+        writer: TraceWriter,
+    ) -> None:
+        self.number = number
+        self.setting = setting
+        self.parent = parent
+        self.model = request.model_name
+        self.version = version
+        self.composed = composed
+        self.request_id = request.id
+        self.arrival_ns = request.arrival_ns
+        self.moments: dict[str, int] = {}
+        self.tensors: list[TracedTensor] = []
+        self.error = ""
+        self.mark: Any = None
+        self._writer = writer
+        self._open = 1  # how many of model and frontend are not done
+        self._lock = threading.Lock()  # guards `_open`, where a frontend and a model end at once
+
+    @property
+    def id(self) -> str:
+        """What it is called in logs."""
+        return self._writer.id_of(self)
+
+    @property
+    def context(self) -> Mapping[str, str]:
+        """The header fields by which another process takes it up; none where its writer has nothing of that kind."""
+        return self._writer.context_of(self)
+
+    def current(self) -> AbstractContextManager[object]:
+        """Stand around the execution of the request: what the model's own code tells of itself belongs to this trace."""
+        return self._writer.current(self)
+
+    def enter(self, passage: Passage) -> None:
+        """Wait at the end for a frontend to be done, too."""
+        self._open += 1
+        passage.trace = self
+
+    def note(self, response: InferenceResponse) -> None:
+        """Write down what a response has."""
+        if TENSORS in self.setting.level:
+            self.tensors += _described("TENSOR_BACKEND_OUTPUT", response.outputs)
+
+    def finish(self, request: InferenceRequest, response: InferenceResponse) -> None:
+        """Write everything down: the request has its final response."""
+        self.note(response)
+        if TENSORS in self.setting.level:
+            self.tensors = [*_described("TENSOR_QUEUE_INPUT", request.inputs), *self.tensors]
+        now = time.monotonic_ns()
+        self.error = "" if response.error is None else str(response.error) or response.error.code.name
+        self.moments["REQUEST_START"] = request.arrival_ns
+        self.moments["QUEUE_START"] = request.queued_ns
+        if not self.composed and any(request.compute_ns):  # there is none for a hit of the response cache
+            phases = itertools.accumulate(request.compute_ns, initial=request.started_ns)
+            self.moments.update(zip(_PHASES, phases, strict=True))
+        if self.parent is None:
+            self.moments["INFER_RESPONSE_COMPLETE"] = now
+        self.moments["REQUEST_END"] = now
+        self.leave()
+
+    def leave(self) -> None:
+        """Say that the model, or the frontend, is done. Whoever is last hands the trace over."""
+        with self._lock:
+            self._open -= 1
+            done = not self._open
+        if done:
+            self._writer.end(self)
+
+
+class Passage:
+    """The passage of a request through a frontend, which exists only while something is traced.
+
+        with Passage("HTTP_RECV", "HTTP_SEND", headers.get) as passage:
+            request = decode(body)
+            request.passage = passage
+            …
+            passage.answer()
+            answer = encode(response)
+
+    It begins when the whole request has arrived. All of it belongs to one thread, from which the request is submitted, too.
+
+    Args:
+        receiving: what the reference calls the time until the request is decoded.
+        sending: what it calls the time from then on when there is something to answer.
+        field: gives a header field of the request, by its name in lower case.
+
+    Attributes:
+        field: see above.
+        trace: the trace of the request, once its model has taken it, and if it is traced.
+    """
+
+    __slots__ = ("_answered_ns", "_began_ns", "_receiving", "_sending", "field", "trace")
+
+    def __init__(self, receiving: str, sending: str, field: Callable[[str], str | None]) -> None:
+        self.field = field
+        self.trace: Trace | None = None
+        self._receiving = receiving
+        self._sending = sending
+        self._answered_ns = 0
+        self._began_ns = time.monotonic_ns()
+
+    def answer(self) -> None:
+        """Say that the answer, or the first one, begins to be written."""
+        if self.trace is not None and not self._answered_ns:
+            self._answered_ns = time.monotonic_ns()
+
+    def end(self) -> None:
+        """Say that the answer is with the transport, or that nobody wants it any more. Idempotent."""
+        trace, self.trace = self.trace, None
+        if trace is None:
+            return
+        trace.moments[f"{self._receiving}_START"] = self._began_ns
+        trace.moments[f"{self._receiving}_END"] = trace.arrival_ns
+        if self._answered_ns:
+            trace.moments[f"{self._sending}_START"] = self._answered_ns
+            trace.moments[f"{self._sending}_END"] = time.monotonic_ns()
+        trace.leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def _described(activity: str, tensors: Mapping[str, Tensor]) -> list[TracedTensor]:
+    return [_as_text(activity, name, as_numpy(tensor)) for name, tensor in tensors.items()]
+
+
+def _as_text(activity: str, name: str, array: Array) -> TracedTensor:
+    data = ",".join([_text(element) for element in array.reshape(-1).tolist()])
+    return TracedTensor(activity, name, data, ",".join(map(str, array.shape)), DataType.of_dtype(array.dtype).name)
+
+
+def _text(element: object) -> str:
+    if isinstance(element, bytes):
+        return element.decode("utf-8", errors="backslashreplace")
+    return f"{element:g}" if isinstance(element, float) else str(element)

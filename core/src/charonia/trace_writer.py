@@ -1,0 +1,70 @@
+"""The interface of what traces are handed to: one writer for each server, chosen by the mode of its trace settings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, ClassVar
+
+from charonia.trace_settings import LEVELS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from charonia.trace import Passage, Trace
+    from charonia.trace_settings import TraceSetting
+
+__all__ = ["TraceWriter"]
+
+
+class TraceWriter(ABC):
+    """Takes traces. Its methods may be called from any thread; closed by the server.
+
+    What it needs to know of a trace from its beginning to its end, it keeps in the trace's `mark`.
+
+    Args:
+        setting: how the server was started; what belongs to the writer alone are its `options`.
+
+    Raises:
+        CharoniaError: an option is not there, or has a value that cannot be.
+
+    Attributes:
+        levels: what it can write; while nothing else is on, no request is traced.
+        setting: the settings with all options that clients are told, those with defaults included.
+    """
+
+    levels: ClassVar[tuple[str, ...]] = LEVELS
+
+    def __init__(self, setting: TraceSetting) -> None:
+        self.setting = setting
+
+    def origin(self, passage: Passage) -> object | None:
+        """Find the trace that a client's request belongs to already, so that it is traced whether it is its turn or not."""
+        del passage
+        return None
+
+    def begin(self, trace: Trace, origin: object | None) -> None:
+        """A request begins to be traced; `origin` is what that method gave."""
+
+    def current(self, trace: Trace) -> AbstractContextManager[object]:
+        """Stand around the execution of a traced request."""
+        del trace
+        return nullcontext()
+
+    def id_of(self, trace: Trace) -> str:
+        """Name a trace for the log."""
+        return str(trace.number)
+
+    def context_of(self, trace: Trace) -> Mapping[str, str]:
+        """Give the header fields by which another process takes a trace up."""
+        del trace
+        return {}
+
+    @abstractmethod
+    def end(self, trace: Trace) -> None:
+        """Take a trace that is complete. Those that a request has caused come before its own. It must not wait for anything."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write what is left. Nothing comes any more, and what does is dropped. Idempotent."""
