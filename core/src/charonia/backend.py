@@ -131,6 +131,10 @@ class Execution(ABC):
     answers_late: ClassVar[bool] = False
     """Whether a request may still be without its final response when `execute` returns. Otherwise such a request fails."""
 
+    counts_itself: ClassVar[bool] = False
+    """Whether it counts its batches when they are answered, be it late: by `respond_all`, `fail_all` or `count`. Otherwise a
+    batch counts as executed when `execute` returns."""
+
     predictable: bool = False
     """Whether the time of an execution depends on the size of its inputs alone, and is the processor's time of the thread that
     calls: it neither leaves the work to other threads, nor waits for anything, nor runs code of the model's author. Once such

@@ -60,13 +60,17 @@ class Batch:
             if request.parameters and request.parameters.get(BATCH_REASON):
                 request.batch_reason = str(reason)
 
-    def mark_compute_start(self) -> None:
-        """Say that the inputs are ready and the model starts to compute. Optional; it splits the times in the statistics."""
-        self._gathered_ns = self._computed_ns = time.monotonic_ns()
+    def mark_compute_start(self, at_ns: int | None = None) -> None:
+        """Say that the inputs are ready and the model starts to compute. Optional; it splits the times in the statistics.
 
-    def mark_compute_end(self) -> None:
-        """Say that the model has computed and the outputs are being made."""
-        self._computed_ns = time.monotonic_ns()
+        Args:
+            at_ns: when that was, by `time.monotonic_ns`; now if not given.
+        """
+        self._gathered_ns = self._computed_ns = time.monotonic_ns() if at_ns is None else at_ns
+
+    def mark_compute_end(self, at_ns: int | None = None) -> None:
+        """Say that the model has computed and the outputs are being made; `at_ns` as in `mark_compute_start`."""
+        self._computed_ns = time.monotonic_ns() if at_ns is None else at_ns
 
     def respond_all(self, responses: Sequence[InferenceResponse]) -> None:
         """Answer every request with the response at its place. The execution is counted before anyone learns of it.

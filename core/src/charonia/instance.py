@@ -162,7 +162,7 @@ class ModelInstance:
                     "each of them, or say that it `answers_late`"
                 )
             )
-        if not batch.counted:
+        if not batch.counted and not self._execution.counts_itself:
             batch.count(successes=batch.successes)
         self._promptness.note(clock_ns() - begun_ns, sum([size_of(request.inputs) for request in requests]))
 

@@ -9,6 +9,7 @@ answered with an error that names the circle.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -33,17 +34,37 @@ class Running:
         version: the version.
         requests: what is executed.
         holds_instance: whether the instance takes nothing else meanwhile.
+        behind: the execution after which this one has its turn; None if it does not wait for one.
     """
 
     def __init__(
-        self, model: str, version: int, requests: Sequence[InferenceRequest], *, holds_instance: bool = True
+        self,
+        model: str,
+        version: int,
+        requests: Sequence[InferenceRequest],
+        *,
+        holds_instance: bool = True,
+        behind: Running | None = None,
     ) -> None:
         self.model = model
         self.version = version
         self.requests = requests
-        self.holds_instance = holds_instance
+        self.ended = False
+        self._holds_instance = holds_instance
+        self._behind = None if behind is None else weakref.ref(behind)
         self.waits: list[InferenceRequest] = []
         self._parent: InferenceRequest | None = None
+
+    @property
+    def behind(self) -> Running | None:
+        """The execution that is before this one at its instance, as long as that has not ended."""
+        behind = None if self._behind is None else self._behind()
+        return None if behind is None or behind.ended else behind
+
+    @property
+    def holds_instance(self) -> bool:
+        """Whether the instance takes nothing else because of this one."""
+        return self._holds_instance and self.behind is None
 
     @property
     def parent(self) -> InferenceRequest:
@@ -95,6 +116,7 @@ class WaitGraph:
     def leave(self, running: Running) -> None:
         """An execution has ended. Idempotent."""
         key = running.model, running.version
+        running.ended = True
         with self._lock:
             left = [other for other in self._running.get(key, ()) if other is not running]
             if left:
@@ -139,6 +161,8 @@ class WaitGraph:
         if running in seen:
             return True
         seen.add(running)
+        if running.behind is not None:
+            return self._is_stuck(running.behind, seen)
         return bool(running.waits) and all(self._never_answered(call, seen) for call in running.waits)
 
     def _never_answered(self, call: InferenceRequest, seen: set[Running]) -> bool:
@@ -171,6 +195,9 @@ class WaitGraph:
         names: list[str] = []
         while running is not None and running not in seen:
             seen.append(running)
+            if running.behind is not None:
+                running = running.behind
+                continue
             call = running.waits[-1]
             names += [running.model] if not names else []
             names.append(call.model_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
@@ -15,6 +15,7 @@ from charonia.model_parameters import ModelParameters
 
 from charonia_backend_custom.answers import Answers
 from charonia_backend_custom.circles import Running
+from charonia_backend_custom.room import Room, room_ahead
 from charonia_backend_custom.served import RequestMaker
 
 if TYPE_CHECKING:
@@ -27,13 +28,35 @@ if TYPE_CHECKING:
     from charonia_backend_custom.circles import WaitGraph
     from charonia_backend_custom.served import ServedRequest
 
-__all__ = ["ModelCalls", "ModelExecution", "batches_at_once", "execution_of", "initialize_arguments"]
+__all__ = [
+    "ModelCalls",
+    "ModelExecution",
+    "Span",
+    "TakeAnswers",
+    "batches_at_once",
+    "execution_of",
+    "initialize_arguments",
+    "remote_execution_of",
+]
 
 _AT_ONCE = 64
 """How many batches of an `execute` that is a coroutine are in progress at once, unless the model says otherwise."""
 
-TakeAnswers: TypeAlias = "Callable[[list[pb_utils.InferenceResponse] | None, InferenceError | None], None]"
-"""Gets the answers to a batch, or why there are none."""
+Span: TypeAlias = tuple[int, int]
+"""When the model began and ended to compute, by the machine's monotonic clock, in nanoseconds."""
+
+
+class TakeAnswers(Protocol):
+    """Gets the answers to a batch, or why there are none; and when they were computed, where that is known."""
+
+    def __call__(
+        self,
+        answers: list[pb_utils.InferenceResponse] | None,
+        failure: InferenceError | None,
+        span: Span | None = None,
+        /,
+    ) -> None:
+        """Take them."""
 
 
 class ModelCalls(Protocol):
@@ -41,11 +64,8 @@ class ModelCalls(Protocol):
 
     is_async: bool
 
-    def answers(self, requests: Sequence[ServedRequest], task: Running) -> list[pb_utils.InferenceResponse] | None:
-        """Have requests executed that get one response each, and wait for it."""
-
     def answers_later(self, requests: Sequence[ServedRequest], task: Running, take: TakeAnswers) -> None:
-        """Do as `answers` for an `execute` that is a coroutine, and do not wait."""
+        """Have requests executed that get one response each, and do not wait for it."""
 
     def begin(
         self, requests: Sequence[ServedRequest], task: Running, end: Callable[[InferenceError | None], None]
@@ -54,6 +74,13 @@ class ModelCalls(Protocol):
 
     def close(self) -> None:
         """Have the model finalise itself, and let it go. Idempotent."""
+
+
+class DirectCalls(ModelCalls, Protocol):
+    """Calls that can be waited for: those into an object on this side."""
+
+    def answers(self, requests: Sequence[ServedRequest], task: Running) -> list[pb_utils.InferenceResponse] | None:
+        """Have requests executed that get one response each, and wait for it."""
 
 
 class ModelExecution(Execution):
@@ -74,9 +101,9 @@ class ModelExecution(Execution):
         self._graph = graph
         self._calls = calls
 
-    def _enter(self, batch: Batch, *, holds_instance: bool = True) -> Running:
+    def _enter(self, batch: Batch, *, holds_instance: bool = True, behind: Running | None = None) -> Running:
         model = self.context.model
-        running = Running(model.name, model.version, batch.requests, holds_instance=holds_instance)
+        running = Running(model.name, model.version, batch.requests, holds_instance=holds_instance, behind=behind)
         self._graph.enter(running)
         return running
 
@@ -90,14 +117,24 @@ class ModelExecution(Execution):
 
 
 class UnaryExecution(ModelExecution):
-    """An instance that answers each request once: by what `execute` returns, or by a sender before it returns."""
+    """An instance that answers each request once: by what `execute` returns, or by a sender before it returns.
+
+    Args:
+        context: the instance.
+        calls: the model's object, closed with the instance.
+        graph: where executions that wait are known.
+    """
+
+    def __init__(self, context: InstanceContext, calls: DirectCalls, graph: WaitGraph) -> None:
+        super().__init__(context, calls, graph)
+        self._answers = calls.answers
 
     def execute(self, batch: Batch) -> None:
         """Have the model answer; as in the reference, an answer that is wrong in form fails the whole batch."""
         batch.mark_compute_start()
         running = self._enter(batch)
         try:
-            answers = self._calls.answers([self._requests.of(request) for request in batch.requests], running)
+            answers = self._answers([self._requests.of(request) for request in batch.requests], running)
         finally:
             self._graph.leave(running)
         batch.mark_compute_end()
@@ -105,31 +142,42 @@ class UnaryExecution(ModelExecution):
             batch.respond_all(self._responses(batch, answers))
 
 
-class CoroutineExecution(ModelExecution):
-    """An instance whose `execute` is a coroutine, and answers each request once.
+class LateExecution(ModelExecution):
+    """An instance that answers each request once, elsewhere than on the thread that asks: on an event loop, or in a process.
 
-    The next batch begins while earlier ones are still in progress.
+    As long as there is room, the next batch is passed on while earlier ones are still in progress.
 
     Args:
         context: the instance.
         calls: the model's object, closed with the instance.
         graph: where executions that wait are known.
-        at_once: how many batches may be in progress.
+        room: how much may be in progress.
     """
 
     answers_late: ClassVar[bool] = True
+    counts_itself: ClassVar[bool] = True
 
-    def __init__(self, context: InstanceContext, calls: ModelCalls, graph: WaitGraph, *, at_once: int) -> None:
+    def __init__(self, context: InstanceContext, calls: ModelCalls, graph: WaitGraph, room: Room) -> None:
         super().__init__(context, calls, graph)
-        self._room = threading.Semaphore(at_once)
+        self._room = room
+        self._latest: weakref.ref[Running] | None = None  # weak, so that an idle instance keeps no request alive
 
     def execute(self, batch: Batch) -> None:
-        """Have the model begin to answer, as soon as there is room for one more batch."""
-        self._room.acquire()
+        """Have the model begin to answer, and wait until there is room for one more batch."""
         batch.mark_compute_start()
-        running = self._enter(batch, holds_instance=False)
+        in_turn = not self._calls.is_async
+        behind = self._latest() if in_turn and self._latest is not None else None
+        running = self._enter(batch, holds_instance=in_turn, behind=behind)
+        self._latest = weakref.ref(running)
+        self._room.enter()
         requests = [self._requests.of(request) for request in batch.requests]
-        self._calls.answers_later(requests, running, partial(self._take, batch, running))
+        try:
+            self._calls.answers_later(requests, running, partial(self._take, batch, running))
+        except BaseException:
+            self._graph.leave(running)
+            self._room.leave()
+            raise
+        self._room.wait(batch.requests)
 
     def _take(
         self,
@@ -137,16 +185,24 @@ class CoroutineExecution(ModelExecution):
         running: Running,
         answers: list[pb_utils.InferenceResponse] | None,
         failure: InferenceError | None,
+        span: Span | None = None,
     ) -> None:
         self._graph.leave(running)
-        self._room.release()
+        if span is not None:
+            self._room.note(span)
+            batch.mark_compute_start(span[0])
+        batch.mark_compute_end(None if span is None else span[1])
         try:
             if failure is not None:
                 batch.fail_all(failure)
             elif answers is not None:
                 batch.respond_all(self._responses(batch, answers))
+            else:
+                batch.count(successes=batch.successes)
         except InferenceError as error:  # an answer does not fit the configuration's reshape
             batch.fail_all(error)
+        finally:
+            self._room.leave()
 
 
 class DecoupledExecution(ModelExecution):
@@ -171,14 +227,23 @@ class DecoupledExecution(ModelExecution):
                 request.fail(failure)
 
 
-def execution_of(context: InstanceContext, calls: ModelCalls, graph: WaitGraph) -> ModelExecution:
-    """Make the execution of the kind that fits the model."""
+def execution_of(context: InstanceContext, calls: DirectCalls, graph: WaitGraph) -> ModelExecution:
+    """Make the execution of the kind that fits a model's object on this side."""
     if context.model.config.model_transaction_policy.decoupled:
         return DecoupledExecution(context, calls, graph)
     at_once = batches_at_once(context.model)
     if at_once > 1 and calls.is_async:
-        return CoroutineExecution(context, calls, graph, at_once=at_once)
+        return LateExecution(context, calls, graph, Room(at_once))
     return UnaryExecution(context, calls, graph)
+
+
+def remote_execution_of(context: InstanceContext, calls: ModelCalls, graph: WaitGraph) -> ModelExecution:
+    """Make the execution of the kind that fits a model's object in a process of its own."""
+    if context.model.config.model_transaction_policy.decoupled:
+        return DecoupledExecution(context, calls, graph)
+    if calls.is_async:
+        return LateExecution(context, calls, graph, Room(batches_at_once(context.model)))
+    return LateExecution(context, calls, graph, room_ahead(context))
 
 
 def batches_at_once(context: ModelContext) -> int:

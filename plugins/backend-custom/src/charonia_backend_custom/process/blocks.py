@@ -12,7 +12,7 @@ import os
 import threading
 import weakref
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from charonia.tensor import Array
 
-__all__ = ["BlockPool", "BlockViews"]
+__all__ = ["Announce", "BlockPool", "BlockViews"]
+
+Announce: TypeAlias = "Callable[[int, int, bool, int], None]"
+"""Sends a new block to the reader: its number, its size in bytes, whether it is used again, its descriptor."""
 
 _SMALLEST = 1 << 16
 _LARGEST_KEPT = 1 << 24
@@ -29,27 +32,25 @@ _LARGEST_KEPT = 1 << 24
 
 
 class BlockPool:
-    """The writer's blocks. Any thread may use it.
+    """The writer's blocks. Any thread may use it."""
 
-    Args:
-        announce: sends a new block to the reader: its number, its size in bytes, whether it is used again, its descriptor.
-    """
-
-    def __init__(self, announce: Callable[[int, int, bool, int], None]) -> None:
-        self._announce = announce
+    def __init__(self) -> None:
         self._lock = threading.Lock()  # guards all below
         self._blocks: dict[int, mmap.mmap] = {}
         self._free: dict[int, list[int]] = defaultdict(list)
         self._made = 0
 
-    def write(self, array: Array) -> int:
-        """Write an array's elements, in row-major order, into a block, and give its number. It is taken until `release`."""
-        number, block = self._take(array.nbytes)
+    def write(self, array: Array, announce: Announce) -> int:
+        """Write an array's elements, in row-major order, into a block, and give its number. It is taken until `release`.
+
+        A new block is announced where its number will be told: one that the reader has released is known to it everywhere.
+        """
+        number, block = self._take(array.nbytes, announce)
         target = np.frombuffer(block, array.dtype, array.size).reshape(array.shape)
         np.copyto(target, array)
         return number
 
-    def _take(self, needed: int) -> tuple[int, mmap.mmap]:
+    def _take(self, needed: int, announce: Announce) -> tuple[int, mmap.mmap]:
         size = max(_SMALLEST, 1 << (needed - 1).bit_length()) if needed <= _LARGEST_KEPT else needed
         with self._lock:
             if self._free[size]:
@@ -63,7 +64,7 @@ class BlockPool:
             block = mmap.mmap(descriptor, size)
             with self._lock:
                 self._blocks[number] = block
-            self._announce(number, size, size <= _LARGEST_KEPT, descriptor)
+            announce(number, size, size <= _LARGEST_KEPT, descriptor)
         finally:
             os.close(descriptor)
         return number, block

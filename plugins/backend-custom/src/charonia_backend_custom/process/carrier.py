@@ -9,7 +9,6 @@ import triton_python_backend_utils as pb_utils
 from charonia.datatypes import DataType
 from charonia.tensor import as_numpy, decode_bytes, encode_bytes
 
-from charonia_backend_custom.process.messages import ResponseData, TensorData
 from charonia_backend_custom.string_tensors import with_bytes
 
 if TYPE_CHECKING:
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
 
     from charonia.tensor import Array, Tensor
 
-    from charonia_backend_custom.process.blocks import BlockPool, BlockViews
+    from charonia_backend_custom.process.blocks import Announce, BlockPool, BlockViews
+    from charonia_backend_custom.process.messages import ResponseData, TensorData
 
 __all__ = ["TensorCarrier"]
 
@@ -26,16 +26,18 @@ _WITHIN_MESSAGE = 1 << 14
 
 
 class TensorCarrier:
-    """Carries tensors, and responses with theirs, over one line.
+    """Carries tensors, and responses with theirs, over one channel.
 
     Args:
         pool: where this side writes.
         views: what the other side has written.
+        announce: tells the other side of a new block, over the channel.
     """
 
-    def __init__(self, pool: BlockPool, views: BlockViews) -> None:
+    def __init__(self, pool: BlockPool, views: BlockViews, announce: Announce) -> None:
         self._pool = pool
         self._views = views
+        self._announce = announce
 
     def pack(self, name: str, tensor: Tensor) -> TensorData:
         """Make the message of a tensor. What lies on a device is brought to the CPU."""
@@ -43,38 +45,36 @@ class TensorCarrier:
         datatype = DataType.of_dtype(array.dtype)
         flat = np.frombuffer(encode_bytes(array), np.uint8) if datatype is DataType.BYTES else array
         if flat.nbytes <= _WITHIN_MESSAGE:
-            return TensorData(name, datatype.name, array.shape, flat.tobytes(), 0, flat.nbytes)
-        return TensorData(name, datatype.name, array.shape, None, self._pool.write(flat), flat.nbytes)
+            return name, datatype.name, array.shape, flat.tobytes(), 0, flat.nbytes
+        return name, datatype.name, array.shape, None, self._pool.write(flat, self._announce), flat.nbytes
 
     def unpack(self, data: TensorData) -> pb_utils.Tensor:
         """Make the tensor of a message. Its memory is the reader's to write to."""
-        datatype = DataType[data.datatype]
-        return pb_utils.Tensor.around(data.name, self._array(data, datatype))
-
-    def _array(self, data: TensorData, datatype: DataType) -> Array:
-        if datatype is DataType.BYTES:
-            content = data.content
+        name, datatype, shape, content, block, size = data
+        if datatype == "BYTES":
             if content is None:
-                content = self._views.array(data.block, np.dtype(np.uint8), (data.size,)).tobytes()
-            array: Array = np.empty(data.shape, np.object_)
+                content = self._views.array(block, np.dtype(np.uint8), (size,)).tobytes()
+            array: Array = np.empty(shape, np.object_)
             array.ravel()[:] = decode_bytes(content)
-            return array
-        if data.content is None:
-            return self._views.array(data.block, datatype.dtype, data.shape)
-        return np.frombuffer(bytearray(data.content), datatype.dtype).reshape(data.shape)
+        elif content is None:
+            array = self._views.array(block, DataType[datatype].dtype, shape)
+        else:
+            array = np.frombuffer(bytearray(content), DataType[datatype].dtype).reshape(shape)
+        return pb_utils.Tensor.around(name, array)
 
     def pack_all(self, tensors: Iterable[pb_utils.Tensor]) -> tuple[TensorData, ...]:
         """Make the messages of several tensors."""
-        return tuple(self.pack(tensor.name(), tensor.data) for tensor in tensors)
+        return tuple([self.pack(tensor.name(), tensor.data) for tensor in tensors])
 
     def pack_response(self, response: pb_utils.InferenceResponse) -> ResponseData:
         """Make the message of a response. The outputs of an error are not sent."""
         error = response.error()
-        told = None if error is None else (error.message(), error.code())
-        outputs = self.pack_all(response.output_tensors()) if error is None else ()
-        return ResponseData(outputs, told, response.parameter_values())
+        if error is not None:
+            return (), (error.message(), error.code()), response.parameter_values()
+        return self.pack_all(response.output_tensors()), None, response.parameter_values()
 
     def unpack_response(self, data: ResponseData) -> pb_utils.InferenceResponse:
         """Make the response of a message."""
-        error = None if data.error is None else pb_utils.TritonError(*data.error)
-        return pb_utils.InferenceResponse([self.unpack(output) for output in data.outputs], error, data.parameters)
+        outputs, told, parameters = data
+        error = None if told is None else pb_utils.TritonError(*told)
+        return pb_utils.InferenceResponse([self.unpack(output) for output in outputs], error, parameters)

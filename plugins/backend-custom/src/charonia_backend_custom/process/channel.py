@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import array
 import os
 import socket
 import struct
+from collections import deque
 from contextlib import suppress
 
 __all__ = ["Channel"]
 
-_HEAD = struct.Struct("<Q")
+_HEAD = struct.Struct("<Q?")
+"""A frame's size, and whether a descriptor comes with it."""
+
+_ROOM = 1 << 16
+_ANCILLARY = socket.CMSG_SPACE(array.array("i").itemsize)
 
 
 class Channel:
     """Sends and receives frames. One thread may send while another one receives; `close` ends both.
+
+    What has come is read at once, however many frames it is: a system call costs as much as a small frame's whole content.
 
     Args:
         connection: a stream socket of the Unix family; the channel's own from now on.
@@ -21,6 +29,9 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._buffer = bytearray(_ROOM)
+        self._begin = self._end = 0  # what has come and is not given out yet, in the buffer
+        self._descriptors: deque[int] = deque()
 
     def send(self, frame: bytes, descriptor: int | None = None) -> None:
         """Send a frame, with a descriptor if one is given, which stays the caller's. Blocks until the system has taken it.
@@ -28,50 +39,64 @@ class Channel:
         Raises:
             OSError: the other side has gone.
         """
-        data = _HEAD.pack(len(frame)) + frame
+        data = _HEAD.pack(len(frame), descriptor is not None) + frame
         if descriptor is None:
             self._connection.sendall(data)
             return
         sent = socket.send_fds(self._connection, [data], [descriptor])
         self._connection.sendall(data[sent:])
 
-    def receive(self) -> tuple[bytearray, int | None]:
-        """Wait for a frame, and give it with its descriptor, which is the caller's to close.
+    @property
+    def ready(self) -> bool:
+        """Whether the next frame has come as a whole, so that `receive` does not wait."""
+        return self._needed() <= self._end - self._begin
+
+    def receive(self) -> tuple[memoryview, int | None]:
+        """Wait for a frame, and give it with its descriptor, which is the caller's to close. It is valid until the next call.
 
         Raises:
             EOFError: the other side has gone, or this one was closed.
         """
-        head, descriptors = self._receive_start()
-        try:
-            head += self._exactly(_HEAD.size - len(head))
-            frame = self._exactly(_HEAD.unpack(head)[0])
-        except BaseException:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            raise
-        return frame, descriptors[0] if descriptors else None
+        while not self.ready:
+            self._fill()
+        size, described = _HEAD.unpack_from(self._buffer, self._begin)
+        start = self._begin + _HEAD.size
+        self._begin = start + size
+        return memoryview(self._buffer)[start : self._begin], self._descriptors.popleft() if described else None
 
-    def _receive_start(self) -> tuple[bytearray, list[int]]:
+    def _needed(self) -> int:
+        """Tell how many bytes the next frame has with its head; the head's, as long as it has not come."""
+        if self._end - self._begin < _HEAD.size:
+            return _HEAD.size
+        size: int = _HEAD.unpack_from(self._buffer, self._begin)[0]
+        return _HEAD.size + size
+
+    def _fill(self) -> None:
+        """Wait for more bytes, and read as many as there are and fit."""
+        self._make_room()
         try:
-            start, descriptors, _, _ = socket.recv_fds(self._connection, _HEAD.size, 1)
+            count, ancillary, _, _ = self._connection.recvmsg_into(
+                [memoryview(self._buffer)[self._end :]], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+            )
         except OSError as error:
             raise EOFError from error
-        if not start:
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self._descriptors.extend(array.array("i", data))
+        if not count:
             raise EOFError
-        return bytearray(start), descriptors
+        self._end += count
 
-    def _exactly(self, size: int) -> bytearray:
-        data = bytearray(size)
-        missing = memoryview(data)
-        while missing:
-            try:
-                count = self._connection.recv_into(missing)
-            except OSError as error:
-                raise EOFError from error
-            if not count:
-                raise EOFError
-            missing = missing[count:]
-        return data
+    def _make_room(self) -> None:
+        """See to it that the rest of the next frame fits. A buffer that was made for a large one is not kept."""
+        needed = self._needed()
+        if self._begin == self._end and needed <= _ROOM == len(self._buffer):
+            self._begin = self._end = 0
+        elif self._begin + needed > len(self._buffer) or self._begin == self._end:
+            rest = self._buffer[self._begin : self._end]
+            self._buffer = bytearray(max(_ROOM, needed))
+            self._buffer[: len(rest)] = rest
+            self._begin, self._end = 0, len(rest)
 
     def shut_down(self) -> None:
         """End both directions, so that whoever waits in `receive`, here or there, gets an EOFError. Idempotent."""
@@ -81,3 +106,5 @@ class Channel:
     def close(self) -> None:
         """Let go of the socket. Nobody sends or receives any more."""
         self._connection.close()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())

@@ -7,10 +7,10 @@ import logging
 import os
 import socket
 import threading
+import time
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError
@@ -25,7 +25,16 @@ from charonia_backend_custom.process.channel import Channel
 from charonia_backend_custom.process.child_host import RemoteHost
 from charonia_backend_custom.process.child_requests import RemoteRequest
 from charonia_backend_custom.process.link import Link
-from charonia_backend_custom.process.messages import CallAnswer, Complete, Execute, Finish, LogLine, Make, Open
+from charonia_backend_custom.process.messages import (
+    CallAnswer,
+    Complete,
+    Execute,
+    Finish,
+    LogLine,
+    Make,
+    Open,
+    RequestData,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,10 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
-def serve(descriptor: int) -> None:
-    """Serve one instance over a socket, until the server says that it is enough, or has gone."""
+def serve(main: int, side: int) -> None:
+    """Serve one instance over two sockets, until the server says that it is enough, or has gone."""
     faulthandler.enable()  # what ends the process is told on the server's stderr
-    link = Link(Channel(socket.socket(fileno=descriptor)))
+    link = Link(Channel(socket.socket(fileno=main)), Channel(socket.socket(fileno=side)), serves=False)
     logging.getLogger().addHandler(_ToServer(link))
     child = _Child(link)
     threading.Thread(target=link.read, args=(child,), name="charonia-line", daemon=True).start()
@@ -74,7 +83,6 @@ class _Child:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._host = RemoteHost(link)
-        self._questions: SimpleQueue[tuple[int, Any]] = SimpleQueue()
         self._finder = ModelFinder()
         self._file: ModelFile | None = None
         self._object: ModelObject | None = None
@@ -87,9 +95,12 @@ class _Child:
         if isinstance(message, CallAnswer):
             self._host.take(message)
 
-    def on_question(self, number: int, question: Any) -> None:
-        """Have the main thread see to it."""
-        self._questions.put((number, question))
+    def on_question(self, number: int, question: Any) -> NoReturn:
+        """Never called: questions come over the main channel."""
+        raise AssertionError(number, question)
+
+    def on_pause(self) -> None:
+        """Nothing is held back."""
 
     def on_end(self) -> None:
         """Without its server, a process has nothing to do, whatever it is doing."""
@@ -98,9 +109,8 @@ class _Child:
     # -- on the main thread
 
     def work(self) -> None:
-        """Do what the server says, until it is enough."""
-        while True:
-            number, question = self._questions.get()
+        """Do what the server says, until it is enough, or it has gone."""
+        for number, question in self._link.questions():
             try:
                 if isinstance(question, Execute):
                     self._execute(number, question)
@@ -145,17 +155,25 @@ class _Child:
         if made is None:
             raise InternalError("the process was asked to execute before its model was made")
         logging.getLogger().setLevel(question.log_level)
-        requests = [RemoteRequest(data, self._link, decoupled=self._decoupled) for data in question.requests]
+        requests = [
+            RemoteRequest(RequestData._make(data), self._link, decoupled=self._decoupled) for data in question.requests
+        ]
         if self._decoupled:
             made.begin(requests, question.batch, partial(self._link.answer, number, None))
         elif made.is_async:
-            made.answers_later(requests, question.batch, partial(self._answer, number))
+            made.answers_later(requests, question.batch, partial(self._answer, number, time.monotonic_ns()))
         else:
-            self._answer(number, made.answers(requests, question.batch), None)
+            begun_ns = time.monotonic_ns()
+            self._answer(number, begun_ns, made.answers(requests, question.batch), None)
 
     def _answer(
-        self, number: int, answers: Sequence[pb_utils.InferenceResponse] | None, failure: InferenceError | None
+        self,
+        number: int,
+        begun_ns: int,
+        answers: Sequence[pb_utils.InferenceResponse] | None,
+        failure: InferenceError | None,
     ) -> None:
-        pack = self._link.carrier.pack_response
+        ended_ns = time.monotonic_ns()
+        pack = self._link.saying.carrier.pack_response
         told = None if answers is None else [pack(answer) for answer in answers]
-        self._link.answer(number, told, failure)
+        self._link.answer(number, (told, begun_ns, ended_ns), failure)

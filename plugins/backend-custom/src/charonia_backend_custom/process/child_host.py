@@ -14,7 +14,6 @@ from charonia_backend_custom.process.messages import (
     CallAnswer,
     CancelCall,
     HostWish,
-    RequestData,
     WaitForCall,
 )
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from triton_python_backend_utils.host import Deliver
 
     from charonia_backend_custom.process.link import Link
+    from charonia_backend_custom.process.messages import Plain
 
 __all__ = ["RemoteHost"]
 
@@ -52,10 +52,10 @@ class RemoteHost:
         self._link.tell(Call(number, batch, self._packed(request), decoupled))
         return _RemoteCall(self._link, number)
 
-    def _packed(self, request: pb_utils.InferenceRequest) -> RequestData:
-        return RequestData(
+    def _packed(self, request: pb_utils.InferenceRequest) -> Plain:
+        return (
             0,
-            self._link.carrier.pack_all(request.inputs()),
+            self._link.saying.carrier.pack_all(request.inputs()),
             request.request_id(),
             request.correlation_id(),
             tuple(request.requested_output_names()),
@@ -69,7 +69,7 @@ class RemoteHost:
     def take(self, answer: CallAnswer) -> None:
         """Take a response to a call. On the thread that reads."""
         deliver = self._calls.pop(answer.call) if answer.final else self._calls[answer.call]
-        deliver(self._link.carrier.unpack_response(answer.response), answer.final)
+        deliver(self._link.saying.carrier.unpack_response(answer.response), answer.final)
 
     def load_model(self, name: str, config: str, files: Mapping[str, bytes]) -> None:
         """Load a model."""

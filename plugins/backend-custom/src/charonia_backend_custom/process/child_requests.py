@@ -31,7 +31,7 @@ class RemoteRequest(pb_utils.InferenceRequest):
         super().__init__(
             data.request_id,
             data.correlation_id,
-            [link.carrier.unpack(tensor) for tensor in data.inputs],
+            [link.saying.carrier.unpack(tensor) for tensor in data.inputs],
             data.requested_outputs,
             data.model_name,
             data.model_version,
@@ -77,7 +77,7 @@ class _RemoteLine:
 
     def send(self, response: pb_utils.InferenceResponse | None, *, final: bool) -> None:
         """Pass a response on."""
-        packed = None if response is None else self._link.carrier.pack_response(response)
+        packed = None if response is None else self._link.saying.carrier.pack_response(response)
         self.ended = self.ended or final or self._ends_at_once
         self._link.tell(Send(self._key, packed, final))
 

@@ -52,32 +52,34 @@ class RunningProcess:
         OSError: it cannot be started.
 
     Attributes:
-        channel: the line to it.
+        channels: the two that the line to it has, the main one first.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:
-        here, there = socket.socketpair()
-        with there:
+        (main, their_main), (side, their_side) = socket.socketpair(), socket.socketpair()
+        descriptors = [their_main.fileno(), their_side.fileno()]
+        with their_main, their_side:
             told = {
                 "ours": _places(*_OURS),
                 "plain": _places(*_PLAIN),
                 "compiled": _places(*_COMPILED),
                 "python": list(sys.version_info[:2]),
                 "paths": [] if interpreter.own_packages else sys.path,
-                "descriptor": there.fileno(),
+                "descriptors": descriptors,
             }
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - the program is this one, or named by the model's configuration
                     [str(interpreter.python), str(_START), json.dumps(told)],
-                    pass_fds=[there.fileno()],
+                    pass_fds=descriptors,
                     stdin=subprocess.DEVNULL,
                     env={**os.environ, **interpreter.environment},
                     process_group=0,
                 )
             except BaseException:
-                here.close()
+                main.close()
+                side.close()
                 raise
-        self.channel = Channel(here)
+        self.channels = Channel(main), Channel(side)
 
     @property
     def pid(self) -> int:

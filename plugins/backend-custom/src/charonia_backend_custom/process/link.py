@@ -1,7 +1,9 @@
 """The line between the server and a model's process: messages that are told, and questions that are answered, both ways.
 
-One thread of each side reads all the time. It only passes on, and waits for nothing, so that neither side ever waits for
-the other one to read.
+It has two channels. Over the main one the server asks, and the process says everything; over the side one the server says
+everything else. So the process's main thread reads by itself what it shall do, with no thread in between, while another one
+of its threads takes what the server says meanwhile. In the server one thread reads. Threads that only read pass on, and wait
+for nothing, so that neither side ever waits for the other one to read.
 """
 
 from __future__ import annotations
@@ -14,17 +16,16 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from charonia_backend_custom.process.blocks import BlockPool, BlockViews
-from charonia_backend_custom.process.carrier import TensorCarrier
-from charonia_backend_custom.process.messages import NewBlock, Release
+from charonia_backend_custom.process.messages import NEW_BLOCK, RELEASE, Release, message_of, plain
+from charonia_backend_custom.process.outgoing import ANSWER, QUESTION, TOLD, Outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from charonia_backend_custom.process.channel import Channel
+    from charonia_backend_custom.process.messages import Plain
 
 __all__ = ["Link", "LinkEndedError", "Listener", "Take"]
-
-_TOLD, _QUESTION, _ANSWER = range(3)
 
 _MANY = 16
 """So many messages that could wait are sent at once, even if there is nothing else to send."""
@@ -46,52 +47,52 @@ class Listener(Protocol):
     def on_question(self, number: int, question: Any) -> None:
         """Take a question, which is answered by `Link.answer`, now or later."""
 
+    def on_pause(self) -> None:
+        """All that has come so far is passed on: now it waits for more."""
+
     def on_end(self) -> None:
         """The other side has gone. Open questions get their LinkEndedError next."""
 
 
 class Link:
-    """One side of the line. Any thread may tell, ask and answer; one thread is in `read`.
+    """One side of the line. Any thread may tell, ask and answer; one thread is in `read`, and one perhaps in `questions`.
 
     Args:
-        channel: what carries the frames; closed with the link.
+        main: the channel on which the server asks, and the process says everything; closed with the link.
+        side: the channel on which the server says everything else; closed with the link.
+        serves: whether this is the server's side.
 
     Attributes:
-        carrier: makes tensors into messages and back.
+        asking: where questions go, and what is within them.
+        saying: where everything else goes, and what is within it.
     """
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._sending = threading.Lock()  # held while one frame is sent
-        self._asking = threading.Lock()  # guards the three below
+    def __init__(self, main: Channel, side: Channel, *, serves: bool) -> None:
+        self._main = main
+        self._side = side
+        self._heard = main if serves else side
+        self._lock = threading.Lock()  # guards the three below
         self._open: dict[int, Take] = {}
         self._asked = 0
         self._ended = False
         self._later: deque[Any] = deque()  # not guarded: the collection of garbage may come at any moment
         self._reader = 0
-        self._pool = BlockPool(self._announce)
+        self._pool = BlockPool()
         self._views = BlockViews(self._give_back)
-        self.carrier = TensorCarrier(self._pool, self._views)
+        self.asking = Outgoing(main, self._pool, self._views, self._later)
+        self.saying = Outgoing(side, self._pool, self._views, self._later) if serves else self.asking
 
     # -- saying
 
     def tell(self, message: Any) -> None:
         """Send a message. It is lost where the other side has gone."""
-        self._send(_TOLD, 0, message)
+        self.saying.send(TOLD, 0, plain(message))
 
     def tell_sometime(self, message: Any) -> None:
         """Send a message together with one of the next. Never blocks for long: for finalizers."""
         self._later.append(message)
-        if (
-            len(self._later) < _MANY
-            or threading.get_ident() == self._reader
-            or not self._sending.acquire(blocking=False)
-        ):
-            return
-        try:
-            self._send_frame(_TOLD, 0, None)
-        finally:
-            self._sending.release()
+        if len(self._later) >= _MANY and threading.get_ident() != self._reader:
+            self.saying.send_later_ones()
 
     def ask(self, question: Any) -> Any:
         """Send a question, and wait for its answer.
@@ -109,7 +110,7 @@ class Link:
 
     def ask_later(self, question: Any, take: Take) -> None:
         """Send a question. The answer is given to `take` on the thread that reads, or at once where the other side has gone."""
-        with self._asking:
+        with self._lock:
             self._asked += 1
             number, ended = self._asked, self._ended
             if not ended:
@@ -117,27 +118,11 @@ class Link:
         if ended:
             take(None, LinkEndedError())
         else:
-            self._send(_QUESTION, number, question)
+            self.asking.send(QUESTION, number, plain(question))
 
     def answer(self, number: int, value: Any = None, error: Exception | None = None) -> None:
         """Answer a question."""
-        self._send(_ANSWER, number, (value, error))
-
-    def _send(self, kind: int, number: int, body: Any) -> None:
-        with self._sending:
-            self._send_frame(kind, number, body)
-
-    def _send_frame(self, kind: int, number: int, body: Any, descriptor: int | None = None) -> None:
-        later = []
-        with suppress(IndexError):
-            while True:
-                later.append(self._later.popleft())
-        with suppress(OSError):  # the thread that reads notices the end, too, and acts on it
-            self._channel.send(pickle.dumps((kind, number, body, later), pickle.HIGHEST_PROTOCOL), descriptor)
-
-    def _announce(self, number: int, size: int, kept: bool, descriptor: int) -> None:  # noqa: FBT001 - a block's facts
-        with self._sending:
-            self._send_frame(_TOLD, 0, NewBlock(number, size, kept), descriptor)
+        self.saying.send(ANSWER, number, (value, error))
 
     def _give_back(self, number: int) -> None:
         self.tell_sometime(Release(number))
@@ -147,43 +132,64 @@ class Link:
     def read(self, listener: Listener) -> None:
         """Pass on what comes, until the other side has gone, or `end` is called."""
         self._reader = threading.get_ident()
-        with suppress(EOFError):
-            while True:
-                self._pass_on(listener, *self._channel.receive())
-        with self._asking:
+        for kind, number, body in self._frames(self._heard, listener.on_pause):
+            if kind == QUESTION:
+                listener.on_question(number, message_of(body))
+            elif kind == ANSWER:
+                with self._lock:
+                    take = self._open.pop(number)
+                take(*body)
+            else:
+                listener.on_told(message_of(body))
+        with self._lock:
             self._ended = True
             left, self._open = self._open, {}
         listener.on_end()
         for take in left.values():
             take(None, LinkEndedError())
 
-    def _pass_on(self, listener: Listener, frame: bytearray, descriptor: int | None) -> None:
-        kind, number, body, later = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
-        for message in later:
-            self._take_told(listener, message, None)
-        if kind == _TOLD:
-            self._take_told(listener, body, descriptor)
-        elif kind == _QUESTION:
-            listener.on_question(number, body)
-        else:
-            with self._asking:
-                take = self._open.pop(number)
-            take(*body)
+    def questions(self) -> Iterator[tuple[int, Any]]:
+        """Give what the server asks, with the numbers by which to answer, until it has gone. On the process's side."""
+        for _, number, body in self._frames(self._main):
+            yield number, message_of(body)
 
-    def _take_told(self, listener: Listener, message: Any, descriptor: int | None) -> None:
-        if isinstance(message, NewBlock) and descriptor is not None:
-            self._views.add(*message, descriptor)
-        elif isinstance(message, Release):
-            self._pool.release(message.number)
-        elif message is not None:
-            listener.on_told(message)
+    def _frames(self, channel: Channel, on_pause: Callable[[], object] = bool) -> Iterator[tuple[int, int, Any]]:
+        """Give what comes over a channel, but for what is about blocks, until the other side has gone.
+
+        Args:
+            channel: where to read.
+            on_pause: called before it waits.
+        """
+        with suppress(EOFError):
+            while True:
+                if not channel.ready:
+                    on_pause()
+                frame, descriptor = channel.receive()
+                kind, number, body, later = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
+                for message in later:
+                    if not self._is_about_blocks(message, None):
+                        yield TOLD, 0, message
+                if kind != TOLD or not (body is None or self._is_about_blocks(body, descriptor)):
+                    yield kind, number, body
+
+    def _is_about_blocks(self, body: Plain, descriptor: int | None) -> bool:
+        """Tell whether a message is about blocks, and if so, act on it."""
+        code, *facts = body
+        if code == NEW_BLOCK and descriptor is not None:
+            number, size, kept = facts
+            self._views.add(number, size, kept, descriptor)
+        elif code == RELEASE:
+            self._pool.release(*facts)
+        return code in (NEW_BLOCK, RELEASE)
 
     def end(self) -> None:
-        """Have `read` return, here and there. Idempotent."""
-        self._channel.shut_down()
+        """Have `read` and `questions` return, here and there. Idempotent."""
+        self._main.shut_down()
+        self._side.shut_down()
 
     def close(self) -> None:
-        """Let go of the line and its memory. `read` has returned, and nobody says anything more."""
-        self._channel.close()
+        """Let go of the line and its memory. Nobody reads, or says anything more."""
+        self._main.close()
+        self._side.close()
         self._pool.close()
         self._views.close()

@@ -1,13 +1,19 @@
-"""What the server and a model's process tell each other. All of it is plain data, which both sides pickle and trust."""
+"""What the server and a model's process tell each other. All of it is plain data, which both sides pickle and trust.
+
+To pickle an object of a class costs ten times as much as to pickle a tuple. So a message travels as its code and its fields, and
+what is within it (tensors, requests, responses) as plain tuples, in the order of the fields that are described here.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "NEW_BLOCK",
+    "RELEASE",
     "Call",
     "CallAnswer",
     "CancelCall",
@@ -20,33 +26,28 @@ __all__ = [
     "Make",
     "NewBlock",
     "Open",
+    "Plain",
     "Release",
     "RequestData",
     "ResponseData",
     "Send",
     "TensorData",
     "WaitForCall",
+    "message_of",
+    "plain",
 ]
 
+Plain: TypeAlias = tuple[Any, ...]
+"""A message as it travels: its code, then its fields."""
 
-class TensorData(NamedTuple):
-    """A tensor.
+TensorData: TypeAlias = tuple[str, str, tuple[int, ...], bytes | None, int, int]
+"""A tensor: its name, the datatype's wire name, its shape; its elements as they travel, or None if they lie in a block; the
+block's number, or 0 if there is none; how many bytes of the block are the tensor's."""
 
-    Attributes:
-        name: its name.
-        datatype: the datatype's wire name.
-        shape: its shape.
-        content: its elements as they travel; None if they lie in a block.
-        block: the block's number; 0 if there is none.
-        size: how many bytes of the block are the tensor's.
-    """
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    content: bytes | None
-    block: int
-    size: int
+ResponseData: TypeAlias = tuple[
+    tuple[TensorData, ...], tuple[str, int] | None, "Mapping[str, str | int | bool | float]"
+]
+"""A response: its outputs; its error, as text and the number of its code, or None; its parameters."""
 
 
 class RequestData(NamedTuple):
@@ -61,14 +62,6 @@ class RequestData(NamedTuple):
     model_version: int
     flags: int
     timeout: int
-    parameters: Mapping[str, str | int | bool | float]
-
-
-class ResponseData(NamedTuple):
-    """A response. `error` is text and the number of its code."""
-
-    outputs: tuple[TensorData, ...]
-    error: tuple[str, int] | None
     parameters: Mapping[str, str | int | bool | float]
 
 
@@ -116,10 +109,14 @@ class Make(NamedTuple):
 
 
 class Execute(NamedTuple):
-    """Execute a batch; the answer is a list of responses, or None."""
+    """Execute a batch, whose requests have the fields of `RequestData`.
+
+    The answer is a list of responses, or None; and when the model began and ended to compute, by the machine's monotonic
+    clock, in nanoseconds.
+    """
 
     batch: int
-    requests: tuple[RequestData, ...]
+    requests: tuple[Plain, ...]
     log_level: int
 
 
@@ -151,7 +148,7 @@ class Call(NamedTuple):
 
     number: int
     batch: int | None
-    request: RequestData
+    request: Plain
     decoupled: bool
 
 
@@ -195,3 +192,35 @@ class LogLine(NamedTuple):
 
     record: dict[str, Any]
     batch: int | None
+
+
+_CLASSES: tuple[Any, ...] = (
+    NewBlock,
+    Release,
+    Open,
+    Complete,
+    Make,
+    Execute,
+    Finish,
+    CallAnswer,
+    Send,
+    Call,
+    CancelCall,
+    WaitForCall,
+    IsCancelled,
+    HostWish,
+    LogLine,
+)
+_CODES = {kind: code for code, kind in enumerate(_CLASSES)}
+NEW_BLOCK, RELEASE = _CODES[NewBlock], _CODES[Release]
+"""The codes of what the line itself reads."""
+
+
+def plain(message: Any) -> Plain:
+    """Make of a message what travels."""
+    return _CODES[type(message)], *message
+
+
+def message_of(travelled: Plain) -> Any:
+    """Make the message again."""
+    return _CLASSES[travelled[0]]._make(travelled[1:])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError, UnavailableError
 from charonia.executing import EXECUTING
+from charonia.mailbox import Wakeups
 
 from charonia_backend_custom.activity import Activity, busy_with
 from charonia_backend_custom.process.launch import RunningProcess
@@ -34,17 +34,19 @@ from charonia_backend_custom.process.messages import (
 from charonia_backend_custom.process.open_call import OpenCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from charonia.backend import ModelContext
+    from charonia.request import InferenceRequest
 
     from charonia_backend_custom.circles import Running
+    from charonia_backend_custom.execution import TakeAnswers
     from charonia_backend_custom.host import ServerHost
     from charonia_backend_custom.process.launch import Interpreter
-    from charonia_backend_custom.process.messages import ResponseData
+    from charonia_backend_custom.process.messages import Plain, ResponseData
     from charonia_backend_custom.served import ServedRequest
 
-__all__ = ["ModelProcess"]
+__all__ = ["ModelProcess", "NotBegunError"]
 
 _FINISH_SECONDS = 30.0
 """So long a model may take to finalise itself, as in the reference."""
@@ -55,6 +57,10 @@ _CLOSED_SECONDS = 5.0
 _SLOW_WISHES = {"load_model", "unload_model"}
 
 
+class NotBegunError(UnavailableError):
+    """The process has ended before the model began with these requests: another one can execute them."""
+
+
 class ModelProcess:
     """One process. It starts to run, and its model's file is imported, by the constructor; `close` ends it.
 
@@ -63,13 +69,14 @@ class ModelProcess:
         host: what the server does for the model.
         interpreter: what runs.
         instance: the instance's name.
-        ended: called when the process ends unasked, with the requests that it had, before these get their errors.
+        ended: called when the process ends unasked, with the requests that it may have begun, before these get their errors.
 
     Raises:
         InferenceError: the model's file cannot be imported, or the process not be started.
 
     Attributes:
         is_async: whether `execute` is a coroutine; known after `make`.
+        gone: whether the process has ended.
     """
 
     def __init__(
@@ -78,9 +85,11 @@ class ModelProcess:
         host: ServerHost,
         interpreter: Interpreter,
         instance: str,
-        ended: Callable[[Sequence[ServedRequest]], object] = len,
+        ended: Callable[[Sequence[InferenceRequest]], object] = len,
     ) -> None:
         self.is_async = False
+        self.gone = False
+        self._decoupled = context.config.model_transaction_policy.decoupled
         self._instance = instance
         self._host = host
         self._ended = ended
@@ -99,10 +108,8 @@ class ModelProcess:
             raise InternalError(
                 f"the process of model instance '{instance}' cannot be started: {interpreter.python}: {error.strerror}"
             ) from error
-        self._link = Link(self._process.channel)
-        self._reader = threading.Thread(
-            target=self._link.read, args=(self,), name=f"charonia-process-{instance}", daemon=True
-        )
+        self._link = Link(*self._process.channels, serves=True)
+        self._reader = threading.Thread(target=self._read, name=f"charonia-process-{instance}", daemon=True)
         self._reader.start()
         place = str(context.version_directory.absolute())
         self._set_up(Open(context.name, context.version, place, str(context.model_path), self._log_level))
@@ -116,9 +123,9 @@ class ModelProcess:
     def _log_level(self) -> int:
         return self._logger.getEffectiveLevel()
 
-    def make(self, arguments: dict[str, str], *, decoupled: bool) -> None:
+    def make(self, arguments: dict[str, str]) -> None:
         """Have the model's object made and initialised. The process is closed where that fails."""
-        self.is_async = self._set_up(Make(arguments, decoupled))
+        self.is_async = self._set_up(Make(arguments, self._decoupled))
         self._started = True
 
     def complete(self, config: dict[str, Any]) -> dict[str, Any] | None:
@@ -140,27 +147,22 @@ class ModelProcess:
 
     # -- executing
 
-    def answers(self, requests: Sequence[ServedRequest], task: Running) -> list[pb_utils.InferenceResponse] | None:
-        """Have requests executed, and wait; as `ModelObject.answers`."""
-        with self._entered(requests, task) as question:
-            return self._unpacked(self._asked(question))
+    def answers_later(self, requests: Sequence[ServedRequest], task: Running, take: TakeAnswers) -> None:
+        """Have requests executed, and do not wait; as `ModelObject.answers_later`. Those that were asked for first come first.
 
-    def answers_later(
-        self,
-        requests: Sequence[ServedRequest],
-        task: Running,
-        take: Callable[[list[pb_utils.InferenceResponse] | None, InferenceError | None], None],
-    ) -> None:
-        """Have requests executed, and do not wait; as `ModelObject.answers_later`."""
-        stack = ExitStack()
-        question = stack.enter_context(self._entered(requests, task))
+        The failure is a `NotBegunError` where the process has ended before.
+        """
+        question = self._enter(requests, task)
 
-        def receive(told: list[ResponseData] | None, error: Exception | None) -> None:
-            stack.close()
-            if error is not None:
-                take(None, self._failure(error))
+        def receive(told: tuple[list[ResponseData] | None, int, int] | None, error: Exception | None) -> None:
+            begun = self._leave(question)
+            if told is not None:
+                responses, begun_ns, ended_ns = told
+                take(self._unpacked(responses), None, (begun_ns, ended_ns))
+            elif isinstance(error, LinkEndedError) and not begun:
+                take(None, NotBegunError(str(self._failure(error))))
             else:
-                take(self._unpacked(told), None)
+                take(None, self._failure(error or LinkEndedError()))
 
         self._link.ask_later(question, receive)
 
@@ -171,7 +173,7 @@ class ModelProcess:
         question = self._enter(requests, task)
 
         def receive(_: None, error: Exception | None) -> None:
-            self._running.pop(question.batch)
+            self._running.pop(question.batch, None)
             end(None if error is None else self._failure(error))
 
         if self.is_async:
@@ -184,27 +186,23 @@ class ModelProcess:
         else:
             receive(None, None)
 
-    @contextmanager
-    def _entered(self, requests: Sequence[ServedRequest], task: Running) -> Iterator[Execute]:
-        question = self._enter(requests, task)
-        try:
-            yield question
-        finally:
-            del self._running[question.batch]
-            for request in question.requests:
-                self._requests.pop(request.key, None)
-
     def _enter(self, requests: Sequence[ServedRequest], task: Running) -> Execute:
         batch = next(self._numbers)
         self._running[batch] = task
-        return Execute(batch, tuple(map(self._packed, requests)), self._log_level)
+        return Execute(batch, tuple([self._packed(request) for request in requests]), self._log_level)
 
-    def _packed(self, request: ServedRequest) -> RequestData:
+    def _leave(self, question: Execute) -> bool:
+        """Forget a batch, and tell whether the process may have begun with it."""
+        for key, *_ in question.requests:
+            self._requests.pop(key, None)
+        return self._running.pop(question.batch, None) is not None
+
+    def _packed(self, request: ServedRequest) -> Plain:
         key = next(self._numbers)
         self._requests[key] = request
-        return RequestData(
+        return (
             key,
-            self._link.carrier.pack_all(request.inputs()),
+            self._link.asking.carrier.pack_all(request.inputs()),
             request.request_id(),
             request.correlation_id(),
             tuple(request.requested_output_names()),
@@ -215,15 +213,8 @@ class ModelProcess:
             dict(request.parameter_values()),
         )
 
-    def _asked(self, question: Execute) -> list[ResponseData] | None:
-        try:
-            told: list[ResponseData] | None = self._link.ask(question)
-        except LinkEndedError as error:
-            raise self._failure(error) from error
-        return told
-
     def _unpacked(self, told: list[ResponseData] | None) -> list[pb_utils.InferenceResponse] | None:
-        return None if told is None else [self._link.carrier.unpack_response(answer) for answer in told]
+        return None if told is None else [self._link.asking.carrier.unpack_response(answer) for answer in told]
 
     def _failure(self, error: Exception) -> InferenceError:
         if isinstance(error, InferenceError):
@@ -234,6 +225,19 @@ class ModelProcess:
         )
 
     # -- what the process says, on the thread that reads
+
+    def _read(self) -> None:
+        """Read until the process has gone. Event loops are woken when all that has come so far is passed on.
+
+        Not so where a model is decoupled, whose responses may have to wait until earlier ones are read.
+        """
+        self._wakeups = Wakeups()
+        self._wakeups.held = not self._decoupled
+        self._link.read(self)
+
+    def on_pause(self) -> None:
+        """Wake whoever has got something."""
+        self._wakeups.send()
 
     def on_told(self, message: Any) -> None:
         """Take what the process tells."""
@@ -307,7 +311,7 @@ class ModelProcess:
         request = self._requests.get(message.key)
         if request is None:
             return  # it has ended
-        response = None if message.response is None else self._link.carrier.unpack_response(message.response)
+        response = None if message.response is None else self._link.saying.carrier.unpack_response(message.response)
         if message.final:
             self._requests.pop(message.key, None)
         try:
@@ -316,11 +320,11 @@ class ModelProcess:
             request.core.fail(error)
 
     def _call(self, message: Call) -> None:
-        data = message.request
+        data = RequestData._make(message.request)
         request = pb_utils.InferenceRequest(
             data.request_id,
             data.correlation_id,
-            [self._link.carrier.unpack(tensor) for tensor in data.inputs],
+            [self._link.saying.carrier.unpack(tensor) for tensor in data.inputs],
             data.requested_outputs,
             data.model_name,
             data.model_version,
@@ -336,24 +340,39 @@ class ModelProcess:
             if final:
                 call.end()
                 del self._calls[message.number]
-            self._link.tell(CallAnswer(message.number, self._link.carrier.pack_response(response), final))
+            self._link.tell(CallAnswer(message.number, self._link.saying.carrier.pack_response(response), final))
 
         call = self._calls[message.number] = OpenCall()
         call.passed_on(self._host.call_for(running, request, deliver, decoupled=message.decoupled))
 
     def on_end(self) -> None:
         """Free what the process had, and say that it has gone, unless it was told to go."""
+        self._wakeups.held = False
         self._process.ended_within(_CLOSED_SECONDS)
         self._process.end()
         for call in list(self._calls.values()):
             call.cancel()
             call.end()
-        requests, self._requests = list(self._requests.values()), {}
+        begun = self._begun()
+        self.gone = True
         if self._started and not self._closing:
             self._logger.error("%s", self._failure(LinkEndedError()))
-            self._ended(requests)
-        for request in requests:
-            request.core.fail(self._failure(LinkEndedError()))
+            self._ended(begun)
+        for request in begun:
+            request.fail(self._failure(LinkEndedError()))
+
+    def _begun(self) -> Sequence[InferenceRequest]:
+        """List the requests with which the process may have begun, and forget that others are in progress.
+
+        Batches are executed one after the other, and each is answered before the next one begins; unless `execute` is a
+        coroutine, or answers through senders.
+        """
+        if self.is_async or self._decoupled:
+            return [request.core for request in self._requests.values()]
+        batches = list(self._running.items())
+        for batch, _ in batches[1:]:
+            del self._running[batch]
+        return [request for _, running in batches[:1] for request in running.requests]
 
     # -- ending
 

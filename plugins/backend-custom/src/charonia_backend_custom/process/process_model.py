@@ -9,7 +9,7 @@ import triton_python_backend_utils as pb_utils
 from charonia.backend import LoadedModel
 from charonia.clock import Clock
 
-from charonia_backend_custom.execution import execution_of, initialize_arguments
+from charonia_backend_custom.execution import initialize_arguments, remote_execution_of
 from charonia_backend_custom.process.model_process import ModelProcess
 from charonia_backend_custom.process.supervised import Crew, SupervisedProcess
 from charonia_backend_custom.process.suspects import Suspects
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from charonia.backend import Execution, InstanceContext, ModelContext
+    from charonia.request import InferenceRequest
 
     from charonia_backend_custom.host import ServerHost
     from charonia_backend_custom.process.launch import Interpreter
-    from charonia_backend_custom.served import ServedRequest
 
 __all__ = ["ProcessModel"]
 
@@ -65,12 +65,11 @@ class ProcessModel(LoadedModel):
         """Start the instance's first process."""
         self._host.graph.station(self.context.name, self.context.version, context.instance_count)
         calls = SupervisedProcess(context.name, partial(self._start, context), self._crew)
-        return execution_of(context, calls, self._host.graph)
+        return remote_execution_of(context, calls, self._host.graph)
 
-    def _start(self, context: InstanceContext, ended: Callable[[Sequence[ServedRequest]], None]) -> ModelProcess:
+    def _start(self, context: InstanceContext, ended: Callable[[Sequence[InferenceRequest]], None]) -> ModelProcess:
         process = ModelProcess(self.context, self._host, self._interpreter, context.name, ended)
-        decoupled = self.context.config.model_transaction_policy.decoupled
-        process.make(initialize_arguments(context), decoupled=decoupled)
+        process.make(initialize_arguments(context))
         return process
 
     def close(self) -> None:

@@ -44,14 +44,14 @@ def start(told: Mapping[str, Any]) -> None:
     Args:
         told: "ours", "plain" and "compiled" are packages and their directories; of the latter two, the environment's own count
             where it has them, and those that are compiled are only lent to the server's own version of Python, "python". "paths"
-            are further directories of packages, and "descriptor" is the line to the server.
+            are further directories of packages, and "descriptors" are the two sockets of the line to the server.
     """
     sys.meta_path.insert(0, LentFinder(told["ours"]))
     sys.meta_path.append(LentFinder(told["plain"]))
     if list(sys.version_info[:2]) == told["python"]:
         sys.meta_path.append(LentFinder(told["compiled"]))
     sys.path += [path for path in told["paths"] if path not in sys.path]
-    import_module("charonia_backend_custom.process.child").serve(told["descriptor"])
+    import_module("charonia_backend_custom.process.child").serve(*told["descriptors"])
 
 
 if __name__ == "__main__":

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, UnavailableError
 
+from charonia_backend_custom.process.model_process import NotBegunError
 from charonia_backend_custom.process.restart_pauses import RestartPauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from charonia.clock import Clock
+    from charonia.request import InferenceRequest
 
     from charonia_backend_custom.circles import Running
+    from charonia_backend_custom.execution import Span, TakeAnswers
     from charonia_backend_custom.process.model_process import ModelProcess
     from charonia_backend_custom.process.suspects import Suspects
     from charonia_backend_custom.served import ServedRequest
@@ -52,7 +56,7 @@ class SupervisedProcess:
 
     Args:
         instance: the instance's name.
-        start: starts a process; given what is to be called with the requests that it had when it ends by itself.
+        start: starts a process; given what is to be called with the requests that it may have begun when it ends by itself.
         crew: what the instances share.
 
     Raises:
@@ -62,7 +66,7 @@ class SupervisedProcess:
     def __init__(
         self,
         instance: str,
-        start: Callable[[Callable[[Sequence[ServedRequest]], None]], ModelProcess],
+        start: Callable[[Callable[[Sequence[InferenceRequest]], None]], ModelProcess],
         crew: Crew,
     ) -> None:
         self._instance = instance
@@ -73,10 +77,13 @@ class SupervisedProcess:
         self._closed = False
         self._pausing = ""
         self._since_ns = crew.clock.now_ns()
-        self._process: ModelProcess | None = start(self._ended)
-        self.is_async = self._process.is_async
-        with crew.changed:
-            crew.up += 1
+        self._left: list[tuple[Callable[[], None], TakeAnswers]] = []
+        self._process: ModelProcess | None = None
+        process = start(self._ended)
+        self.is_async = process.is_async
+        if not self._put_up(process):
+            process.close()
+            raise UnavailableError(f"the process of model instance '{instance}' has ended as soon as it was ready")
 
     @property
     def pid(self) -> int | None:
@@ -86,34 +93,30 @@ class SupervisedProcess:
 
     # -- executing
 
-    def answers(self, requests: Sequence[ServedRequest], task: Running) -> list[pb_utils.InferenceResponse] | None:
-        """Have requests executed, and wait; as `ModelObject.answers`.
+    def answers_later(self, requests: Sequence[ServedRequest], task: Running, take: TakeAnswers) -> None:
+        """Have requests executed, and do not wait; as `ModelObject.answers_later`.
 
-        Raises:
-            UnavailableError: the process has ended meanwhile, or there is none.
+        Those with which a process has not begun when it ends are executed by the next one, unless that one has to wait.
         """
-        left = self._innocent(requests)
-        return self._all_answers(requests, left, self._up().answers(left, task) if left else None)
-
-    def answers_later(
-        self,
-        requests: Sequence[ServedRequest],
-        task: Running,
-        take: Callable[[list[pb_utils.InferenceResponse] | None, InferenceError | None], None],
-    ) -> None:
-        """Have requests executed, and do not wait; as `ModelObject.answers_later`."""
-        left = self._innocent(requests)
+        innocent = self._innocent(requests)
         try:
-            process = self._up() if left else None
+            process = self._up() if innocent else None
         except UnavailableError as error:
             take(None, error)
             return
         if process is None:
             take(None, None)
             return
-        process.answers_later(
-            left, task, lambda answers, failure: take(self._all_answers(requests, left, answers), failure)
-        )
+
+        def receive(
+            answers: list[pb_utils.InferenceResponse] | None, failure: InferenceError | None, span: Span | None = None
+        ) -> None:
+            if isinstance(failure, NotBegunError):
+                self._once_more(process, partial(self.answers_later, requests, task, take), take)
+            else:
+                take(self._all_answers(requests, innocent, answers), failure, span)
+
+        process.answers_later(innocent, task, receive)
 
     def begin(
         self, requests: Sequence[ServedRequest], task: Running, end: Callable[[InferenceError | None], None]
@@ -160,21 +163,55 @@ class SupervisedProcess:
         """Give the process that is up. Wait where one is just being started; or, as long as others serve, in a pause, too."""
         crew = self._crew
         with crew.changed:
-            while self._process is None:
-                if self._pausing and not crew.up:
-                    raise UnavailableError(self._pausing)
+            while True:
+                refusal = self._refusal()
+                if refusal:
+                    raise UnavailableError(refusal)
+                if self._process is not None:
+                    return self._process
                 crew.clock.wait(crew.changed)
-            return self._process
+
+    def _refusal(self) -> str:
+        """Tell why nothing is executed, and nothing waits for a process; "" if it is or does. The caller holds `changed`."""
+        if self._closed:
+            return f"model instance '{self._instance}' is being unloaded"
+        return "" if self._crew.up else self._pausing
+
+    def _once_more(self, ended: ModelProcess, again: Callable[[], None], take: TakeAnswers) -> None:
+        """Have a batch executed that a process which has ended did not begin with: now, or as soon as the next one is up."""
+        with self._crew.changed:
+            if self._process in (None, ended) and not self._refusal():
+                self._left.append((again, take))
+                return
+        again()
+
+    def _taken_left(self) -> list[tuple[Callable[[], None], TakeAnswers]]:
+        with self._crew.changed:
+            left, self._left = self._left, []
+        return left
 
     # -- ending and starting again
 
-    def _ended(self, requests: Sequence[ServedRequest]) -> None:
+    def _put_up(self, process: ModelProcess) -> bool:
+        """Let a process serve. False if it has ended already."""
+        with self._crew.changed:
+            if process.gone:
+                return False
+            self._process = process
+            self._since_ns = self._crew.clock.now_ns()
+            self._crew.up += 1
+            self._crew.changed.notify_all()
+        return True
+
+    def _ended(self, requests: Sequence[InferenceRequest]) -> None:
         """A process has ended by itself. On the thread that reads from it."""
-        self._crew.suspects.note(request.core for request in requests)
+        self._crew.suspects.note(requests)
         with self._crew.changed:
             process, self._process = self._process, None
+            if process is None:
+                return  # it did not serve yet, and whoever wants to put it up sees that it has gone
             self._crew.up -= 1
-            if self._closed or process is None:
+            if self._closed:
                 return
             self._restarter = threading.Thread(
                 target=self._restart, args=(process,), name=f"charonia-restart-{self._instance}", daemon=True
@@ -192,13 +229,13 @@ class SupervisedProcess:
                 _log.error("the process of model instance '%s' cannot be started again: %s", self._instance, error)
                 lived = 0.0
                 continue
-            with crew.changed:
-                self._process = process
-                self._since_ns = crew.clock.now_ns()
-                crew.up += 1
-                crew.changed.notify_all()
-            crew.restarted()
-            return
+            if self._put_up(process):
+                crew.restarted()
+                break
+            process.close()
+            lived = 0.0
+        for again, _ in self._taken_left():
+            again()
 
     def _paused(self, seconds: float) -> bool:
         """Let a pause pass, and tell whether a process is still wanted after it."""
@@ -211,6 +248,10 @@ class SupervisedProcess:
                     f"{seconds:g} s at the latest"
                 )
                 crew.changed.notify_all()
+            refusal = self._refusal()
+        for _, take in self._taken_left() if refusal else ():
+            take(None, UnavailableError(refusal))
+        with crew.changed:
             while not self._closed and crew.clock.now_ns() < until:
                 crew.clock.wait(crew.changed, until)
             self._pausing = ""
