@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 from charonia.cli.metrics_page import MetricsPage
-from charonia.cli.top import table_of
+from charonia.cli.top import Moment, table_of
 
 
-def page(requests, closed):
-    """Make a page after so many requests of 3 ms each, and so many batches closed for each reason."""
+def moment(requests, closed, *, seconds=0.0, states=None):
+    """Make a look after so many requests of 3 ms each, and so many batches closed for each reason."""
     labels = {"model": "m", "version": "1"}
     buckets = [
         ({**labels, "le": "0.002"}, 0),
         ({**labels, "le": "0.004"}, requests),
         ({**labels, "le": "+Inf"}, requests),
     ]
-    return MetricsPage(
+    page = MetricsPage(
         {
             "nv_inference_request_success": [(labels, requests)],
-            "nv_inference_exec_count": [(labels, requests / 2)],
+            "charonia_batch_size_count": [(labels, requests / 2)],
             "charonia_batch_size_sum": [(labels, requests)],
             "charonia_request_duration_seconds_bucket": buckets,
+            "charonia_queue_duration_seconds_bucket": [({**labels, "le": "0.001"}, requests)],
             "charonia_batches_closed": [({**labels, "reason": reason}, count) for reason, count in closed.items()],
             "nv_inference_pending_request_count": [(labels, 3)],
+            "charonia_loaded_bytes": [(labels, 5 * 2**20)],
         }
     )
+    return Moment(page, seconds, states or {})
+
+
+def rows_of(table):
+    """Give the cells of each row."""
+    return [[str(cell) for cell in cells] for cells in zip(*(column.cells for column in table.columns), strict=True)]
 
 
 def test_the_table_tells_the_interval():
-    """Rates, quantiles, the mean batch and the main reason are those since the look before."""
-    table = table_of(page(100, {"full": 50}), page(140, {"full": 52, "queue_empty": 18}), 4.0)
-    cells = [str(next(iter(column.cells))) for column in table.columns]
-    assert cells == ["m", "1", "10.0", "0.0", "<4 ms", "<4 ms", "3", "0", "2.0", "queue empty"]
+    """Rates, quantiles, the mean batch and the main reasons are those since the look before."""
+    before = moment(100, {"full": 50, "closed": 1})
+    now = moment(140, {"full": 52, "queue_empty": 17, "delay_over": 1, "closed": 1}, seconds=4.0)
+    ((*cells,),) = rows_of(table_of(before, now))
+    assert cells == [
+        *("m", "1", "-", "10.0", "0.0", "<4 ms", "<4 ms", "<1 ms", "3", "0"),
+        *("2.0", "queue empty 85%, full 10%", "5 MiB"),
+    ]
 
 
 def test_a_model_that_was_loaded_anew_has_no_negative_rates():
     """Counters that begin anew count as nothing."""
-    table = table_of(page(100, {}), page(0, {}), 1.0)
-    assert str(next(iter(table.columns[2].cells))) == "0.0"
+    ((*cells,),) = rows_of(table_of(moment(100, {}), moment(0, {}, seconds=1.0)))
+    assert (cells[3], cells[5], cells[10]) == ("0.0", "-", "-")
+
+
+def test_models_that_do_not_serve_have_their_state():
+    """Whatever was asked to load has a row, with what is known of it."""
+    states = {("m", "1"): "READY", ("broken", "2"): "UNAVAILABLE"}
+    broken, ready = rows_of(table_of(moment(0, {}), moment(0, {}, seconds=1.0, states=states)))
+    assert broken == ["broken", "2", "UNAVAILABLE", *["-"] * 10]
+    assert ready[:4] == ["m", "1", "READY", "0.0"]

@@ -39,20 +39,12 @@ def charonia(*words):
 
 def test_explain_tells_why_requests_are_not_batched(served):
     """The counts, the reasons and the change to try stand in the answer."""
-    url, metrics_url = served
-    told = charonia("explain", "m", f"--url={url}", f"--metrics-url={metrics_url}")
+    url, _ = served
+    told = charonia("explain", "m", f"--url={url}")
     assert told.exit_code == 0, told.output
     assert "m 1:\n  5 executions with 2.0 elements on average: 5 of 2.\n" in told.output
     assert "100% of the batches were closed because the scheduler took one request" in told.output
     assert told.output.endswith("    dynamic_batching { }\n")
-
-
-def test_explain_does_without_metrics(served):
-    """A server without metrics is explained from its statistics, and the answer says what is missing."""
-    url, _ = served
-    told = charonia("explain", "m", f"--url={url}", "--metrics-url=http://127.0.0.1:1/metrics")
-    assert told.exit_code == 0, told.output
-    assert "Why batches were closed is not known, since no metrics can be read at http://127.0.0.1:1/" in told.output
 
 
 def test_explain_needs_a_model_that_serves(served):
@@ -63,12 +55,20 @@ def test_explain_needs_a_model_that_serves(served):
 
 
 def test_top_shows_a_row_for_each_model(served):
-    """The table has the model, and what it did in the interval, which is nothing."""
-    told = charonia("top", f"--metrics-url={served[1]}", "--interval=0.01", "--count=2")
+    """The table has the model with its state, and what it did in the interval, which is nothing."""
+    told = charonia("top", f"--metrics-url={served[1]}", f"--url={served[0]}", "--interval=0.01", "--count=2")
     assert told.exit_code == 0, told.output
-    (row,) = {tuple(line.split()) for line in told.output.splitlines() if line.startswith("m ")}
-    assert row == ("m", "1", "0.0", "0.0", "-", "-", "0", "0", "-", "-")
+    (row,) = {tuple(line.split()[:12]) for line in told.output.splitlines() if line.startswith("m ")}
+    assert row == ("m", "1", "READY", "0.0", "0.0", "-", "-", "-", "0", "0", "-", "-")
     assert "MiB of memory" in told.output
+
+
+def test_top_does_without_states(served):
+    """A server whose HTTP frontend does not answer is watched by its metrics alone."""
+    told = charonia("top", f"--metrics-url={served[1]}", "--url=http://127.0.0.1:1", "--interval=0.01", "--count=1")
+    assert told.exit_code == 0, told.output
+    (row,) = {tuple(line.split()[:4]) for line in told.output.splitlines() if line.startswith("m ")}
+    assert row == ("m", "1", "-", "0.0")
 
 
 def test_top_needs_metrics():

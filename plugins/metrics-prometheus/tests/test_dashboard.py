@@ -18,7 +18,7 @@ from charonia_metrics_prometheus.machine import Machine
 from charonia_metrics_prometheus.settings import MetricsSettings
 
 DASHBOARD = Path(__file__).parents[3] / "deploy/grafana/charonia.json"
-WORDS = {"sum", "by", "rate", "histogram_quantile", "label_values"}
+WORDS = {"sum", "by", "rate", "increase", "histogram_quantile", "label_values"}
 LABELS_OF_SOME = {"gpu_uuid"}
 
 
@@ -27,6 +27,9 @@ def test_every_query_names_families_and_labels_that_there_are(model_repository):
     config = model_config("m")
     config.response_cache.enable = True
     write_model(model_repository, config)
+    write_model(model_repository, model_config("many", decoupled=True, max_batch_size=0))
+    python = model_config("process", backend="python", parameters={"EXECUTION_MODE": "process"})
+    write_model(model_repository, python, {"1/model.py": "class TritonPythonModel:\n    pass\n"})
     options = ServerOptions(cache_config={"local": {"size": "10000"}})
     with Server(model_repository, options=options, plugins=Plugins(extra=[ArithmeticPlugin()])) as server:
         server.model("m").infer({"INPUT0": np.zeros((1, 16), np.float32)})

@@ -57,7 +57,7 @@ def told_by(gpus):
 def test_units_are_the_reference_s():
     """Shares, bytes, watts, and joules since the start; what a GPU does not tell is left out."""
     driver = Driver()
-    gpus = Gpus(0, driver)
+    gpus = Gpus(0, nvml=driver)
     label = {"gpu_uuid": "GPU-0"}
     assert told_by(gpus) == {
         "nv_gpu_utilization": [(label, 0.25)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from charonia.metadata import VersionStatistics
 from charonia.statistics import ModelStatistics
 from charonia.testing.builders import model_config
 from charonia_metrics_prometheus.model_metrics import ModelRow
@@ -15,7 +16,8 @@ NAME = "nv_inference_request_summary_us"
 
 def row_of(statistics):
     """Make a row of the model "m"."""
-    return ModelRow.of("m", "1", model_config("m"), statistics.snapshot())
+    now = statistics.snapshot()
+    return ModelRow.of(VersionStatistics("m", "1", now, now, 0.0), model_config("m"))
 
 
 def told_by(summaries, statistics):
@@ -37,7 +39,7 @@ def test_the_window_moves_on():
     assert told == {"_count": 2, "_sum": 10_000, "0.5": pytest.approx(9000, rel=0.25)}
 
 
-def test_a_model_that_was_loaded_anew_begins_anew():
+def test_a_model_that_was_unloaded_meanwhile_begins_anew():
     """Where there are fewer requests than before, all of them are recent."""
     before, summaries = ModelStatistics(), Summaries([0.5])
     for _ in range(3):

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from charonia.cli.batching_advice import Observed, advise
 from charonia.cli.client import Client, timeout_option, url_option
 from charonia.cli.exit_codes import EXIT_CODES_EPILOG, RefusedError
-from charonia.cli.metrics_page import metrics_url_option, read_metrics
-
-if TYPE_CHECKING:
-    from charonia.cli.metrics_page import MetricsPage
 
 __all__ = ["explain"]
 
 _HELP = """Tell why a model's requests are executed together, or why not.
 
-What the running server has counted is told in sentences, with the change of the model's configuration that is worth a
-try. The reasons why batches were closed come from the server's metrics, where it has any.
+What the running server has counted since the model was loaded is told in sentences, with the change of the model's
+configuration that is worth a try.
 
 \b
 Example:
@@ -31,9 +27,8 @@ Example:
 @click.command(help=_HELP, epilog=EXIT_CODES_EPILOG)
 @click.argument("model")
 @url_option
-@metrics_url_option
 @timeout_option
-def explain(*, model: str, url: str, metrics_url: str, timeout: float) -> None:
+def explain(*, model: str, url: str, timeout: float) -> None:
     """Ask for the statistics and the configuration, and explain them."""
     from charonia.config import config_from_json
 
@@ -43,32 +38,29 @@ def explain(*, model: str, url: str, metrics_url: str, timeout: float) -> None:
         versions = document["model_stats"]
     except (TypeError, KeyError) as error:
         raise RefusedError(f"{url} answered with what are no statistics: {json.dumps(document)[:200]}") from error
-    page = read_metrics(metrics_url, timeout)
     for told in versions:
         path = ("models", model, "versions", told["version"], "config")
         config = config_from_json(json.dumps(client.get(*path).document), model=model)
-        advice = advise(config, observed(told, page))
+        advice = advise(config, observed(told))
         click.echo(f"{model} {told['version']}:")
         for sentence in advice.sentences:
             click.echo(f"  {sentence}")
-        if page is None:
-            click.echo(f"  Why batches were closed is not known, since no metrics can be read at {metrics_url}.")
+        if told["execution_count"] and not told.get("batch_reasons"):
+            click.echo("  Why batches were closed is not known, since the server does not tell.")
         if advice.change:
             click.echo(f"  Try this in its configuration, since {advice.because}:")
             for line in advice.change.splitlines():
                 click.echo(f"    {line}")
 
 
-def observed(told: dict[str, Any], page: MetricsPage | None) -> Observed:
-    """Take what matters out of the statistics of a version, and the reasons from the metrics."""
+def observed(told: dict[str, Any]) -> Observed:
+    """Take what matters out of the statistics of a version. Only servers of this house tell the reasons."""
     batches = {batch["batch_size"]: batch["compute_infer"] for batch in told["batch_stats"]}
     queue = told["inference_stats"]["queue"]
-    labels = {"model": told["name"], "version": told["version"]}
-    found = () if page is None else page.of("charonia_batches_closed", **labels)
     computed = sum(duration["count"] for duration in batches.values())
     return Observed(
         {size: duration["count"] for size, duration in batches.items() if duration["count"]},
-        {having["reason"]: int(value) for having, value in found},
+        told.get("batch_reasons", {}),
         queue_us=queue["ns"] / 1000 / max(queue["count"], 1),
         compute_us=sum(duration["ns"] for duration in batches.values()) / 1000 / max(computed, 1),
     )

@@ -1,4 +1,4 @@
-"""Reading the page of metrics of a running server, for the commands that look into one."""
+"""Reading the page of metrics of a running server."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from charonia.config import check_loadable, normalise
 from charonia.errors import RepositoryError
-from charonia.plugin_hints import explain_lack
+from charonia.plugin_hints import explain_lack, install_command
 from charonia.repository import model_versions
 from charonia.scheduler import scheduler_name
 
@@ -20,12 +20,6 @@ __all__ = ["Finding", "ModelCheck", "Severity"]
 
 Severity: TypeAlias = Literal["error", "warning"]
 """An error keeps the model from being loaded; a warning does not."""
-
-_SECTIONS_FOR_LATER = {
-    "response_cache": "responses are not cached",
-    "model_metrics": "there are no metrics",
-}
-"""Sections that are read but not acted on, and what that means for who wrote them."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +67,7 @@ class ModelCheck:
         """Give all that is wrong, in the order of the file, then what is missing beside it."""
         self._check_tensors()
         self._check_plugins()
-        self._check_sections()
+        self._check_response_cache()
         self._check_label_files()
         self._found.sort(key=lambda finding: finding.line)
         self._check_versions()
@@ -105,13 +99,10 @@ class ModelCheck:
             if name not in self._plugins.names(kind):
                 self._add(explain_lack(asker, kind, name, self._plugins.records()), field)
 
-    def _check_sections(self) -> None:
-        present = {descriptor.name for descriptor, _ in self._config.ListFields()}
-        for section, consequence in _SECTIONS_FOR_LATER.items():
-            if section in present:
-                text = f"{section} has no effect yet, since no installed plugin acts on it: {consequence}"
-                field = next((path for path in self._candidate.parsed.places if path.startswith(section)), "")
-                self._add(text, field, "warning")
+    def _check_response_cache(self) -> None:
+        if self._config.response_cache.enable and not self._plugins.names("cache"):
+            lack = f"no response cache is installed: {install_command('cache', 'local')}"
+            self._add(f"response_cache has no effect, since {lack}", "response_cache.enable", "warning")
 
     def _check_label_files(self) -> None:
         files = {entry.name for entry in self._candidate.storage.entries(self._candidate.name)}

@@ -9,38 +9,56 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charonia.cli.exit_codes import EXIT_CODES_EPILOG, UnreachableError
+from charonia.cli.client import Client, url_option
+from charonia.cli.exit_codes import EXIT_CODES_EPILOG, RefusedError, UnreachableError
 from charonia.cli.metrics_page import metrics_url_option, read_metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
 
     from charonia.cli.metrics_page import MetricsPage
 
-__all__ = ["top"]
+__all__ = ["Moment", "table_of", "top"]
 
 _HELP = """Watch what a running server does.
 
-A table for the models: requests a second, failures, how long requests take, how many wait, the mean size of batches and
-why most of them were closed; of the last interval. The server needs charonia-metrics-prometheus.
+A table for the models: their state, requests a second, failures, how long requests take and how long they queue, how many
+wait, the mean size of batches and why they were closed, and memory; all of the last interval. The server needs
+charonia-metrics-prometheus; the states come from its HTTP frontend, where it has one.
 
 \b
 Example:
   charonia top --interval 2
 """
 
-_HEADINGS = ("Model", "Version", "Req/s", "Fail/s", "p50", "p99", "Waiting", "In flight", "Batch", "Closed because")
+_HEADINGS = (
+    *("Model", "Version", "State", "Req/s", "Fail/s", "p50", "p99", "Queue p99"),
+    *("Waiting", "In flight", "Batch", "Closed because", "Memory"),
+)
 _PATIENCE_SECONDS = 10.0
+_TOLD_REASONS = 2
 
 
 @dataclass(frozen=True)
-class _Moment:
+class Moment:
+    """What a server told at one moment.
+
+    Attributes:
+        page: its metrics.
+        seconds: when it was asked, on a clock that only goes forward.
+        states: the states of models by name and version; empty where nobody tells.
+    """
+
     page: MetricsPage
     seconds: float
+    states: Mapping[tuple[str, str], str]
 
 
 @click.command(help=_HELP, epilog=EXIT_CODES_EPILOG)
 @metrics_url_option
+@url_option
 @click.option(
     "--interval",
     type=click.FloatRange(min=0, min_open=True),
@@ -52,81 +70,123 @@ class _Moment:
 @click.option(
     "--count", type=click.IntRange(min=0), default=0, metavar="N", help="Stop after so many tables; 0 is never."
 )
-def top(*, metrics_url: str, interval: float, count: int) -> None:
+def top(*, metrics_url: str, url: str, interval: float, count: int) -> None:
     """Look again and again, until Ctrl-C."""
     from rich.live import Live
 
     from charonia.cli.console import make_console
 
-    before = _look(metrics_url)
+    client = Client(url, _PATIENCE_SECONDS)
+    before = _look(metrics_url, client)
     pause = threading.Event()  # nobody sets it: Ctrl-C ends the wait
     shown = 0
     with Live(console=make_console(), auto_refresh=False) as live:
         try:
             while not count or shown < count:
                 pause.wait(interval)
-                now = _look(metrics_url)
-                live.update(table_of(before.page, now.page, now.seconds - before.seconds), refresh=True)
+                now = _look(metrics_url, client)
+                live.update(table_of(before, now), refresh=True)
                 before = now
                 shown += 1
         except KeyboardInterrupt:
             return
 
 
-def _look(url: str) -> _Moment:
-    page = read_metrics(url, _PATIENCE_SECONDS)
+def _look(metrics_url: str, client: Client) -> Moment:
+    page = read_metrics(metrics_url, _PATIENCE_SECONDS)
     if page is None:
         raise UnreachableError(
-            f"no metrics can be read at {url}. Does the server run, with charonia-metrics-prometheus? --metrics-url says where"
+            f"no metrics can be read at {metrics_url}. Does the server run, with charonia-metrics-prometheus? --metrics-url "
+            "says where"
         )
-    return _Moment(page, time.monotonic())
+    return Moment(page, time.monotonic(), _states(client))
 
 
-def table_of(before: MetricsPage, now: MetricsPage, seconds: float) -> Table:
-    """Make the table of what happened between two looks."""
+def _states(client: Client) -> dict[tuple[str, str], str]:
+    """Ask for the repository's index. A server need not have an HTTP frontend, nor one that tells everybody."""
+    try:
+        rows = client.post("repository", "index").document
+    except (UnreachableError, RefusedError):
+        return {}
+    return {(row["name"], row["version"]): row["state"] for row in rows if row.get("version") and row.get("state")}
+
+
+def table_of(before: Moment, now: Moment) -> Table:
+    """Make the table of what happened between two looks, with a row for each version that serves, or was asked to."""
     from charonia.cli.console import make_table
 
-    rows = [_row(before, now, seconds, having) for having, _ in now.of("nv_inference_request_success")]
-    table = make_table(_HEADINGS, sorted(rows))
-    memory = now.total("process_resident_memory_bytes")
+    serving = {(having["model"], having["version"]) for having, _ in now.page.of("nv_inference_request_success")}
+    idle = ["-"] * (len(_HEADINGS) - 3)
+    rows = [
+        [*key, now.states.get(key, "-"), *(_Interval(before, now, key).cells() if key in serving else idle)]
+        for key in sorted(serving | set(now.states))
+    ]
+    table = make_table(_HEADINGS, rows)
+    memory = now.page.total("process_resident_memory_bytes")
     table.caption = f"{memory / 2**20:.0f} MiB of memory" if memory else None
     return table
 
 
-def _row(before: MetricsPage, now: MetricsPage, seconds: float, having: dict[str, str]) -> list[str]:
-    labels = {"model": having["model"], "version": having["version"]}
+class _Interval:
+    """What a version did between two looks.
 
-    def since(name: str) -> float:
-        return max(now.total(name, **labels) - before.total(name, **labels), 0)
+    Args:
+        before: the earlier look.
+        now: the later one.
+        key: the model's name, and the version.
+    """
 
-    executions = since("nv_inference_exec_count")
-    return [
-        *labels.values(),
-        f"{since('nv_inference_request_success') / seconds:.1f}",
-        f"{since('nv_inference_request_failure') / seconds:.1f}",
-        *(_quantile(before, now, labels, share) for share in (0.5, 0.99)),
-        f"{now.total('nv_inference_pending_request_count', **labels):.0f}",
-        f"{now.total('charonia_in_flight_requests', **labels):.0f}",
-        f"{since('charonia_batch_size_sum') / executions:.1f}" if executions else "-",
-        _main_reason(before, now, labels),
-    ]
+    def __init__(self, before: Moment, now: Moment, key: tuple[str, str]) -> None:
+        self._before = before.page
+        self._now = now.page
+        self._seconds = now.seconds - before.seconds
+        self._labels = {"model": key[0], "version": key[1]}
 
+    def cells(self) -> list[str]:
+        """Write what stands in its row, behind the state."""
+        batches = self._since("charonia_batch_size_count")
+        memory = self._total("charonia_loaded_bytes")
+        return [
+            f"{self._since('nv_inference_request_success') / self._seconds:.1f}",
+            f"{self._since('nv_inference_request_failure') / self._seconds:.1f}",
+            self._quantile("charonia_request_duration_seconds", 0.5),
+            self._quantile("charonia_request_duration_seconds", 0.99),
+            self._quantile("charonia_queue_duration_seconds", 0.99),
+            f"{self._total('nv_inference_pending_request_count'):.0f}",
+            f"{self._total('charonia_in_flight_requests'):.0f}",
+            f"{self._since('charonia_batch_size_sum') / batches:.1f}" if batches else "-",
+            self._reasons(),
+            f"{memory / 2**20:.0f} MiB" if memory else "-",
+        ]
 
-def _quantile(before: MetricsPage, now: MetricsPage, labels: dict[str, str], share: float) -> str:
-    """Tell the upper bound of the bucket that has the quantile, which is at most twice the quantile."""
-    name = "charonia_request_duration_seconds_bucket"
-    earlier = {having["le"]: value for having, value in before.of(name, **labels)}
-    counts = [(float(having["le"]), value - earlier.get(having["le"], 0)) for having, value in now.of(name, **labels)]
-    total = max((count for _, count in counts), default=0)
-    if total <= 0:
-        return "-"
-    bound = min(bound for bound, count in counts if count >= share * total)
-    return f"<{bound * 1000:.3g} ms"
+    def _total(self, name: str) -> float:
+        return self._now.total(name, **self._labels)
 
+    def _since(self, name: str) -> float:
+        return max(self._total(name) - self._before.total(name, **self._labels), 0)
 
-def _main_reason(before: MetricsPage, now: MetricsPage, labels: dict[str, str]) -> str:
-    name = "charonia_batches_closed"
-    earlier = {having["reason"]: value for having, value in before.of(name, **labels)}
-    closed = {having["reason"]: value - earlier.get(having["reason"], 0) for having, value in now.of(name, **labels)}
-    reason = max(closed, key=lambda word: closed[word], default="")
-    return reason.replace("_", " ") if reason and closed[reason] > 0 else "-"
+    def _counts_since(self, name: str, label: str) -> dict[str, float]:
+        """Give how far each line of a name has come, by one of its labels."""
+        earlier = {having[label]: value for having, value in self._before.of(name, **self._labels)}
+        return {
+            having[label]: value - earlier.get(having[label], 0) for having, value in self._now.of(name, **self._labels)
+        }
+
+    def _quantile(self, histogram: str, share: float) -> str:
+        """Tell the upper bound of the bucket that has the quantile, which is at most twice the quantile."""
+        counts = {float(bound): count for bound, count in self._counts_since(f"{histogram}_bucket", "le").items()}
+        total = max(counts.values(), default=0)
+        if total <= 0:
+            return "-"
+        return f"<{min(bound for bound, count in counts.items() if count >= share * total) * 1000:.3g} ms"
+
+    def _reasons(self) -> str:
+        """Tell why most batches were closed, with the shares of these reasons."""
+        closed = {
+            reason: count
+            for reason, count in self._counts_since("charonia_batches_closed", "reason").items()
+            if count > 0
+        }
+        total = sum(closed.values())
+        most = sorted(closed.items(), key=lambda item: -item[1])[:_TOLD_REASONS]
+        return ", ".join(f"{reason.replace('_', ' ')} {count / total:.0%}" for reason, count in most) or "-"

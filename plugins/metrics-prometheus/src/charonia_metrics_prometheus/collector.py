@@ -10,12 +10,14 @@ from charonia.metric_families import Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from charonia_metrics_prometheus.machine import process_metrics
+from charonia_metrics_prometheus.machine import pinned_memory_metrics, process_metrics
+from charonia_metrics_prometheus.model_histograms import model_histograms
 from charonia_metrics_prometheus.model_metrics import ModelRow, model_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from charonia.config import ModelConfig
     from charonia.metric_families import MetricFamily
     from charonia.server import Server
 
@@ -61,6 +63,9 @@ class ServerCollector(Collector):
         """Read all metrics, the reference's names in the reference's order."""
         rows = self._rows()
         yield from model_metrics(rows, self._settings)
+        if self._settings.histogram_latencies:
+            yield from model_histograms(rows)
+        yield from pinned_memory_metrics()
         if self._machine is not None:
             yield from self._machine.metrics()
         if self._gpus is not None:
@@ -85,8 +90,16 @@ class ServerCollector(Collector):
                 config = self._server.model_config(told.name, int(told.version))
             except InferenceError:  # it has gone in this very moment
                 continue
-            rows.append(ModelRow.of(told.name, told.version, config, told.counters))
+            rows.append(ModelRow.of(told, config, self._gpu_uuid(config)))
         return rows
+
+    def _gpu_uuid(self, config: ModelConfig) -> str | None:
+        """Find the GPU that all instances of a model are on: then all that is counted was done there."""
+        groups = config.instance_group
+        numbers = {number for group in groups for number in group.gpus}
+        if self._gpus is None or len(numbers) != 1 or any(group.kind != group.KIND_GPU for group in groups):
+            return None
+        return self._gpus.uuid(numbers.pop())
 
 
 def _converted(family: MetricFamily) -> Metric:

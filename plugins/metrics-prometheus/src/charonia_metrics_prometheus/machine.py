@@ -1,4 +1,4 @@
-"""What Linux tells about the machine and this process; elsewhere there is nothing to tell."""
+"""What Linux tells about the machine and this process, where it is Linux; and the pinned memory, of which there is none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Machine", "process_metrics"]
+__all__ = ["Machine", "pinned_memory_metrics", "process_metrics"]
 
 _IDLE_FIELDS = (3, 4)  # idle and waiting for a disk
 
@@ -83,6 +83,12 @@ def process_metrics(proc: Path = Path("/proc")) -> Iterator[Metric]:
     metric = Metric("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", "counter")
     metric.add_sample(metric.name, {}, seconds)
     yield metric
+
+
+def pinned_memory_metrics() -> Iterator[Metric]:
+    """Tell of the reference's pool of pinned memory, which is not needed here: one of no bytes."""
+    yield _gauge("nv_pinned_memory_pool_total_bytes", "Pinned memory pool total memory size, in bytes", 0)
+    yield _gauge("nv_pinned_memory_pool_used_bytes", "Pinned memory pool used memory size, in bytes", 0)
 
 
 def _gauge(name: str, description: str, value: float) -> Metric:

@@ -80,7 +80,7 @@ class Summaries:
     def step(self, rows: Sequence[ModelRow]) -> None:
         """Move the window on; to be called every `STEP_SECONDS`."""
         with self._lock:
-            self._earlier.append({_key(row): row.counters.distributions for row in rows})
+            self._earlier.append({_key(row): row.told.running.distributions for row in rows})
 
     def metrics(self, rows: Sequence[ModelRow]) -> Iterator[Metric]:
         """Give the summaries."""
@@ -91,7 +91,7 @@ class Summaries:
             for row in rows:
                 if row.cached is not _WANTS_CACHED.get(attribute, row.cached):
                     continue
-                now: Distribution = getattr(row.counters.distributions, attribute)
+                now: Distribution = getattr(row.told.running.distributions, attribute)
                 then = getattr(before[_key(row)], attribute) if _key(row) in before else None
                 self._add(metric, row, now, then)
             yield metric
@@ -99,7 +99,7 @@ class Summaries:
     def _add(self, metric: Metric, row: ModelRow, now: Distribution, then: Distribution | None) -> None:
         metric.add_sample(f"{metric.name}_count", row.labels, now.count)
         metric.add_sample(f"{metric.name}_sum", row.labels, now.ns // 1000)
-        began_anew = then is not None and then.count > now.count  # the model was loaded again
+        began_anew = then is not None and then.count > now.count  # the model was unloaded meanwhile
         recent = now if then is None or began_anew else now.since(then)
         for quantile in self._quantiles:
             ns = recent.quantile(quantile)
@@ -108,4 +108,4 @@ class Summaries:
 
 
 def _key(row: ModelRow) -> str:
-    return f"{row.labels['model']}/{row.labels['version']}"
+    return f"{row.told.name}/{row.told.version}"

@@ -1,0 +1,137 @@
+"""The rows of models: which there are, under which labels, and what happens to them when models are loaded anew."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from charonia.config import config_to_json
+from charonia.plugins import Plugins
+from charonia.testing.builders import model_config, write_model
+from charonia.testing.fakes import ArithmeticBackend, ArithmeticPlugin
+from charonia_metrics_prometheus.collector import ServerCollector
+from charonia_metrics_prometheus.gpus import Gpus
+from charonia_metrics_prometheus.settings import MetricsSettings
+
+INPUT = {"INPUT0": np.ones((2, 16), np.float32)}
+
+
+@pytest.fixture
+def start(server, model_repository):
+    """Serve a configuration, and give the server."""
+
+    def serve(config):
+        write_model(model_repository, config)
+        return server(model_repository, plugins=Plugins(extra=[ArithmeticPlugin()]))
+
+    return serve
+
+
+def told_of(running, settings=None, gpus=None):
+    """Give the values of all rows of models by their name, and their labels without the model's."""
+    collector = ServerCollector(running, settings or MetricsSettings(), gpus=gpus)
+    return {
+        (sample.name, *(item for item in sample.labels.items() if item[0] not in {"model", "version"})): sample.value
+        for family in collector.collect()
+        for sample in family.samples
+        if "model" in sample.labels
+    }
+
+
+def test_counters_go_on_where_a_load_replaces_another_one(start):
+    """A model that is loaded anew counts on; one that was unloaded before begins at 0."""
+    running = start(model_config("m"))
+    running.model("m").infer(INPUT)
+    running.load("m", config=json.dumps(config_to_json(model_config("m", parameters={"scale": "2"}))))
+    running.model("m").infer(INPUT)
+    told = told_of(running)
+    assert (told["nv_inference_request_success",], told["nv_inference_count",]) == (2, 4)
+    assert told["charonia_request_duration_seconds_count",] == 2
+    assert (told["charonia_batch_size_count",], told["charonia_batches_closed", ("reason", "unbatched")]) == (2, 2)
+    running.unload("m")
+    assert told_of(running) == {}
+    running.load("m")
+    assert told_of(running)["nv_inference_request_success",] == 0
+
+
+def test_the_time_that_loading_took_is_told(start):
+    """It is there for each model, whether durations are counted or not."""
+    running = start(model_config("m"))
+    for settings in (MetricsSettings(), MetricsSettings(counter_latencies=False, histogram_latencies=False)):
+        assert 0 < told_of(running, settings)["nv_model_load_duration_secs",] < 60
+
+
+def test_first_responses_have_the_buckets_of_the_configuration(start):
+    """A decoupled model tells of its first responses, in milliseconds; it can be switched off as in the reference."""
+    config = model_config("m", decoupled=True, max_batch_size=0)
+    control = config.model_metrics.metric_control.add()
+    control.metric_identifier.family = name = "nv_inference_first_response_histogram_ms"
+    control.histogram_options.buckets.extend([0, 60_000.5])
+    running = start(config)
+    list(running.model("m").stream({"INPUT0": np.full(16, 3, np.float32)}))
+    told = told_of(running)
+    assert [told[f"{name}_bucket", ("le", bound)] for bound in ("0", "60000.5", "+Inf")] == [0, 1, 1]
+    assert told[f"{name}_count",] == 1
+    assert 0 < told[f"{name}_sum",] < told["nv_inference_request_duration_us",] / 1000 + 1
+    without = told_of(running, MetricsSettings(histogram_latencies=False))
+    assert not any(key[0].startswith(name) for key in without)
+
+
+def test_only_decoupled_models_tell_of_first_responses(start):
+    """Where each request has one response, its time is that of the request, and there is no second histogram."""
+    running = start(model_config("m"))
+    running.model("m").infer(INPUT)
+    assert not any("first_response" in key[0] for key in told_of(running))
+
+
+class TwoGpus:
+    """A driver's library that tells the UUIDs of two GPUs, and nothing more."""
+
+    class NVMLError(Exception):
+        """What it raises."""
+
+    def nvmlInit(self):  # noqa: N802 - the library's name
+        pass
+
+    nvmlShutdown = nvmlInit  # noqa: N815 - see above
+
+    def nvmlDeviceGetCount(self):  # noqa: N802 - the library's name
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802 - the library's name
+        return index
+
+    def nvmlDeviceGetUUID(self, handle):  # noqa: N802 - the library's name
+        return f"GPU-{handle}abc"
+
+    def __getattr__(self, name):
+        raise self.NVMLError(name)
+
+
+@pytest.mark.parametrize(
+    ("groups", "visible", "uuid"),
+    [
+        ([("KIND_GPU", [1])], None, "GPU-1abc"),
+        ([("KIND_GPU", [0]), ("KIND_GPU", [0])], "1,0", "GPU-1abc"),
+        ([("KIND_GPU", [1])], "GPU-1,GPU-0", "GPU-0abc"),
+        ([("KIND_GPU", [1])], "GPU-1", None),
+        ([("KIND_GPU", [1])], "", None),
+        ([("KIND_GPU", [1])], "GPU-1,7", None),
+        ([("KIND_GPU", [0, 1])], None, None),
+        ([("KIND_GPU", [0]), ("KIND_CPU", [])], None, None),
+        ([("KIND_CPU", [])], None, None),
+    ],
+)
+def test_a_model_on_one_gpu_has_its_uuid(start, monkeypatch, groups, visible, uuid):
+    """The label is that of the GPU which CUDA calls by the configuration's number; there is none where it cannot be told."""
+    monkeypatch.setattr(ArithmeticBackend, "gpus", lambda _: (0, 1))
+    config = model_config("m")
+    for kind, numbers in groups:
+        config.instance_group.add(kind=kind, gpus=numbers, count=1)
+    gpus = Gpus(0, visible, TwoGpus())
+    label = (("gpu_uuid", uuid),) if uuid else ()
+    told = told_of(start(config), gpus=gpus)
+    gpus.close()
+    assert ("nv_inference_request_success", *label) in told
+    assert ("nv_inference_request_failure", *label, ("reason", "OTHER")) in told
