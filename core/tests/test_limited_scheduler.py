@@ -14,7 +14,7 @@ from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import RepositoryError
 from charonia.limited_scheduler import LimitedScheduler
 from charonia.plugins import Plugins
-from charonia.rate_limiter import Demand, RateLimiter, ResourceLimit
+from charonia.rate_limiter import RateLimiter, ResourceLimit
 from charonia.request import InferenceRequest
 from charonia.scheduler import Scheduler
 from charonia.testing.builders import model_config, scheduler_context, write_model
@@ -31,10 +31,13 @@ class TestLimitedScheduler(SchedulerSuite):
     lends_instances = True
 
     def make_scheduler(self):
-        limiter = RateLimiter([ResourceLimit("R", len(INSTANCES))])
-        seats = limiter.join([Demand({("R", 0): 1})] * len(INSTANCES))
-        scheduler = LimitedScheduler(DefaultScheduler(scheduler_context()), limiter, seats)
-        scheduler.attach(INSTANCES)
+        return self.make_attached(INSTANCES)
+
+    def make_attached(self, instances):
+        config = limited("model", instances=len(instances), shared=False)
+        limiter = RateLimiter([ResourceLimit("R", len(instances))])
+        scheduler = LimitedScheduler(DefaultScheduler(scheduler_context(config)), limiter)
+        scheduler.attach(instances)
         return scheduler
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from charonia.backend import ArrayExecution, Device, Execution, InstanceContext, LoadedModel, ModelContext
+from charonia.backend import ArrayExecution, Device, Execution, LoadedModel, ModelContext
 from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import CancelledError, ErrorCode, InternalError
-from charonia.instance import ModelInstance, instance_places
+from charonia.instance import instance_places
+from charonia.instances import Instances
 from charonia.model import Model, ModelRetiredError
+from charonia.promptness import Promptness
 from charonia.request import InferenceRequest, InferenceResponse
 from charonia.statistics import ModelStatistics
 from charonia.testing.builders import scheduler_context
@@ -47,8 +49,16 @@ class Double(ArrayExecution):
 class Weights(LoadedModel):
     closed = False
 
+    def __init__(self, context, execution=Double, attributes=()):
+        super().__init__(context)
+        self._execution = execution
+        self._attributes = dict(attributes)
+
     def instantiate(self, context):
-        return Double(context)
+        made = self._execution(context)
+        for key, value in self._attributes.items():
+            setattr(made, key, value)
+        return made
 
     def close(self):
         self.closed = True
@@ -59,13 +69,11 @@ def make_model(config=None, execution=Double, **attributes):
     context = ModelContext("double", 1, Path(), config)
     statistics = ModelStatistics()
     scheduler = DefaultScheduler(scheduler_context(config))
-    instances = []
-    for name, device, passive in instance_places(config):
-        made = execution(InstanceContext(name, device, context))
-        for key, value in attributes.items():
-            setattr(made, key, value)
-        instances.append(ModelInstance(made, scheduler, statistics, passive=passive))
-    return Model(config, 1, loaded=Weights(context), scheduler=scheduler, instances=instances, statistics=statistics)
+    loaded = Weights(context, execution, attributes)
+    instances = Instances(loaded, scheduler, statistics, Promptness())
+    model = Model(config, 1, loaded=loaded, scheduler=scheduler, instances=instances, statistics=statistics)
+    model.use(model.prepare(context))
+    return model
 
 
 @pytest.fixture
@@ -75,7 +83,6 @@ def serve():
     def start(*args, **options):
         model = make_model(*args, **options)
         made.append(model)
-        model.start()
         return model
 
     yield start
@@ -176,7 +183,6 @@ def test_close_finishes_what_was_accepted_and_refuses_the_rest():
     """Closing waits for accepted requests, queued ones included; later ones are told to look the model up again."""
     gate, entered = threading.Event(), queue.SimpleQueue()
     model = make_model(gate=gate, entered=entered)
-    model.start()
     pending = [ask(model) for _ in range(5)]
     for request, _ in pending:
         model.submit(request)
@@ -199,7 +205,6 @@ def test_close_gives_up_after_its_timeout():
     """A model whose execution does not end is left behind, and says so."""
     gate, entered = threading.Event(), queue.SimpleQueue()
     model = make_model(gate=gate, entered=entered)
-    model.start()
     request, answers = ask(model)
     model.submit(request)
     entered.get(timeout=30)
@@ -286,7 +291,7 @@ def test_instance_groups_expand_as_in_the_reference():
     config = ModelConfig(name="m")
     config.instance_group.add(name="a", kind=ModelInstanceGroup.KIND_CPU, count=2)
     config.instance_group.add(name="b", kind=ModelInstanceGroup.KIND_GPU, count=2, gpus=[0, 3], passive=True)
-    assert instance_places(config) == [
+    assert [place[:3] for place in instance_places(config)] == [
         ("a_0", Device("CPU"), False),
         ("a_1", Device("CPU"), False),
         ("b_0", Device("GPU", 0), True),

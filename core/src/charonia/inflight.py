@@ -38,7 +38,7 @@ class InFlight:
             if self._count == 0:
                 self._empty.set()
 
-    def wait(self, timeout_seconds: float) -> bool:
+    def wait(self, timeout_seconds: float | None = None) -> bool:
         """Wait, after `close`, until all have left. False if some are still there after `timeout_seconds`."""
         return self._empty.wait(timeout_seconds)
 

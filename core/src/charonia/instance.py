@@ -5,23 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from charonia.backend import Batch, Device
 from charonia.errors import CancelledError, InferenceError, InternalError
 from charonia.executing import EXECUTING
+from charonia.inflight import InFlight
 from charonia.mailbox import Wakeups
 from charonia.promptness import Promptness, size_of
 from charonia.scheduler import BatchReason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from charonia_protos.model_config_pb2 import ModelInstanceGroup
+
     from charonia.backend import Execution
     from charonia.config import ModelConfig
     from charonia.request import InferenceRequest
     from charonia.scheduler import Scheduler
     from charonia.statistics import ModelStatistics
 
-__all__ = ["ModelInstance", "instance_places"]
+__all__ = ["InstancePlace", "ModelInstance", "instance_places"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +36,29 @@ _HOLD_NS = 500_000
 _KIND_NAMES = {1: "GPU", 2: "CPU", 3: "MODEL"}
 
 
-def instance_places(config: ModelConfig) -> list[tuple[str, Device, bool]]:
-    """Expand a normalised configuration's instance groups into (name, device, passive) for each instance.
+class InstancePlace(NamedTuple):
+    """An instance as a configuration asks for it.
+
+    Attributes:
+        name: `<group>_<index>`.
+        device: where it runs.
+        passive: whether it takes no part in serving.
+        settings: what else its group says, in a form that can be compared.
+    """
+
+    name: str
+    device: Device
+    passive: bool = False
+    settings: bytes = b""
+
+    @property
+    def kind(self) -> tuple[Device, bool, bytes]:
+        """All but the name: one instance of a kind does as well as another."""
+        return self.device, self.passive, self.settings
+
+
+def instance_places(config: ModelConfig) -> list[InstancePlace]:
+    """Expand a normalised configuration's instance groups into the places of single instances.
 
     As in the reference, a group on GPUs has `count` instances on each of them, and names count through the group.
     """
@@ -41,21 +67,38 @@ def instance_places(config: ModelConfig) -> list[tuple[str, Device, bool]]:
         kind = _KIND_NAMES[group.kind]
         devices = [Device(kind, gpu) for gpu in group.gpus] if kind == "GPU" else [Device(kind)]
         spots = [device for device in devices for _ in range(group.count)]
-        places += [(f"{group.name}_{index}", device, group.passive) for index, device in enumerate(spots)]
+        settings = _other_settings(group)
+        places += [
+            InstancePlace(f"{group.name}_{index}", device, group.passive, settings)
+            for index, device in enumerate(spots)
+        ]
     return places
+
+
+def _other_settings(group: ModelInstanceGroup) -> bytes:
+    others = type(group)()
+    others.CopyFrom(group)
+    for name in ("name", "kind", "count", "gpus", "passive"):
+        others.ClearField(name)
+    return others.SerializeToString(deterministic=True)
 
 
 class ModelInstance:
     """One instance of a model version.
 
-    Its thread is started by `start`, runs until the scheduler is closed and empty, and is joined by `close`.
+    Its thread is started by `start`, runs until the scheduler has no more work for it, and is joined by `close`.
+
+    Attributes:
+        name: the instance's name.
+        place: what it is in the configuration.
+        predictable: see `Execution.predictable`.
 
     Args:
         execution: what computes; closed with the instance.
         scheduler: where the batches come from; not the instance's own.
         statistics: where executions are counted.
         promptness: where it is noted how quick they are; its own if not given.
-        passive: whether the instance takes no part in serving.
+        place: what it is in the configuration; an active one of the execution's name and device if not given.
     """
 
     def __init__(
@@ -65,11 +108,11 @@ class ModelInstance:
         statistics: ModelStatistics,
         *,
         promptness: Promptness | None = None,
-        passive: bool = False,
+        place: InstancePlace | None = None,
     ) -> None:
         self.name = execution.context.name
+        self.place = place or InstancePlace(self.name, execution.context.device)
         self._version = execution.context.model.version
-        self.passive = passive
         self.predictable = execution.predictable
         self._promptness = Promptness() if promptness is None else promptness
         self._clock_ns = time.thread_time_ns if self.predictable else time.monotonic_ns
@@ -77,6 +120,14 @@ class ModelInstance:
         self._scheduler = scheduler
         self._statistics = statistics
         self._thread: threading.Thread | None = None
+        self._late = InFlight()  # requests that were executed and have no final response yet, where there may be such
+        self._gone: Callable[[ModelInstance], None] | None = None
+        self._closed = False
+
+    @property
+    def passive(self) -> bool:
+        """Whether it takes no part in serving."""
+        return self.place.passive
 
     def start(self) -> None:
         """Start to serve."""
@@ -87,6 +138,14 @@ class ModelInstance:
         self._thread = thread  # only one that runs can be joined
 
     def _serve(self) -> None:
+        self._pull()
+        if self._gone is not None:
+            self._late.close()
+            self._late.wait()
+            self._close_execution()
+            self._gone(self)
+
+    def _pull(self) -> None:
         """Pull and execute until there is no more to do.
 
         Once the executions have proved to be quick, the event loops that wait for the responses of several are woken together.
@@ -144,6 +203,8 @@ class ModelInstance:
         clock_ns = time.monotonic_ns if self._promptness.proven else self._clock_ns
         begun_ns = clock_ns()
         batch = Batch(requests, self._statistics, reason)
+        if self._execution.answers_late:
+            self._await_answers(requests)
         try:
             self._run(batch)
         except BaseException as error:
@@ -166,11 +227,26 @@ class ModelInstance:
             batch.count(successes=batch.successes)
         self._promptness.note(clock_ns() - begun_ns, sum([size_of(request.inputs) for request in requests]))
 
+    def _await_answers(self, requests: list[InferenceRequest]) -> None:
+        for request in requests:
+            self._late.enter()
+            request.watch_final(self._late.leave)
+
     def _drop_cancelled(self, requests: list[InferenceRequest]) -> list[InferenceRequest]:
         for request in requests:
             if request.cancelled:
                 request.fail(CancelledError(""))
         return [request for request in requests if not request.done]
+
+    def retire(self, gone: Callable[[ModelInstance], None]) -> None:
+        """Let it close by itself, without anybody who waits for it, once the scheduler says that there is no more work for it.
+
+        What it has executed is answered before.
+
+        Args:
+            gone: called on the instance's thread when it is closed.
+        """
+        self._gone = gone
 
     def close(self, timeout_seconds: float) -> bool:
         """Join the thread and close the execution. The scheduler must be closed.
@@ -182,8 +258,14 @@ class ModelInstance:
             if self._thread.is_alive():
                 return False
             self._thread = None
+        self._close_execution()
+        return True
+
+    def _close_execution(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         try:
             self._execution.close()
         except Exception:  # noqa: BLE001 - a model's clean-up must not keep the others from theirs
             _log.exception('model instance "%s" failed to close', self.name)
-        return True

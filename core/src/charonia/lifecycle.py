@@ -24,8 +24,9 @@ from charonia.errors import (
     UnavailableError,
     describe_cause,
 )
+from charonia.load_attempt import LoadAttempt
 from charonia.load_teller import LoadTeller, Phase
-from charonia.model_changes import same_instances, unchanged_versions
+from charonia.model_changes import unchanged_versions
 from charonia.model_states import UNLOADED, ModelRecord
 from charonia.model_table import ModelTable
 
@@ -149,12 +150,9 @@ class Lifecycle:
                 return self._load_versions(record, candidate, kept, tell)
 
     def _unchanged(self, record: ModelRecord, candidate: Candidate) -> Mapping[int, Model]:
-        """Give the versions that serve and need not be loaded again."""
+        """Give the versions that serve and whose weights need not be loaded again."""
         serving = self.models.serving.get(candidate.name, {})
-        before = record.loaded if serving else None
-        if before is None or not same_instances(before, candidate):
-            return {}
-        unchanged = unchanged_versions(before, candidate)
+        unchanged = unchanged_versions(record.loaded if serving else None, candidate)
         return {version: model for version, model in serving.items() if version in unchanged}
 
     @contextmanager
@@ -209,38 +207,53 @@ class Lifecycle:
                     self._take_out(user, reason=describe_cause(error))
 
     def _load_versions(
-        self, record: ModelRecord, candidate: Candidate, kept: Mapping[int, Model], tell: LoadTeller
+        self, record: ModelRecord, candidate: Candidate, unchanged: Mapping[int, Model], tell: LoadTeller
     ) -> bool:
         name = candidate.name
         self.models.begin(name, candidate.versions)
-        loaded: dict[int, Model] = {}
+        as_before = record.loaded is not None and record.loaded.parsed.config == candidate.parsed.config
+        attempt = LoadAttempt()
         failures: dict[int, BaseException] = {}
-        for version in [version for version in candidate.versions if version not in kept]:
-            begun = time.monotonic()
+        for version in candidate.versions:
             try:
-                loaded[version] = self._loader.load(candidate, version, tell)
-                loaded[version].load_seconds = time.monotonic() - begun
-                self._check_open()
+                if as_before and version in unchanged:
+                    attempt.keep(version, unchanged[version])
+                else:
+                    self._load_version(attempt, candidate, version, unchanged.get(version), tell)
+                    self._check_open()
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
                 _log.debug('model "%s" version %d failed to load', name, version, exc_info=error)
                 failures[version] = error
             except BaseException as error:  # Ctrl-C in a program that loads by call, which goes on with it
                 with suppress(CharoniaError):
-                    self._abandon(candidate, loaded, {version: error}, tell)
+                    self._abandon(candidate, attempt, {version: error}, tell)
                 raise
         if failures or not candidate.versions:
-            self._abandon(candidate, loaded, failures, tell)
+            self._abandon(candidate, attempt, failures, tell)
         record.loaded = candidate
-        changed = self.models.switch(name, {**kept, **loaded})
+        attempt.settle()
+        changed = self.models.switch(name, attempt.models)
         tell(Phase.READY)
         return changed
 
+    def _load_version(
+        self, attempt: LoadAttempt, candidate: Candidate, version: int, serving: Model | None, tell: LoadTeller
+    ) -> None:
+        """Load a version, or where only the number of its instances has changed, make those that it lacks."""
+        lineup = serving and self._loader.prepare(candidate, serving, tell)
+        if serving and lineup:
+            attempt.keep(version, serving, lineup)
+            return
+        begun = time.monotonic()
+        model = self._loader.load(candidate, version, tell)
+        model.load_seconds = time.monotonic() - begun
+        attempt.add(version, model)
+
     def _abandon(
-        self, candidate: Candidate, models: Mapping[int, Model], errors: Mapping[int, BaseException], tell: LoadTeller
+        self, candidate: Candidate, attempt: LoadAttempt, errors: Mapping[int, BaseException], tell: LoadTeller
     ) -> None:
         failures = {version: describe_cause(error) for version, error in errors.items()}
-        for model in models.values():
-            model.close()  # waits for its threads only: nobody could send it a request
+        attempt.discard()
         self.models.fail(candidate.name, candidate.versions, failures)
         if not candidate.versions:
             text = f"at least one version must be available under the version policy of model '{candidate.name}'"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from charonia.errors import UnavailableError
+from charonia.rate_limiter import demands
 from charonia.scheduler import FormedBatch, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
+    from charonia.config import ModelConfig
     from charonia.rate_limiter import RateLimiter, Seat
     from charonia.request import InferenceRequest
 
@@ -26,20 +29,37 @@ class LimitedScheduler(Scheduler):
     Args:
         inner: the model's scheduler; closed with this one.
         limiter: the server's rate limiter.
-        seats: the instances at the rate limiter, in the order of `attach`.
+
+    Raises:
+        InvalidArgumentError: an instance could never execute; see `RateLimiter.join`.
     """
 
-    def __init__(self, inner: Scheduler, limiter: RateLimiter, seats: Sequence[Seat]) -> None:
+    def __init__(self, inner: Scheduler, limiter: RateLimiter) -> None:
         super().__init__(inner.context)
         self._inner = inner
         self._limiter = limiter
-        self._in_order = seats
+        self._free = limiter.join(demands(inner.context.config))  # the instances' seats, until there are instances
         self._seats: dict[Hashable, Seat] = {}
+        self._lock = threading.Lock()  # guards changes of `_seats`
+
+    @property
+    def resizable(self) -> bool:  # type: ignore[override]  # what the one behind says
+        """Whether the scheduler behind is."""
+        return self._inner.resizable
 
     def attach(self, instances: Sequence[Hashable]) -> None:
         """Give each instance its seat."""
-        self._seats = dict(zip(instances, self._in_order, strict=True))
+        self._seats = dict(zip(instances, self._free, strict=True))
+        self._free = []
         self._inner.attach(instances)
+
+    def resize(self, config: ModelConfig, instances: Sequence[Hashable]) -> None:
+        """Give new instances seats. What they need has been needed before, so that there is enough of it."""
+        with self._lock:
+            for instance, demand in zip(instances, demands(config), strict=True):
+                if instance not in self._seats:
+                    self._seats[instance] = self._limiter.join([demand])[0]
+        self._inner.resize(config, instances)
 
     def enqueue(self, request: InferenceRequest) -> None:
         """Pass a request on."""
@@ -51,11 +71,25 @@ class LimitedScheduler(Scheduler):
         self._limiter.give_back(seat)
         while True:
             formed = self._inner.next_batch(instance)
-            if formed is None or self._limiter.try_take(seat):
+            if formed is None:
+                self._leave(instance)
+                return None
+            if self._limiter.try_take(seat):
                 return formed
             if not self._pass_on(formed):
                 self._limiter.take(seat)
                 return formed
+
+    def _leave(self, instance: Hashable) -> None:
+        with self._lock:
+            self._limiter.leave([self._seats.pop(instance)])
+
+    def leave(self) -> None:
+        """Give up the seats of instances that have not ended by themselves: none of them executes, or will. Idempotent."""
+        with self._lock:
+            self._limiter.leave([*self._free, *self._seats.values()])
+            self._free = []
+            self._seats.clear()
 
     def _pass_on(self, formed: FormedBatch) -> bool:
         """Give a request to an instance that can execute at once: by the queue, which is empty where one has nothing to do."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
-from charonia.backend import InstanceContext, ModelContext
+from charonia.backend import ModelContext
 from charonia.backends import Backends
 from charonia.clock import Clock
 from charonia.completion import adopt_completion
@@ -19,14 +19,15 @@ from charonia.composition import compose, inherited_labels
 from charonia.config import check_loadable, first_response_bounds_ms, normalise
 from charonia.errors import ConfigError, InvalidArgumentError
 from charonia.host_memory import GrowthMeter, files_byte_size
-from charonia.instance import ModelInstance, instance_places
+from charonia.instances import Instances
 from charonia.labels import read_labels
 from charonia.limited_scheduler import LimitedScheduler
 from charonia.load_teller import Phase
 from charonia.model import Model
+from charonia.model_changes import same_but_instances
 from charonia.models import NoModels
 from charonia.promptness import Promptness
-from charonia.rate_limiter import RateLimiter, demands
+from charonia.rate_limiter import RateLimiter
 from charonia.response_lookup import ResponseLookup
 from charonia.scheduler import SchedulerContext, scheduler_name
 from charonia.statistics import ModelStatistics
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from charonia.backend import Backend, LoadedModel
+    from charonia.backend import Backend
     from charonia.cache import ResponseCache
     from charonia.config import ModelConfig
     from charonia.errors import CharoniaError
+    from charonia.instances import Lineup
     from charonia.load_teller import LoadTeller
     from charonia.metric_families import MetricFamily
     from charonia.model_repositories import Candidate
@@ -112,7 +114,7 @@ class Loader:
             Exception: whatever the backend raised.
         """
         tell(Phase.LOADING, version=version)
-        asker = f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
+        asker = _asker(candidate)
         kind = self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)
         if kind.answers_itself:
             return self._load_composed(candidate, version, kind, tell)
@@ -157,44 +159,70 @@ class Loader:
             loaded = blueprint.backend.load(context)
             undo.callback(loaded.close)
             tell(Phase.INSTANTIATING, version=context.version)
+            instances = Instances(loaded, scheduler, shown["statistics"], promptness)
+            lineup = instances.prepare(context)
+            undo.callback(lineup.discard)
             model = Model(
                 context.config,
                 context.version,
                 loaded=loaded,
                 scheduler=scheduler,
-                instances=_instances(context, loaded, scheduler, shown["statistics"], promptness, undo),
+                instances=instances,
                 promptness=promptness,
                 release=release.close,
                 **shown,
             )
-            self._warm_up(model, context.directory, tell)
+            self._warm_up(model, lineup, context.directory, tell)
             undo.pop_all()
             undo.callback(model.close)
-            model.start()
+            model.use(lineup)
             undo.pop_all()
         model.estimated_byte_size = max(growth.byte_size, files_byte_size(context.version_directory))
         return model
+
+    def prepare(self, candidate: Candidate, model: Model, tell: LoadTeller) -> Lineup | None:
+        """Make the instances that a model, which goes on serving, lacks of what is written about it now; `Model.use` follows.
+
+        Gives None where more has changed than the number of instances and the version policy: then it is to be loaded anew.
+
+        Raises:
+            ConfigError: the completed configuration is wrong.
+            Exception: whatever the backend raised.
+        """
+        if model.directory is None:
+            return None
+        blueprint = self._blueprint(candidate, model.version, _asker(candidate), model.directory)
+        context = blueprint.context
+        if not same_but_instances(model.config, context.config) or not model.can_become(context.config):
+            return None
+        tell(Phase.INSTANTIATING, version=model.version)
+        lineup = model.prepare(context)
+        with ExitStack() as undo:
+            undo.callback(lineup.discard)
+            self._warm_up(model, lineup, context.directory, tell)
+            undo.pop_all()
+        return lineup
 
     def _scheduler(self, kind: type[Scheduler], context: SchedulerContext, release: ExitStack) -> Scheduler:
         """Make a model's scheduler, before which the rate limiter stands if there is one."""
         if self._rate_limiter is None:
             return kind(context)
-        seats = self._rate_limiter.join(demands(context.config))
-        release.callback(self._rate_limiter.leave, seats)
-        return LimitedScheduler(kind(context), self._rate_limiter, seats)
+        limited = LimitedScheduler(kind(context), self._rate_limiter)
+        release.callback(limited.leave)
+        return limited
 
-    def _warm_up(self, model: Model, directory: Path, tell: LoadTeller) -> None:
-        """Have a model execute the samples of its configuration; without any, those that the server makes up if it is told to.
+    def _warm_up(self, model: Model, lineup: Lineup, directory: Path, tell: LoadTeller) -> None:
+        """Have new instances execute the samples of the configuration; without any, those that the server makes up if told to.
 
         That a model does not take the latter is no reason not to serve it.
         """
         samples = warmup_samples(model.config, directory)
         made_up = [] if model.config.model_warmup else synthetic_samples(model.config, self._options.warmup_batch_sizes)
-        if samples or made_up:
+        if lineup.joining and (samples or made_up):
             tell(Phase.WARMING, version=model.version)
-        model.warm_up(samples)
+        model.warm_up(samples, lineup.joining)
         try:
-            model.warm_up(made_up)
+            model.warm_up(made_up, lineup.joining)
         except InvalidArgumentError as error:
             _log.warning('model "%s" does not take zeros to warm up with, and serves cold: %s', model.name, error)
 
@@ -220,7 +248,6 @@ class Loader:
                 release=partial(candidate.storage.release, directory),
             )
             undo.pop_all()
-        model.start()
         return model
 
     def compose(self, candidate: Candidate, failures: Mapping[str, CharoniaError]) -> Candidate:
@@ -279,6 +306,10 @@ class Loader:
             self._cache.close()
 
 
+def _asker(candidate: Candidate) -> str:
+    return f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
+
+
 def _statistics(config: ModelConfig) -> ModelStatistics:
     return ModelStatistics(first_response_bounds_ms(config))
 
@@ -290,20 +321,3 @@ def _localize(candidate: Candidate, version: int, tell: LoadTeller) -> Path:
         tell(Phase.BRINGING, version=version, brought=(done, total))
 
     return candidate.storage.localize(candidate.name, candidate.versions, progress)
-
-
-def _instances(
-    context: ModelContext,
-    loaded: LoadedModel,
-    scheduler: Scheduler,
-    statistics: ModelStatistics,
-    promptness: Promptness,
-    undo: ExitStack,
-) -> list[ModelInstance]:
-    instances: list[ModelInstance] = []
-    places = instance_places(context.config)
-    for name, device, passive in places:
-        execution = loaded.instantiate(InstanceContext(name, device, context, len(places)))
-        undo.callback(execution.close)
-        instances.append(ModelInstance(execution, scheduler, statistics, promptness=promptness, passive=passive))
-    return instances

@@ -20,10 +20,12 @@ from charonia.statistics import FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
-    from charonia.backend import LoadedModel
+    from charonia.backend import LoadedModel, ModelContext
     from charonia.config import ModelConfig
     from charonia.instance import ModelInstance
+    from charonia.instances import Instances, Lineup
     from charonia.promptness import Promptness
     from charonia.request import InferenceResponse
     from charonia.response_lookup import Look, ResponseLookup
@@ -42,12 +44,14 @@ class ModelRetiredError(Exception):
 
 
 class Model:
-    """One loaded version of a model. Its facts do not change: another configuration makes another object.
+    """One loaded version of a model.
+
+    Another configuration makes another object, save where the number of instances is all that changes.
 
     Attributes:
         name: the model's name.
         version: the version.
-        config: the configuration, complete and normalised. Read only.
+        config: the configuration, complete and normalised. Read only; replaced as a whole by `use`.
         signature: the inputs and outputs.
         decoupled: whether a request may have any number of responses.
         labels: the labels of outputs' elements, by output, for those outputs that have any.
@@ -61,7 +65,7 @@ class Model:
         scheduler: the queue; closed with this one.
         statistics: the counters that the instances share.
         loaded: the backend's model, closed with this one; None where the scheduler answers by itself.
-        instances: at least one that is not passive, closed with this one; none where the scheduler answers by itself.
+        instances: closed with this one; None where the scheduler answers by itself.
         promptness: how quick their executions have proved to be.
         labels: see above.
         responses: where responses to earlier requests are, if the model's may be given again.
@@ -78,7 +82,7 @@ class Model:
         scheduler: Scheduler,
         statistics: ModelStatistics,
         loaded: LoadedModel | None = None,
-        instances: Sequence[ModelInstance] = (),
+        instances: Instances | None = None,
         promptness: Promptness | None = None,
         labels: Mapping[str, Sequence[bytes]] | None = None,
         responses: ResponseLookup | None = None,
@@ -97,9 +101,8 @@ class Model:
         self._loaded = loaded
         self._scheduler = scheduler
         self._instances = instances
-        # a decoupled model may have to wait for its reader, whom an event loop would then keep from reading
-        prompt = not self.decoupled and all(instance.predictable for instance in instances)
-        self._promptness = promptness if prompt else None
+        self._proving = promptness
+        self._promptness: Promptness | None = None
         self._responses = responses
         self._tracer = tracer
         self._logs_access = logs_access
@@ -107,20 +110,33 @@ class Model:
         self._in_flight = InFlight()
         self.estimated_byte_size = 0
 
-    def start(self) -> None:
-        """Start the instances' threads."""
-        self._scheduler.attach([instance for instance in self._instances if not instance.passive])
-        for instance in self._instances:
-            instance.start()
+    def can_become(self, config: ModelConfig) -> bool:
+        """Tell whether `prepare` and `use` lead to a configuration that differs in its instances or version policy at most."""
+        return self._instances is not None and self._instances.can_become(config)
 
-    def warm_up(self, samples: Sequence[WarmupSample]) -> None:
-        """Have every instance execute the samples, before `start`.
+    def prepare(self, context: ModelContext) -> Lineup:
+        """Make the instances of a configuration that are not there yet. The model goes on as it is, until `use`."""
+        if self._instances is None:
+            raise TypeError(f"{self!r} has no instances")
+        return self._instances.prepare(context)
+
+    def use(self, lineup: Lineup) -> None:
+        """Serve with these instances, and with their configuration, from now on. Whoever leaves finishes what it has."""
+        if self._instances is None:
+            raise TypeError(f"{self!r} has no instances")
+        self.config = lineup.config
+        self._instances.use(lineup)
+        # a decoupled model may have to wait for its reader, whom an event loop would then keep from reading
+        self._promptness = self._proving if self._instances.predictable and not self.decoupled else None
+
+    def warm_up(self, samples: Sequence[WarmupSample], instances: Sequence[ModelInstance]) -> None:
+        """Have each of the instances execute the samples, before it serves.
 
         Raises:
             InvalidArgumentError: a sample does not fit the model, or its execution failed; the text tells all that failed.
         """
         failures = []
-        for instance in self._instances:
+        for instance in instances:
             for sample in samples:
                 for _ in range(sample.count):
                     failures += self._run_sample(instance, sample)
@@ -242,6 +258,11 @@ class Model:
         )
 
     @property
+    def directory(self) -> Path | None:
+        """The model's directory on this machine; None where the scheduler answers by itself."""
+        return None if self._loaded is None else self._loaded.context.directory
+
+    @property
     def ready(self) -> bool:
         """Whether requests can be executed now."""
         return self._loaded is None or self._loaded.ready
@@ -267,8 +288,8 @@ class Model:
         deadline = Deadline(timeout_seconds)
         drained = self._in_flight.wait(deadline.left)
         self._scheduler.close()
-        for instance in self._instances:
-            drained = instance.close(deadline.left) and drained
+        if self._instances is not None:
+            drained = self._instances.close(deadline) and drained
         self.statistics.finished = drained
         closing = [] if self._loaded is None else [self._loaded.close]
         for let_go in [*closing, self._release] if drained else ():

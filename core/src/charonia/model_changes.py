@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from charonia.config import ModelConfig
     from charonia.model_repositories import Candidate
 
-__all__ = ["same_instances", "unchanged_versions"]
+__all__ = ["same_but_instances", "unchanged_versions"]
 
 
 def unchanged_versions(before: Candidate | None, now: Candidate) -> frozenset[int]:
@@ -28,15 +28,15 @@ def unchanged_versions(before: Candidate | None, now: Candidate) -> frozenset[in
     """
     if before is None or before.storage is not now.storage or not now.files:
         return frozenset()
-    if _essence(before.parsed.config) != _essence(now.parsed.config) or _shared(before.files) != _shared(now.files):
+    if not same_but_instances(before.parsed.config, now.parsed.config) or _shared(before.files) != _shared(now.files):
         return frozenset()
     both = set(before.versions) & set(now.versions)
     return frozenset(version for version in both if _own(before.files, version) == _own(now.files, version))
 
 
-def same_instances(before: Candidate, now: Candidate) -> bool:
-    """Tell whether the configurations ask for the same instances."""
-    return list(before.parsed.config.instance_group) == list(now.parsed.config.instance_group)
+def same_but_instances(before: ModelConfig, now: ModelConfig) -> bool:
+    """Tell whether two configurations differ in what may change in place at most: the instances, and the version policy."""
+    return _essence(before) == _essence(now)
 
 
 def _essence(config: ModelConfig) -> ModelConfig:

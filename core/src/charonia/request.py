@@ -73,6 +73,9 @@ ResponseSink: TypeAlias = "Callable[[InferenceResponse], None]"
 """Takes each response of a request. Called on the thread that made the response: it must be quick and must not raise."""
 
 
+_Account: TypeAlias = "Callable[[InferenceRequest, InferenceResponse], None]"
+
+
 class InferenceRequest:
     """One request to a model.
 
@@ -177,7 +180,7 @@ class InferenceRequest:
         self.failed = False
         self._sink = sink
         self._cancelled = False
-        self._on_final: Callable[[InferenceRequest, InferenceResponse], None] | None = None
+        self._on_final: _Account | None = None
         self._on_first: Callable[[InferenceRequest], None] | None = None
         self._lock = threading.Lock()  # guards `done`: exactly one final response, from whichever thread
 
@@ -226,12 +229,20 @@ class InferenceRequest:
             flags=self.flags,
         )
 
-    def accept(self, on_final: Callable[[InferenceRequest, InferenceResponse], None]) -> None:
+    def accept(self, on_final: _Account) -> None:
         """Name the model's own account of this request, called once, just before the final response is delivered.
 
         A second call takes the place of the first.
         """
         self._on_final = on_final
+
+    def watch_final(self, on_final: Callable[[], None]) -> None:
+        """Name somebody else who is told just before the final response is delivered; at once if there is one already."""
+        with self._lock:
+            if not self.done:
+                self._on_final = _both(self._on_final, on_final)
+                return
+        on_final()
 
     def watch_first(self, on_first: Callable[[InferenceRequest], None]) -> None:
         """Name who is told, just before it is delivered, of the first response that has outputs."""
@@ -321,6 +332,15 @@ class InferenceRequest:
 
     def __repr__(self) -> str:
         return f"InferenceRequest(model={self.model_name!r}, id={self.id!r}, inputs={list(self.inputs)})"
+
+
+def _both(account: _Account | None, on_final: Callable[[], None]) -> _Account:
+    def told(request: InferenceRequest, response: InferenceResponse) -> None:
+        if account is not None:
+            account(request, response)
+        on_final()
+
+    return told
 
 
 def _told(error: BaseException) -> InferenceError:

@@ -94,11 +94,26 @@ class Scheduler(ABC):
     """Whether it answers requests by itself, by those that it makes to other models. Its model then has neither a backend nor
     instances, and nobody asks for batches. A request's `started_ns` and `compute_ns` are its to set."""
 
+    resizable: bool = False
+    """Whether `resize` may be called. Where it may not (the default), another number of instances makes another scheduler."""
+
     def __init__(self, context: SchedulerContext) -> None:
         self.context = context
 
     def attach(self, instances: Sequence[Hashable]) -> None:
         """Learn of all instances that will ask for work, in their order. Called once, before the first request."""
+
+    def resize(self, config: ModelConfig, instances: Sequence[Hashable]) -> None:
+        """Learn of all instances that ask for work from now on, in their order. At least one of those that were there stays.
+
+        Those that are not there any more finish what only they can finish; then `next_batch` gives them None.
+
+        Args:
+            config: the configuration that says so, complete and normalised. It differs from the earlier one in the number of
+                instances alone.
+            instances: the instances.
+        """
+        raise NotImplementedError(f"{type(self).__name__} says that it is not resizable")
 
     @abstractmethod
     def enqueue(self, request: InferenceRequest) -> None:
@@ -110,8 +125,9 @@ class Scheduler(ABC):
 
     @abstractmethod
     def next_batch(self, instance: Hashable) -> FormedBatch | None:
-        """Wait until there is work for this instance, and give it. None when the scheduler is closed and its queue empty.
+        """Wait until there is work for this instance, and give it.
 
+        None when there is no more: the scheduler is closed and its queue empty, or the instance is not wanted any more.
         Cancelled requests may be among the batch: the instance drops them, unless the batch is `fixed`.
         """
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 import pytest
 
+from charonia.config import ModelConfig
 from charonia.errors import UnavailableError
 from charonia.request import InferenceRequest
 from charonia.testing.suite import Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable, Sequence
 
     from charonia.scheduler import Scheduler
 
@@ -40,6 +41,12 @@ class SchedulerSuite(Suite):
     def make_scheduler(self) -> Scheduler:
         """Make a scheduler that is open and empty."""
         raise NotImplementedError(f"{type(self).__name__} must define make_scheduler")
+
+    def make_attached(self, instances: Sequence[Hashable]) -> Scheduler:
+        """Make one that knows of these instances; override it where that has to be known before."""
+        scheduler = self.make_scheduler()
+        scheduler.attach(instances)
+        return scheduler
 
     def make_request(self, number: int) -> InferenceRequest:
         """Make a valid request of batch size 1 whose id is the number."""
@@ -135,6 +142,38 @@ class SchedulerSuite(Suite):
                 scheduler.give_back(lent)
             assert instances.wait_for(1) == ["1"]
 
+    def test_other_instances_take_over(self) -> None:
+        """Where the number of instances may change, those that leave learn it, wherever they are, and no request is lost."""
+        scheduler = self.make_attached([0, 1, 2])
+        if not scheduler.resizable:
+            scheduler.close()
+            return
+        numbers = range(200)
+        with _Instances(scheduler, 3) as instances, ThreadPoolExecutor(4) as callers:
+            futures = [callers.submit(scheduler.enqueue, self.make_request(number)) for number in numbers]
+            scheduler.resize(_with_count(scheduler, 1), [0])
+            instances.wait_ended([1, 2])
+            scheduler.resize(_with_count(scheduler, 2), [3, 0])
+            instances.start([3])
+            for future in futures:
+                future.result(_PATIENCE_SECONDS)
+            assert sorted(instances.wait_for(len(numbers)), key=int) == [str(number) for number in numbers]
+
+    def test_an_instance_that_is_lent_can_leave(self) -> None:
+        """Where the number of instances may change, one that is not wanted any more leaves when it is given back."""
+        scheduler = self.make_attached([0, 1])
+        if not (scheduler.resizable and self.lends_instances):
+            scheduler.close()
+            return
+        with _Instances(scheduler, 2) as instances:
+            lent = _borrow(scheduler)
+            other = 1 - int(str(lent))
+            scheduler.resize(_with_count(scheduler, 1), [other])
+            scheduler.give_back(lent)
+            instances.wait_ended([int(str(lent))])
+            scheduler.enqueue(self.make_request(7))
+            assert instances.wait_for(1) == ["7"]
+
     def test_close_ends_an_instance_that_is_lent(self) -> None:
         """An instance that is given back after `close` has nothing more to do."""
         scheduler = self.make_scheduler()
@@ -164,16 +203,23 @@ def _borrow(scheduler: Scheduler) -> Hashable:
     pytest.fail("no instance can be borrowed, though nobody is busy")
 
 
+def _with_count(scheduler: Scheduler, count: int) -> ModelConfig:
+    """Give the scheduler's configuration with another number of instances, where it says any."""
+    config = ModelConfig()
+    config.CopyFrom(scheduler.context.config)
+    for group in config.instance_group:
+        group.count = count
+    return config
+
+
 class _Instances:
     """Threads that take batches until the scheduler is closed, which the end of the block does, and joins them."""
 
     def __init__(self, scheduler: Scheduler, count: int) -> None:
         self._scheduler = scheduler
         self._ids: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._serve, args=(number,), name=f"suite-instance-{number}", daemon=True)
-            for number in range(count)
-        ]
+        self._threads: dict[int, threading.Thread] = {}
+        self._count = count
 
     def _serve(self, number: int) -> None:
         while (batch := self._scheduler.next_batch(number)) is not None:
@@ -181,15 +227,25 @@ class _Instances:
                 self._ids.put(request.id)
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self.start(range(self._count))
         return self
+
+    def start(self, numbers: Iterable[int]) -> None:
+        """Let instances of these numbers ask for work."""
+        for number in numbers:
+            name = f"suite-instance-{number}"
+            self._threads[number] = threading.Thread(target=self._serve, args=(number,), name=name, daemon=True)
+            self._threads[number].start()
 
     def __exit__(self, *error: object) -> None:
         self._scheduler.close()
-        for thread in self._threads:
-            thread.join(_PATIENCE_SECONDS)
-        assert not any(thread.is_alive() for thread in self._threads), "an instance still waits after close"
+        self.wait_ended(self._threads)
+
+    def wait_ended(self, numbers: Iterable[int]) -> None:
+        """Wait until these instances have learnt that there is no more work for them."""
+        for number in numbers:
+            self._threads[number].join(_PATIENCE_SECONDS)
+            assert not self._threads[number].is_alive(), "an instance still waits, though there is no more work for it"
 
     def wait_for(self, count: int) -> list[str]:
         """Wait until the instances have been given as many requests as that; gives their ids. Nothing more may be there."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from charonia.clock import Alarm
+    from charonia.config import ModelConfig
     from charonia.request import InferenceRequest
 
     from charonia_scheduler_dynamic.batcher import Dropped
@@ -47,6 +48,8 @@ class DynamicScheduler(Scheduler):
     The rules are in the `Batcher`; here is who waits. Delays and time-outs are kept by the clock, whatever the instances do.
     """
 
+    resizable = True
+
     def __init__(self, context: SchedulerContext) -> None:
         super().__init__(context)
         rules = Rules.of(context.config)
@@ -60,13 +63,38 @@ class DynamicScheduler(Scheduler):
         self._batcher = Batcher(rules)
         self._idle: list[_Waiter] = []  # a stack: the instance that worked last is the warmest
         self._waiters: dict[Hashable, _Waiter] = {}
+        self._instances: frozenset[Hashable] = frozenset()
+        self._leaving: set[Hashable] = set()  # those that are to learn that there is no more work for them
         self._alarm: Alarm | None = None
         self._alarm_ns = 0
         self._closed = False
 
     def attach(self, instances: Sequence[Hashable]) -> None:
         """Learn how many instances there are, for whom batches are formed ahead."""
+        self._instances = frozenset(instances)
         self._batcher.instances = max(1, len(instances))
+
+    def resize(self, config: ModelConfig, instances: Sequence[Hashable]) -> None:
+        """Let those that are not there any more go: at once where they wait, else when they ask again."""
+        with self._lock:
+            self._leaving |= self._instances.difference(instances)
+            self._instances = frozenset(instances)
+            self._batcher.instances = max(1, len(instances))
+            waiting, self._idle = self._idle, []
+            for waiter in waiting:
+                self._rest(waiter)
+
+    def _rest(self, waiter: _Waiter) -> None:
+        """Let an instance wait for work, or go if it is not wanted any more."""
+        if waiter.instance in self._leaving:
+            self._let_go(waiter.instance)
+            waiter.hand_over(None)
+        else:
+            self._idle.append(waiter)
+
+    def _let_go(self, instance: Hashable) -> None:
+        self._leaving.discard(instance)
+        self._waiters.pop(instance, None)
 
     def enqueue(self, request: InferenceRequest) -> None:
         """Queue the request, and hand over what has become a batch by it.
@@ -138,6 +166,9 @@ class DynamicScheduler(Scheduler):
     def next_batch(self, instance: Hashable) -> FormedBatch | None:
         """Wait for a batch."""
         with self._lock:
+            if self._leaving and instance in self._leaving:
+                self._let_go(instance)
+                return None
             waiter = self._waiters.get(instance)
             if waiter is None:
                 waiter = self._waiters[instance] = _Waiter(instance)
@@ -151,6 +182,8 @@ class DynamicScheduler(Scheduler):
     def ready_batch(self, instance: Hashable) -> FormedBatch | None:
         """Give the next batch, if there is one already."""
         with self._lock:
+            if self._leaving and instance in self._leaving:
+                return None
             now_ns = self.context.clock.now_ns()
             batch = self._batcher.take(now_ns)
             dropped = self._serve(now_ns)
@@ -179,7 +212,7 @@ class DynamicScheduler(Scheduler):
     def give_back(self, instance: Hashable) -> None:
         """Let the instance wait again, or wake its thread for what has come meanwhile."""
         with self._lock:
-            self._idle.append(self._waiters[instance])
+            self._rest(self._waiters[instance])
             dropped = self._serve(self.context.clock.now_ns())
         _answer(dropped)
 

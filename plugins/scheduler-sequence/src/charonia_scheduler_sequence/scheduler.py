@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
     from charonia.clock import Alarm
+    from charonia.config import ModelConfig
     from charonia.request import InferenceRequest, InferenceResponse
 
     from charonia_scheduler_sequence.slots import Dropped, Seats, Slot
@@ -56,6 +57,8 @@ class SequenceScheduler(Scheduler):
     The rules are in the `SlotTable`, and in what forms batches of its slots; here is who waits, and who is answered.
     """
 
+    resizable = True
+
     def __init__(self, context: SchedulerContext) -> None:
         super().__init__(context)
         config = context.config
@@ -83,6 +86,16 @@ class SequenceScheduler(Scheduler):
         with self._lock:
             for instance in instances:
                 self._desk_of(instance)
+
+    def resize(self, config: ModelConfig, instances: Sequence[Hashable]) -> None:
+        """Let the slots of new instances be taken, and those of others only be used by the sequences that have them."""
+        with self._lock:
+            for instance in self._desks.keys() - set(instances):
+                self._table.retire(instance)
+            for instance in instances:
+                self._desk_of(instance)
+            dropped = self._settle()
+        _answer(dropped)
 
     def _desk_of(self, instance: Hashable) -> _Desk:
         desk = self._desks.get(instance)
@@ -154,6 +167,10 @@ class SequenceScheduler(Scheduler):
                 dropped = self._settle()
                 if batch is None and not dropped:
                     if self._closed and not self._table.pending:
+                        return None
+                    if self._table.seats_of(instance).ended:
+                        self._table.forget(instance)
+                        del self._desks[instance]
                         return None
                     self.context.clock.wait(desk.changed, until_ns)
             _answer(dropped)

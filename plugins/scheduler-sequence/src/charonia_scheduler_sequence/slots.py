@@ -103,6 +103,7 @@ class Seats(Generic[_STATE]):
     Attributes:
         instance: the instance.
         order: its place among the instances.
+        leaving: whether its slots are given to no other sequence.
         slots: its slots by number.
         ready: those from which a request may be taken, in the order in which they became ready.
     """
@@ -110,8 +111,14 @@ class Seats(Generic[_STATE]):
     def __init__(self, instance: Hashable, order: int, count: int) -> None:
         self.instance = instance
         self.order = order
+        self.leaving = False
         self.slots = [Slot(self, number) for number in range(count)]
         self.ready: dict[Slot[_STATE], None] = {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether its slots are given to no other sequence, and those that had one have ended."""
+        return self.leaving and all(slot.owner is None for slot in self.slots)
 
 
 class Ticket(NamedTuple, Generic[_STATE]):
@@ -152,6 +159,7 @@ class SlotTable(Generic[_STATE]):
         self._backlog: dict[Sequence, None] = {}  # in the order of their starts
         self._patience: list[tuple[int, int, Sequence]] = []  # a heap: until when one of the backlog waits
         self._numbers = itertools.count()
+        self._orders = itertools.count()
         self._woken: list[Hashable] = []
         self._dropped: list[Dropped] = []
         self.pending = 0
@@ -160,10 +168,22 @@ class SlotTable(Generic[_STATE]):
         """Give the slots of an instance. One that is new brings its slots with it."""
         seats = self._seats.get(instance)
         if seats is None:
-            seats = self._seats[instance] = Seats(instance, len(self._seats), self._count)
+            seats = self._seats[instance] = Seats(instance, next(self._orders), self._count)
             for slot in seats.slots:
                 self._give_away(slot)
         return seats
+
+    def retire(self, instance: Hashable) -> None:
+        """Give the slots of an instance to no other sequence. Those that have one keep it to their end, where the instance is."""
+        seats = self._seats[instance]
+        seats.leaving = True
+        self._free = [entry for entry in self._free if entry[-1].seats is not seats]
+        heapq.heapify(self._free)
+        self._woken.append(instance)
+
+    def forget(self, instance: Hashable) -> None:
+        """Let an instance go whose seats have ended."""
+        del self._seats[instance]
 
     def admit(self, request: InferenceRequest, now_ns: int) -> None:
         """Take a request: into its sequence's slot, or to the end of the backlog with a sequence for which there is none.
@@ -275,7 +295,7 @@ class SlotTable(Generic[_STATE]):
         return min(deadlines, default=None)
 
     def woken(self) -> list[Hashable]:
-        """Give the instances at which a slot has become ready since the last call."""
+        """Give the instances at which a slot has become ready since the last call, or that may have ended."""
         woken, self._woken = self._woken, []
         return woken
 
@@ -317,7 +337,9 @@ class SlotTable(Generic[_STATE]):
 
     def _give_away(self, slot: Slot[_STATE]) -> None:
         """Give a slot without an owner to the first sequence of the backlog; without any, it is free."""
-        if not self._seat(slot):
+        if slot.seats.leaving:
+            self._woken.append(slot.seats.instance)
+        elif not self._seat(slot):
             heapq.heappush(self._free, (slot.number, slot.seats.order, slot))
 
     def _seat(self, slot: Slot[_STATE]) -> bool:
