@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from charonia import Server, ServerOptions
-from charonia.backend import ArrayExecution, InstanceContext, LoadedModel, ModelContext
+from charonia.backend import ArrayExecution, LoadedModel, ModelContext
 from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import InvalidArgumentError, RepositoryError
-from charonia.instance import ModelInstance, instance_places
+from charonia.instances import Instances
 from charonia.model import Model
 from charonia.plugins import Plugins
+from charonia.promptness import Promptness
 from charonia.statistics import ModelStatistics
 from charonia.testing.builders import model_config, scheduler_context, write_model
 from charonia.testing.fakes import ArithmeticPlugin
@@ -39,10 +40,16 @@ class Recorder(ArrayExecution):
 
 
 class Weights(LoadedModel):
-    """Nothing; the instances are made by the test."""
+    """Makes executions of a kind, and keeps them."""
+
+    def __init__(self, context, execution):
+        super().__init__(context)
+        self._execution = execution
+        self.executions = []
 
     def instantiate(self, context):
-        return Recorder(context)
+        self.executions.append(self._execution(context))
+        return self.executions[-1]
 
 
 def config_of(**sample):
@@ -63,17 +70,16 @@ def warm(tmp_path):
     def warm(config, execution=Recorder, samples=None):
         context = ModelContext("m", 1, Path(), config)
         statistics, scheduler = ModelStatistics(), DefaultScheduler(scheduler_context(config))
-        executions = [execution(InstanceContext(name, device, context)) for name, device, _ in instance_places(config)]
-        instances = [ModelInstance(made, scheduler, statistics) for made in executions]
-        model = Model(
-            config, 1, loaded=Weights(context), scheduler=scheduler, instances=instances, statistics=statistics
-        )
+        loaded = Weights(context, execution)
+        instances = Instances(loaded, scheduler, statistics, Promptness())
+        model = Model(config, 1, loaded=loaded, scheduler=scheduler, instances=instances, statistics=statistics)
         models.append(model)
+        lineup = model.prepare(context)
         try:
-            model.warm_up(warmup_samples(config, tmp_path) if samples is None else samples)
+            model.warm_up(warmup_samples(config, tmp_path) if samples is None else samples, lineup.joining)
         finally:
-            model.start()
-        return model, executions
+            model.use(lineup)
+        return model, loaded.executions
 
     yield warm
     for model in models:
