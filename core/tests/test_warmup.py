@@ -155,6 +155,19 @@ def test_late_answers_are_waited_for(warm):
         warm(config, Late)
 
 
+def test_one_turn_warms_up(warm):
+    """A model that wants to have a request again has been warmed up by having it once."""
+
+    class Again(Recorder):
+        def execute(self, batch):
+            batch.respond_all([None])
+
+    config, data = config_of(batch_size=1)
+    data.zero_data = True
+    model, executions = warm(config, Again)
+    assert model.snapshot().execution_count == len(executions)
+
+
 def test_too_large_a_batch_is_refused(tmp_path):
     """A sample cannot ask for more than the model's max_batch_size."""
     config, data = config_of(batch_size=9)

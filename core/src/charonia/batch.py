@@ -72,8 +72,11 @@ class Batch:
         """Say that the model has computed and the outputs are being made; `at_ns` as in `mark_compute_start`."""
         self._computed_ns = time.monotonic_ns() if at_ns is None else at_ns
 
-    def respond_all(self, responses: Sequence[InferenceResponse]) -> None:
+    def respond_all(self, responses: Sequence[InferenceResponse | None]) -> None:
         """Answer every request with the response at its place. The execution is counted before anyone learns of it.
+
+        Args:
+            responses: None for a request that is to be executed once more: see `InferenceRequest.reschedule`.
 
         Raises:
             ValueError: there are more or fewer responses than requests.
@@ -83,16 +86,22 @@ class Batch:
         answers = list(zip(self.requests, responses, strict=True))
         self.count(
             successes=sum(
-                [response.error is None and not isinstance(request, NullRequest) for request, response in answers]
+                [
+                    (response is None or response.error is None) and not isinstance(request, NullRequest)
+                    for request, response in answers
+                ]
             )
         )
         for request, response in answers:
-            request.respond(response)
+            if response is None:
+                request.reschedule()
+            else:
+                request.respond(response)
 
     @property
     def answered(self) -> bool:
-        """Whether every request has its final response."""
-        return all(request.done for request in self.requests)
+        """Whether every request has its final response, or has been given back to be executed once more."""
+        return all(request.done or request.rescheduled for request in self.requests)
 
     def fail_all(self, error: BaseException) -> None:
         """Answer every request that is not answered yet with an error."""
@@ -102,7 +111,7 @@ class Batch:
 
     @property
     def successes(self) -> int:
-        """How many requests that somebody has asked have been answered without an error."""
+        """How many requests that somebody has asked have not failed: a turn that was followed by another one is no failure."""
         return sum([not request.failed for request in self._asked])
 
     def count(self, successes: int) -> None:

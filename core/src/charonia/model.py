@@ -13,10 +13,11 @@ from charonia.deadline import Deadline
 from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
 from charonia.inflight import InFlight
 from charonia.promptness import size_of
-from charonia.request import InferenceRequest
+from charonia.request import InferenceRequest, InferenceResponse
 from charonia.scheduler import BatchReason
 from charonia.signature import Signature
 from charonia.statistics import FailureReason
+from charonia.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from charonia.instance import ModelInstance
     from charonia.instances import Instances, Lineup
     from charonia.promptness import Promptness
-    from charonia.request import InferenceResponse
     from charonia.response_lookup import Look, ResponseLookup
     from charonia.scheduler import Scheduler
     from charonia.statistics import ModelStatistics, StatisticsSnapshot
@@ -148,6 +148,7 @@ class Model:
         requests = [InferenceRequest(self.name, sample.inputs, responses.put) for _ in range(sample.batch_size)]
         for request in requests:
             self._admit(request)
+            request.turns = Turns(partial(request.respond, InferenceResponse()))  # one turn warms up as well as all
             if sample.internal:
                 request.inputs = {**request.inputs, **sample.internal}
         instance.execute(requests)
@@ -232,7 +233,7 @@ class Model:
             self.statistics.count_success(
                 total_ns=total_ns,
                 queue_ns=request.started_ns - request.queued_ns,
-                inferences=request.batch_size if inferences is None else inferences,
+                inferences=_inferences(request) if inferences is None else inferences,
             )
             if self._scheduler.answers_itself and inferences is None:
                 self._count_execution(request)
@@ -266,6 +267,24 @@ class Model:
     def ready(self) -> bool:
         """Whether requests can be executed now."""
         return self._loaded is None or self._loaded.ready
+    @property
+    def scheduler(self) -> Scheduler:
+        """The queue, for whoever stands before this model and has counted the requests already."""
+        return self._scheduler
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is in progress."""
+        return self._in_flight.count == 0
+
+    @property
+    def resident(self) -> bool:
+        """Whether it is in memory; where memory is not limited, always."""
+        return True
+
+    def bring_in(self) -> None:
+        """Have it in memory when this returns. It may raise anything where that fails."""
+
 
     @property
     def host_byte_size(self) -> int:
@@ -307,5 +326,9 @@ def _failure_reason(request: InferenceRequest, error: BaseException) -> FailureR
     if isinstance(error, CancelledError):
         return FailureReason.CANCELED
     if request.started_ns:
+def _inferences(request: InferenceRequest) -> int:
+    return request.batch_size if request.turns is None else request.batch_size * request.turns.count
+
+
         return FailureReason.BACKEND
     return FailureReason.REJECTED if isinstance(error, UnavailableError) else FailureReason.OTHER

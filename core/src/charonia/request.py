@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from charonia.errors import CancelledError, InferenceError, InternalError
+from charonia.errors import CancelledError, InferenceError, InternalError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from charonia.shared_memory import RegionSlice
     from charonia.tensor import MalformedTensor, Tensor
     from charonia.trace import Passage, Trace
+    from charonia.turns import Turns
 
 __all__ = ["BATCH_REASON", "InferenceRequest", "InferenceResponse", "Parameter", "ResponseSink"]
 
@@ -105,6 +106,7 @@ class InferenceRequest:
         batch_reason: why the batch in which it was executed was closed, where it asks for that by the parameter of this name;
             then its responses say so by a parameter. "" otherwise.
         compute_ns: how long its execution took: gathering inputs, computing, making outputs. Zeros until it is counted.
+        turns: how its scheduler has it executed several times, or None where it does not. Set by the scheduler.
     """
 
     __slots__ = (
@@ -136,6 +138,7 @@ class InferenceRequest:
         "started_ns",
         "timeout_us",
         "trace",
+        "turns",
     )
 
     def __init__(
@@ -176,6 +179,7 @@ class InferenceRequest:
         self.compute_ns = (0, 0, 0)
         self.trace: Trace | None = None
         self.passage: Passage | None = None
+        self.turns: Turns | None = None
         self.done = False
         self.failed = False
         self._sink = sink
@@ -313,6 +317,36 @@ class InferenceRequest:
     def fail(self, error: BaseException) -> None:
         """Answer the request with an error, which ends it. Anything but an InferenceError becomes INTERNAL, and its cause."""
         self.respond(InferenceResponse(error=_told(error)))
+
+    def reschedule(self) -> None:
+        """Give the request back to its scheduler, to be executed once more, instead of a final response. Any thread.
+
+        For executions of models that answer a request in several turns: those with `iterative_sequence` in their configuration's
+        section `sequence_batching`. This same object comes again in a later batch, with the control inputs and the states of its
+        next turn, unless it is cancelled meanwhile. Responses that are not final may be sent in every turn, and between them.
+
+        Where the scheduler takes no request back, this one is answered with an UnsupportedError. After the final response, and
+        a second time in one turn, this does nothing.
+        """
+        turns = self.turns
+        if turns is None:
+            self.fail(
+                UnsupportedError(
+                    f"model '{self.model_name}' asked for another execution of this request, which only models with "
+                    "'sequence_batching { iterative_sequence: true }' in their configuration get: add it"
+                )
+            )
+            return
+        with self._lock:
+            if self.done or turns.waiting:
+                return
+            turns.waiting = True
+        turns.take_back()
+
+    @property
+    def rescheduled(self) -> bool:
+        """Whether its execution has given it back, and it has not been given out again since."""
+        return self.turns is not None and self.turns.waiting
 
     def cancel(self) -> None:
         """Take the request back.

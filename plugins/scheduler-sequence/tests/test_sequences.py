@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from charonia.errors import InvalidArgumentError, UnavailableError, UnsupportedError
+from charonia.errors import InvalidArgumentError, UnavailableError
 from charonia.request import InferenceRequest, InferenceResponse
 
 DIRECT = ""
@@ -35,12 +35,6 @@ def test_refusals(model, section):
         "inference request to model 'model' must specify batch-size 1 due to requirements of sequence batcher"
     )
     assert model.scheduler.pending == 0
-
-
-def test_iterative_sequences_are_refused(model):
-    """A model that wants its requests executed again does not load, rather than never answer."""
-    with pytest.raises(UnsupportedError, match="iterative_sequence"):
-        model("iterative_sequence: true")
 
 
 @both

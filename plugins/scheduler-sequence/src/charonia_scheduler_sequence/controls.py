@@ -52,7 +52,7 @@ class _CorrelationId:
     def of(self, correlation_id: int | str) -> Array:
         if self.datatype is DataType.BYTES:
             tensor = np.empty(self._shape, np.object_)
-            tensor.fill(correlation_id.encode() if isinstance(correlation_id, str) else b"")
+            tensor.fill(str(correlation_id or "").encode())
             return tensor
         # As in the reference, 32 bits get the low half.
         bits = np.full(self._shape, correlation_id, "<u8").view(self.datatype.dtype)

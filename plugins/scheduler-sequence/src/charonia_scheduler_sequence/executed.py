@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +11,7 @@ from charonia.batch import NullRequest
 from charonia.errors import InferenceError
 from charonia.request import InferenceResponse
 from charonia.tensor import as_numpy
+from charonia.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,15 +23,28 @@ if TYPE_CHECKING:
     from charonia_scheduler_sequence.slots import Ticket
     from charonia_scheduler_sequence.states import State, States
 
-__all__ = ["Executed", "fill_place"]
+__all__ = ["Executed", "Kept", "fill_place"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept for a sequence between its executions.
+
+    Attributes:
+        state: what its outputs have left.
+        executed: what is to be executed again, where that is the same request.
+    """
+
+    state: State
+    executed: Executed | None = None
 
 
 class Executed:
-    """A client's request that is being executed.
+    """A client's request that is being executed, once or in several turns.
 
     Attributes:
         request: what is given to the instance in its stead.
-        ticket: its place.
+        ticket: its place in this turn.
         state: what its sequence has been left with so far.
 
     Args:
@@ -38,32 +54,72 @@ class Executed:
         on_response: takes each response, to be delivered by `deliver`, on the thread that made it.
     """
 
-    __slots__ = ("_on_response", "_states", "request", "state", "ticket")
+    __slots__ = ("_asked", "_controls", "_earlier_ns", "_on_response", "_states", "request", "state", "ticket")
 
     def __init__(
         self,
-        ticket: Ticket[State],
+        ticket: Ticket[Kept],
         controls: Controls,
         states: States,
         on_response: Callable[[Executed, InferenceResponse], None],
     ) -> None:
         self.ticket = ticket
-        self.state = ticket.state
+        self.state = ticket.state.state
+        self._asked = asked = ticket.request
+        self._controls = controls
         self._states = states
         self._on_response = on_response
-        asked = ticket.request
+        self._earlier_ns = (0, 0, 0)
         self.request = asked.child(
             asked.model_name,
-            {**asked.inputs, **controls.of(asked.flags, asked.correlation_id), **ticket.state},
+            self._inputs(asked.flags),
             self._take,
             model_version=asked.model_version,
             requested_outputs=states.requested(asked.requested_outputs),
         )
         self.request.queued_ns = asked.queued_ns
 
+    def _inputs(self, flags: int) -> dict[str, Tensor]:
+        asked = self._asked
+        return {**asked.inputs, **self._controls.of(flags, asked.correlation_id), **self.state}
+
+    # -- turns
+
+    def may_be_taken_back(self, take_back: Callable[[Executed], None]) -> None:
+        """Let the request be given back, to be executed again.
+
+        Args:
+            take_back: called with this when that happens.
+        """
+        self.request.turns = self._asked.turns = Turns(partial(take_back, self))
+
+    def end_turn(self) -> Kept:
+        """Give what is kept until the next turn. What is given out then starts no sequence any more."""
+        self.request.flags = 0
+        return Kept(self.state, self)
+
+    def begin_turn(self, ticket: Ticket[Kept]) -> None:
+        """Be executed again.
+
+        Args:
+            ticket: the place in this turn.
+        """
+        self.ticket = ticket
+        self.request.inputs = self._inputs(self.request.flags)
+        self._tell_times()
+        self._earlier_ns = self._asked.compute_ns
+        self.request.compute_ns = (0, 0, 0)
+        if self.request.turns is not None:
+            self.request.turns.begin()
+
+    # -- responses
+
     def _take(self, response: InferenceResponse) -> None:
         if response.error is None:
+            nothing_to_tell = not response.final and self._states.alone(response.outputs)
             response = self._without_states(response)
+            if nothing_to_tell and response.error is None:
+                return
         self._on_response(self, response)
 
     def _without_states(self, response: InferenceResponse) -> InferenceResponse:
@@ -72,15 +128,23 @@ class Executed:
             self.state = self._states.next(self.state, response.outputs)
         except InferenceError as error:
             return InferenceResponse(error=error, final=response.final)
-        outputs = self._states.told(response.outputs, self.ticket.request.requested_outputs)
+        outputs = self._states.told(response.outputs, self._asked.requested_outputs)
         return InferenceResponse(outputs, parameters=response.parameters, final=response.final)
 
     def deliver(self, response: InferenceResponse) -> None:
         """Answer the client."""
-        asked = self.ticket.request
-        asked.started_ns = self.request.started_ns
-        asked.compute_ns = self.request.compute_ns
-        asked.respond(response)
+        self._tell_times()
+        self._asked.respond(response)
+
+    def _tell_times(self) -> None:
+        """Have the client's request wait until its first turn, and be computed in all of them."""
+        asked = self._asked
+        asked.started_ns = asked.started_ns or self.request.started_ns
+        asked.compute_ns = _sum(self._earlier_ns, self.request.compute_ns)
+
+
+def _sum(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, int, int]:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 def fill_place(like: InferenceRequest, controls: Controls) -> NullRequest:

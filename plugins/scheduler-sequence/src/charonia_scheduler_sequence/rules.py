@@ -26,6 +26,7 @@ class Rules:
         utilization: direct: the part of the slots, from 0 to 1, that must have a request for a batch not to be held back.
         preferred: oldest: the sizes that are executed as soon as they are reached.
         keeps_order: oldest: whether responses leave in the order of the requests' execution.
+        iterative: whether each request is a sequence of its own, which its model may have executed again and again.
     """
 
     slots: int
@@ -36,6 +37,7 @@ class Rules:
     utilization: float = 0.0
     preferred: frozenset[int] = frozenset()
     keeps_order: bool = False
+    iterative: bool = False
 
     @classmethod
     def of(cls, config: ModelConfig) -> Rules:
@@ -52,7 +54,8 @@ class Rules:
                 oldest=True,
                 delay_ns=oldest.max_queue_delay_microseconds * _NS_PER_US,
                 preferred=frozenset(oldest.preferred_batch_size) or frozenset({most}),
-                keeps_order=oldest.preserve_ordering,
+                keeps_order=oldest.preserve_ordering and not batching.iterative_sequence,
+                iterative=batching.iterative_sequence,
             )
         return cls(
             slots=most,
@@ -60,4 +63,13 @@ class Rules:
             most=most,
             delay_ns=batching.direct.max_queue_delay_microseconds * _NS_PER_US,
             utilization=batching.direct.minimum_slot_utilization,
+            iterative=batching.iterative_sequence,
         )
+
+    @property
+    def forms_ahead(self) -> bool:
+        """Whether those that wait while a batch is executed are the next one, before any sequence that was in it joins again.
+
+        Not where a request comes again and again: whatever goes on is executed together then.
+        """
+        return self.oldest and not self.iterative

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError, UnsupportedError
+from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
 from charonia.request import SEQUENCE_START
 from charonia.scheduler import FormedBatch, Scheduler, SchedulerContext
 
 from charonia_scheduler_sequence.batch_signature import BatchSignature
 from charonia_scheduler_sequence.controls import Controls
-from charonia_scheduler_sequence.executed import Executed, fill_place
+from charonia_scheduler_sequence.executed import Executed, Kept, fill_place
 from charonia_scheduler_sequence.forming import Formation, form_direct, form_oldest
 from charonia_scheduler_sequence.response_order import ResponseOrder
 from charonia_scheduler_sequence.rules import Rules
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from charonia.request import InferenceRequest, InferenceResponse
 
     from charonia_scheduler_sequence.slots import Dropped, Seats, Slot
-    from charonia_scheduler_sequence.states import State
 
 __all__ = ["SequenceScheduler"]
+
+_STOPPING = "Server is stopping, scheduler for model has stopped accepting new inference requests"
 
 
 class _Desk:
@@ -62,20 +64,16 @@ class SequenceScheduler(Scheduler):
     def __init__(self, context: SchedulerContext) -> None:
         super().__init__(context)
         config = context.config
-        if config.sequence_batching.iterative_sequence:
-            raise UnsupportedError(
-                f"model '{config.name}' asks for iterative_sequence, which this scheduler does not have: let the model answer a "
-                "request in one execution, or be decoupled"
-            )
         self._rules = Rules.of(config)
         self._controls = Controls(config)
         self._states = States(config, context.directory)
         self._signature = BatchSignature(config)
         self._form = form_oldest if self._rules.oldest else form_direct
         self._lock = threading.Lock()  # guards all below
-        self._table: SlotTable[State] = SlotTable(
-            config.name, self._rules.slots, self._rules.idle_ns, self._states.begin
+        self._table: SlotTable[Kept] = SlotTable(
+            config.name, self._rules.slots, self._rules.idle_ns, lambda: Kept(self._states.begin())
         )
+        self._numbers = itertools.count(1)
         self._desks: dict[Hashable, _Desk] = {}
         self._alarm: Alarm | None = None
         self._alarm_ns = 0
@@ -115,10 +113,10 @@ class SequenceScheduler(Scheduler):
         self._check(request)
         with self._lock:
             if self._closed:
-                raise UnavailableError(
-                    "Server is stopping, scheduler for model has stopped accepting new inference requests"
-                )
-            self._table.admit(request, self.context.clock.now_ns())
+                raise UnavailableError(_STOPPING)
+            if self._rules.iterative:
+                self._name(request)
+            self._table.admit(request, self.context.clock.now_ns(), alone=self._rules.iterative)
             dropped = self._settle()
         _answer(dropped)
 
@@ -130,10 +128,17 @@ class SequenceScheduler(Scheduler):
             raise InvalidArgumentError(
                 f"inference request to model '{name}' must specify batch-size 1 due to requirements of sequence batcher"
             )
-        if not request.correlation_id:
+        if not request.correlation_id and not self._rules.iterative:
             raise InvalidArgumentError(
                 f"inference request to model '{name}' must specify a non-zero or non-empty correlation ID"
             )
+
+    def _name(self, request: InferenceRequest) -> None:
+        """Make a request the start of a sequence, of which its end is not known yet; its client need not have done so."""
+        if not request.correlation_id:
+            request.correlation_id = next(self._numbers)
+            request.flags = SEQUENCE_START
+        request.flags &= SEQUENCE_START
 
     def _settle(self) -> list[Dropped]:
         """Wake instances that have got work, and set the alarm. Gives the requests to be answered without the lock."""
@@ -194,32 +199,38 @@ class SequenceScheduler(Scheduler):
         formation = ahead if ahead is not None and self._holds(ahead, seats) else self._formed(seats, now_ns)
         if not formation.places:
             return None, formation.until_ns
-        desk.may_form_ahead = self._rules.oldest
+        desk.may_form_ahead = self._rules.forms_ahead
         return FormedBatch(self._requests(formation, desk), formation.reason, fixed=True), None
 
-    def _holds(self, ahead: Formation, seats: Seats[State]) -> bool:
+    def _holds(self, ahead: Formation, seats: Seats[Kept]) -> bool:
         """Tell whether a batch that was formed ahead can be executed: cancelled sequences may have left its slots."""
         slots = [slot for slot in ahead.places if slot is not None]
         return all(slot in seats.ready for slot in slots) and len({self._signature_of(slot) for slot in slots}) == 1
 
-    def _formed(self, seats: Seats[State], now_ns: int) -> Formation:
+    def _formed(self, seats: Seats[Kept], now_ns: int) -> Formation:
         return self._form(seats, self._rules, self._signature_of, now_ns, hurry=self._closed)
 
-    def _signature_of(self, slot: Slot[State]) -> Hashable:
+    def _signature_of(self, slot: Slot[Kept]) -> Hashable:
         if self._signature.is_constant:
             return None
         request = slot.head.request
         fresh = slot.state is None or request.flags & SEQUENCE_START
-        return self._signature.of(request, self._states.begin() if fresh else slot.state or {})
+        return self._signature.of(request, self._states.begin() if fresh or slot.state is None else slot.state.state)
 
     def _requests(self, formation: Formation, desk: _Desk) -> list[InferenceRequest]:
         requests = [None if slot is None else self._executed(slot, desk).request for slot in formation.places]
         like = next(request for request in requests if request is not None)
         return [fill_place(like, self._controls) if request is None else request for request in requests]
 
-    def _executed(self, slot: Slot[State], desk: _Desk) -> Executed:
+    def _executed(self, slot: Slot[Kept], desk: _Desk) -> Executed:
         ticket = self._table.take(slot)
+        executed = ticket.state.executed
+        if executed is not None:
+            executed.begin_turn(ticket)
+            return executed
         executed = Executed(ticket, self._controls, self._states, partial(self._answer, desk))
+        if self._rules.iterative:
+            executed.may_be_taken_back(self._take_back)
         if desk.order is not None:
             desk.order.follow(executed)
         return executed
@@ -238,11 +249,23 @@ class SequenceScheduler(Scheduler):
             if isinstance(response.error, CancelledError):
                 self._table.abandon(executed.ticket)
             else:
-                self._table.complete(executed.ticket, executed.state, now_ns)
+                self._table.complete(executed.ticket, Kept(executed.state), now_ns)
             dropped = self._settle()
         _answer(dropped)
 
-    def _form_ahead(self, desk: _Desk, seats: Seats[State], now_ns: int) -> None:
+    def _take_back(self, executed: Executed) -> None:
+        """Let a request that its model wants to have again wait for its next turn."""
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                now_ns = self.context.clock.now_ns()
+                self._table.take_back(executed.ticket, executed.request, executed.end_turn(), now_ns)
+            dropped = self._settle()
+        _answer(dropped)
+        if closed:  # nobody waits for it any more, and it would never end
+            executed.request.fail(UnavailableError(_STOPPING))
+
+    def _form_ahead(self, desk: _Desk, seats: Seats[Kept], now_ns: int) -> None:
         """Form the next batch of those that waited while the last one was executed, before those who were in it join again."""
         if not desk.may_form_ahead:
             return
@@ -271,6 +294,11 @@ class SequenceScheduler(Scheduler):
     def pending(self) -> int:
         """How many requests wait for their turn, for a slot, or for others to join them."""
         return self._table.pending
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a sequence has begun and not ended: what is kept for it would be lost."""
+        return self._table.occupied
 
 
 def _answer(dropped: list[Dropped]) -> None:

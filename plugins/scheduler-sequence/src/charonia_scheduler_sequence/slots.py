@@ -48,15 +48,17 @@ class Sequence:
     Attributes:
         id: the correlation id.
         open: whether further requests may join it.
+        alone: whether it is one request, however often that is executed.
         silent_ns: since when it has nothing that waits or is executed.
         waiting: its requests that have not been taken yet, in the order of their arrival.
     """
 
-    __slots__ = ("id", "open", "silent_ns", "waiting")
+    __slots__ = ("alone", "id", "open", "silent_ns", "waiting")
 
     def __init__(self, correlation_id: int | str) -> None:
         self.id = correlation_id
         self.open = True
+        self.alone = False
         self.silent_ns = 0
         self.waiting: deque[Entry] = deque()
 
@@ -185,8 +187,13 @@ class SlotTable(Generic[_STATE]):
         """Let an instance go whose seats have ended."""
         del self._seats[instance]
 
-    def admit(self, request: InferenceRequest, now_ns: int) -> None:
+    def admit(self, request: InferenceRequest, now_ns: int, *, alone: bool = False) -> None:
         """Take a request: into its sequence's slot, or to the end of the backlog with a sequence for which there is none.
+
+        Args:
+            request: the request.
+            now_ns: what time it is.
+            alone: whether no other request may join it; its sequence ends when it is complete.
 
         Raises:
             InvalidArgumentError: it does not start a sequence, and there is none that it could belong to.
@@ -204,7 +211,8 @@ class SlotTable(Generic[_STATE]):
         elif request.flags & SEQUENCE_START:
             _log.warning("sequence %s of model '%s' starts again before its end", sequence.id, self._model)
         self._append(sequence, Entry(request, now_ns))
-        if request.flags & SEQUENCE_END:
+        sequence.alone = alone
+        if alone or request.flags & SEQUENCE_END:
             self._close(sequence)
         if sequence not in self._backlog:
             return
@@ -238,6 +246,24 @@ class SlotTable(Generic[_STATE]):
             self._vacate(slot)
         return ticket
 
+    def take_back(self, ticket: Ticket[_STATE], request: InferenceRequest, state: _STATE, now_ns: int) -> None:
+        """Have a sequence of one request executed once more, in its slot.
+
+        Args:
+            ticket: the execution that has ended.
+            request: what is to be taken from the slot now, in place of the ticket's request. It starts nothing and ends nothing.
+            state: what is kept for it.
+            now_ns: what time it is.
+        """
+        slot = ticket.slot
+        if slot.generation != ticket.generation:
+            return
+        slot.busy = False
+        slot.state = state
+        self.pending += 1
+        self._owner(slot).waiting.append(Entry(request, now_ns))
+        self._look(slot)
+
     def complete(self, ticket: Ticket[_STATE], state: _STATE, now_ns: int) -> None:
         """Take note that a request has been executed, and keep what it leaves for the next one of its sequence."""
         slot = ticket.slot
@@ -246,7 +272,9 @@ class SlotTable(Generic[_STATE]):
         slot.busy = False
         slot.state = state
         owner = self._owner(slot)
-        if owner.waiting:
+        if owner.alone:
+            self._break_off(slot)  # the request may have been answered while it waited for its next turn
+        elif owner.waiting:
             self._look(slot)
         else:
             owner.silent_ns = now_ns
@@ -286,6 +314,11 @@ class SlotTable(Generic[_STATE]):
                 del self._backlog[sequence]
                 self._close(sequence)
                 self._drop(sequence, UnavailableError("timeout of the corresponding sequence has been expired"))
+
+    @property
+    def occupied(self) -> bool:
+        """Whether there are sequences that further requests may join."""
+        return bool(self._open)
 
     @property
     def deadline_ns(self) -> int | None:

@@ -117,6 +117,10 @@ class States:
         more = [tensor.output_name for tensor in self._tensors if tensor.output_name not in outputs]
         return (*outputs, *more) if outputs else ()
 
+    def alone(self, outputs: Mapping[str, Tensor]) -> bool:
+        """Tell whether there are outputs, and all of them are states that no client gets."""
+        return bool(outputs) and self._hidden.issuperset(outputs)
+
     def told(self, outputs: Mapping[str, Tensor], wanted: Sequence[str]) -> Mapping[str, Tensor]:
         """Leave out what the client does not get: states that are no outputs of the model, or that it did not ask for."""
         if not self._tensors:
