@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import sys
 import time
 from contextlib import ExitStack
-from itertools import chain
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from charonia.serving import serve_in_thread
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # the folders are no packages
 
 from recordings import MODELS  # noqa: E402 - see above
+from traffic import SERVED, STATUSES, GrpcTraffic, ask, send_over_http, wait_until, write_models  # noqa: E402 - see above
 
 from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
 from benchmarks.tools.download import UnavailableError, cache_folder  # noqa: E402 - see above
@@ -27,7 +27,6 @@ from benchmarks.tools.reference_server import (  # noqa: E402 - see above
     reference_environment,
 )
 
-SERVED = ("add_sub", "cached", "ens", "fail")
 COUNTED = (
     "nv_inference_request_success",
     "nv_inference_request_failure",
@@ -48,20 +47,29 @@ UNCOUNTED = {"ns", "last_inference", "batch_reasons", "memory_usage"}
 
 
 @pytest.fixture(scope="module")
-def reference():
-    """Run the reference, and give its ports for HTTP and for metrics."""
+def models(tmp_path_factory):
+    """Write the models that the recordings have not."""
+    repository = tmp_path_factory.mktemp("models")
+    write_models(repository)
+    return repository
+
+
+@pytest.fixture(scope="module")
+def reference(models):
+    """Run the reference, and give its ports for HTTP, for gRPC and for metrics."""
     if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
         pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
     try:
         venv = install_reference()
     except UnavailableError as error:
         pytest.skip(str(error))
-    http_port, metrics_port = free_port(), free_port()
+    http_port, grpc_port, metrics_port = free_port(), free_port(), free_port()
     server = ServerProcess(
         "the reference",
         [
             *reference_command(venv),
             f"--model-repository={MODELS}",
+            f"--model-repository={models}",
             "--model-control-mode=explicit",
             *(f"--load-model={name}" for name in SERVED),
             "--cache-config=local,size=1048576",
@@ -69,7 +77,8 @@ def reference():
             "--metrics-interval-ms=2",  # the totals of the cache are polled there
             "--http-address=127.0.0.1",
             f"--http-port={http_port}",
-            "--allow-grpc=false",
+            "--grpc-address=127.0.0.1",
+            f"--grpc-port={grpc_port}",
             "--metrics-address=127.0.0.1",
             f"--metrics-port={metrics_port}",
             "--exit-timeout-secs=1",
@@ -78,55 +87,23 @@ def reference():
         "Started Metrics Service",
         reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"},
     )
-    yield http_port, metrics_port
+    yield http_port, grpc_port, metrics_port
     server.stop()
 
 
 @pytest.fixture(scope="module")
-def ours():
+def ours(models):
     """Serve the same models, and give the same ports."""
     options = ServerOptions(
         model_control_mode="explicit", load_model=SERVED, cache_config={"local": {"size": "1048576"}}
     )
     metrics_port = free_port()
-    settings = {"http-port": 0, "allow-grpc": False, "metrics-port": metrics_port}
+    settings = {"http-port": 0, "grpc-port": 0, "metrics-port": metrics_port}
     with ExitStack() as opened:
-        server = opened.enter_context(Server(MODELS, options=options))
-        (url,) = opened.enter_context(serve_in_thread(server, {**settings, "metrics-config": "summary_latencies=true"}))
-        yield int(url.rpartition(":")[2]), metrics_port
-
-
-def ask(port, path, document=None):
-    """Give the status and the body of an answer; with a document, it is posted."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("POST" if document else "GET", path, json.dumps(document) if document else None)
-    response = connection.getresponse()
-    body = response.read().decode()
-    connection.close()
-    return response.status, body
-
-
-def tensor(name, datatype, values):
-    """Write an input."""
-    return {"name": name, "datatype": datatype, "shape": [len(values), len(values[0])], "data": [*chain(*values)]}
-
-
-def send_traffic(port):
-    """Send requests that go well, that are merged by the client, that fail, that are cached, and that an ensemble answers."""
-    statuses = []
-    for model, inputs in (
-        ("add_sub", [tensor(name, "FP32", [[1, 2, 3, 4]]) for name in ("INPUT0", "INPUT1")]),
-        ("add_sub", [tensor(name, "FP32", [[1, 2, 3, 4]] * 3) for name in ("INPUT0", "INPUT1")]),
-        ("add_sub", [tensor("INPUT0", "FP32", [[1, 2, 3, 4]])]),  # refused: an input is missing
-        ("ens", [tensor(name, "FP32", [[1, 2, 3, 4]] * 2) for name in ("A", "B")]),
-        ("cached", [tensor("X", "FP32", [[1, 2]])]),
-        ("cached", [tensor("X", "FP32", [[1, 2]])]),
-        ("cached", [tensor("X", "FP32", [[3, 4]])]),
-        ("fail", [{"name": "MODE", "datatype": "INT32", "shape": [1], "data": [9]}]),  # raises
-        ("fail", [{"name": "MODE", "datatype": "INT32", "shape": [1], "data": [10]}]),
-    ):
-        statuses.append(ask(port, f"/v2/models/{model}/infer", {"inputs": inputs})[0])
-    return statuses
+        server = opened.enter_context(Server([MODELS, models], options=options))
+        urls = opened.enter_context(serve_in_thread(server, {**settings, "metrics-config": "summary_latencies=true"}))
+        ports = {kind: int(rest.rpartition(":")[2]) for kind, _, rest in (url.partition(":") for url in urls)}
+        yield ports["http"], ports["grpc"], metrics_port
 
 
 def read_page(port):
@@ -145,13 +122,15 @@ def read_page(port):
 
 
 @pytest.fixture(scope="module")
-def told(reference, ours):
+def told(reference, ours, models):
     """Give what both servers tell after the same requests: the reference's page and statistics, and ours."""
-    assert send_traffic(reference[0]) == send_traffic(ours[0]) == [200, 200, 400, 200, 200, 200, 200, 500, 200]
-    return [
-        (read_page(metrics_port), json.loads(ask(http_port, "/v2/models/stats")[1])["model_stats"])
-        for http_port, metrics_port in (reference, ours)
-    ]
+    pages = []
+    for http_port, grpc_port, metrics_port in (reference, ours):
+        assert send_over_http(http_port) == STATUSES
+        GrpcTraffic(grpc_port, metrics_port, models).send()
+        statistics = json.loads(ask(http_port, "/v2/models/stats")[1])["model_stats"]
+        pages.append((read_page(metrics_port), statistics))
+    return pages
 
 
 def test_the_page_is_the_references(told):
@@ -198,3 +177,22 @@ def test_page_and_statistics_agree(told):
         ):
             counted = model["inference_stats"][key]["ns"]
             assert int(values[f"nv_inference_{name}_duration_us{row}"]) == counted // 1000
+
+
+@pytest.mark.usefixtures("told")
+def test_a_reload_counts_on_as_in_the_reference(reference, ours, models):
+    """A model whose file has changed is loaded anew: the page counts on, and the statistics begin at 0; an unload ends both."""
+    source = models / "batched" / "1" / "model.py"
+    source.write_text(source.read_text() + "\n")
+    row = 'nv_inference_request_success{model="batched",version="1"}'
+    for http_port, _, metrics_port in (reference, ours):
+        change = partial(ask, http_port, document={"parameters": {}})
+        assert change("/v2/repository/models/batched/load")[0] == 200
+        (statistics,) = json.loads(ask(http_port, "/v2/models/batched/stats")[1])["model_stats"]
+        assert statistics["inference_stats"]["success"]["count"] == 0
+        assert read_page(metrics_port)[1][row] == "4"
+        change("/v2/repository/models/batched/unload")
+        wait_until(lambda port=metrics_port: row not in read_page(port)[1])
+        assert change("/v2/repository/models/batched/load")[0] == 200
+        assert read_page(metrics_port)[1][row] == "0"
+        change("/v2/repository/models/batched/unload")
