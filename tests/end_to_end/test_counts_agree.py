@@ -28,6 +28,10 @@ COUNTERS = {
     "nv_inference_exec_count": lambda told: told["execution_count"],
     "nv_inference_request_duration_us": lambda told: told["inference_stats"]["success"]["ns"] // 1000,
     "nv_inference_queue_duration_us": lambda told: told["inference_stats"]["queue"]["ns"] // 1000,
+    "nv_inference_compute_input_duration_us": lambda told: told["inference_stats"]["compute_input"]["ns"] // 1000,
+    "nv_inference_compute_output_duration_us": lambda told: told["inference_stats"]["compute_output"]["ns"] // 1000,
+    "charonia_queue_duration_seconds_count": lambda told: told["inference_stats"]["queue"]["count"],
+    "charonia_compute_duration_seconds_count": lambda told: told["inference_stats"]["compute_infer"]["count"],
     "nv_inference_compute_infer_duration_us": lambda told: told["inference_stats"]["compute_infer"]["ns"] // 1000,
     "charonia_request_duration_seconds_count": lambda told: told["inference_stats"]["success"]["count"],
     "charonia_batch_size_count": lambda told: told["execution_count"],
@@ -41,14 +45,17 @@ def rows(count):
 
 @pytest.fixture
 def repository(model_repository):
-    """Give models that batch, fail, wait, keep responses, answer several times, and an ensemble."""
+    """Give models that batch, fail, wait, keep responses, answer several times, take sequences, and an ensemble."""
     batched = model_config("batched", **TENSORS)
     batched.dynamic_batching.max_queue_delay_microseconds = 1000
     cached = model_config("cached", **TENSORS)
     cached.response_cache.enable = True
+    sequence = model_config("sequence", **TENSORS)
+    sequence.sequence_batching.max_sequence_idle_microseconds = 60_000_000
     for config in (
         batched,
         cached,
+        sequence,
         model_config("plain", **TENSORS, parameters={"fail_on": "7"}),
         model_config("gated", **TENSORS, parameters={"gate": "counts"}),
         model_config("decoupled", **TENSORS, max_batch_size=0, decoupled=True),
@@ -64,18 +71,20 @@ def repository(model_repository):
 
 
 def send_in_process(server):
-    """Send what only this process can: a failure, a cancellation in the queue, many responses, and many callers at once."""
+    """Send what only this process can: a failure, cancellations, many responses, and many callers at once."""
     with pytest.raises(InferenceError):
         server.model("plain").infer({"INPUT0": np.full((1, 2), 7, np.float32)})
     with Gate("counts") as gate:
-        done = [threading.Event(), threading.Event()]
-        first, second = (
+        done = [threading.Event() for _ in range(3)]
+        executing, waiting, last = (
             InferenceRequest("gated", {"INPUT0": rows(1)}, lambda _, event=event: event.set()) for event in done
         )
-        server.submit(first)
+        server.submit(executing)
         gate.wait_entered()
-        server.submit(second)
-        second.cancel()
+        server.submit(waiting)
+        server.submit(last)
+        executing.cancel()
+        waiting.cancel()
         gate.open()
         assert all(event.wait(60) for event in done)
     assert len(list(server.model("decoupled").stream({"INPUT0": np.array([3, 0], np.float32)}))) >= 3
@@ -95,6 +104,10 @@ def send_by_client(client, kit):
         tensor = kit.InferInput("INPUT0", [count, 2], "FP32")
         tensor.set_data_from_numpy(rows(count))
         client.infer(name, [tensor])
+    for flags in ({"sequence_start": True}, {}, {"sequence_end": True}):
+        tensor = kit.InferInput("INPUT0", [1, 2], "FP32")
+        tensor.set_data_from_numpy(rows(1))
+        client.infer("sequence", [tensor], sequence_id=5, **flags)
 
 
 def in_process(counters):
@@ -123,7 +136,7 @@ def over_grpc(told):
 
 
 def test_every_teller_tells_the_same(repository):
-    """After requests that went well, were merged, failed, were cancelled, cached, composed and answered many times."""
+    """After requests that went well, were merged, failed, were cancelled, cached, composed, ordered and answered many times."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -161,9 +174,10 @@ def test_every_teller_tells_the_same(repository):
     }
     assert (counts["plain"]["success"], counts["plain"]["fail"]) == (6, 1)
     assert here["plain"]["inference_count"] == 12
-    assert (counts["gated"]["success"], counts["gated"]["fail"]) == (1, 1)
+    assert (counts["gated"]["success"], counts["gated"]["fail"], counts["gated"]["compute_infer"]) == (1, 2, 1)
+    assert (counts["sequence"]["success"], here["sequence"]["execution_count"]) == (6, 6)
     assert (counts["cached"]["cache_hit"], counts["cached"]["cache_miss"]) == (3, 1)
     assert (counts["ensemble"]["success"], counts["decoupled"]["success"], counts["batched"]["success"]) == (2, 1, 8)
     assert here["batched"]["inference_count"] == 8
-    assert values['nv_inference_request_failure{model="gated",reason="CANCELED",version="1"}'] == "1"
+    assert values['nv_inference_request_failure{model="gated",reason="CANCELED",version="1"}'] == "2"
     assert values['nv_inference_request_failure{model="plain",reason="BACKEND",version="1"}'] == "1"

@@ -87,7 +87,9 @@ class Batch:
         self.count(
             successes=sum(
                 [
-                    (response is None or response.error is None) and not isinstance(request, NullRequest)
+                    (response is None or response.error is None)
+                    and not request.cancelled
+                    and not isinstance(request, NullRequest)
                     for request, response in answers
                 ]
             )
@@ -111,8 +113,11 @@ class Batch:
 
     @property
     def successes(self) -> int:
-        """How many requests that somebody has asked have not failed: a turn that was followed by another one is no failure."""
-        return sum([not request.failed for request in self._asked])
+        """How many requests that somebody has asked, and not taken back, have not failed.
+
+        A turn that was followed by another one is no failure.
+        """
+        return sum([not (request.failed or request.cancelled) for request in self._asked])
 
     def count(self, successes: int) -> None:
         """Add this execution to the model's statistics; only the first call does."""
