@@ -322,13 +322,13 @@ class Model:
         return f"Model({self.name!r}, version={self.version})"
 
 
-def _failure_reason(request: InferenceRequest, error: BaseException) -> FailureReason:
-    if isinstance(error, CancelledError):
-        return FailureReason.CANCELED
-    if request.started_ns:
 def _inferences(request: InferenceRequest) -> int:
     return request.batch_size if request.turns is None else request.batch_size * request.turns.count
 
 
         return FailureReason.BACKEND
     return FailureReason.REJECTED if isinstance(error, UnavailableError) else FailureReason.OTHER
+def _failure_reason(request: InferenceRequest, error: BaseException) -> FailureReason:
+    if isinstance(error, CancelledError):
+        return FailureReason.CANCELED
+    if request.started_ns:
