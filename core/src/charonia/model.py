@@ -326,9 +326,9 @@ def _inferences(request: InferenceRequest) -> int:
     return request.batch_size if request.turns is None else request.batch_size * request.turns.count
 
 
-        return FailureReason.BACKEND
-    return FailureReason.REJECTED if isinstance(error, UnavailableError) else FailureReason.OTHER
 def _failure_reason(request: InferenceRequest, error: BaseException) -> FailureReason:
     if isinstance(error, CancelledError):
         return FailureReason.CANCELED
     if request.started_ns:
+        return FailureReason.BACKEND
+    return FailureReason.REJECTED if isinstance(error, UnavailableError) else FailureReason.OTHER
