@@ -113,6 +113,11 @@ class LimitedScheduler(Scheduler):
         """How many requests wait in the queue; those that wait for resources are not among them."""
         return self._inner.pending
 
+    @property
+    def occupied(self) -> bool:
+        """Whether the scheduler behind is."""
+        return self._inner.occupied
+
     def borrow(self) -> Hashable | None:
         """Give a waiting instance, if there is one and its resources can be had at once."""
         instance = self._inner.borrow()

@@ -179,8 +179,12 @@ class Model:
 
     def submit_prompt(self, request: InferenceRequest) -> bool:
         """Do as `submit_direct` if this takes less time than passing the request to another thread, as far as one can tell."""
+        return self.quick(request) and self.submit_direct(request)
+
+    def quick(self, request: InferenceRequest) -> bool:
+        """Tell whether executing a request can be expected to take next to no time."""
         promptness = self._promptness
-        return promptness is not None and promptness.covers(size_of(request.inputs)) and self.submit_direct(request)
+        return promptness is not None and promptness.covers(size_of(request.inputs))
 
     def submit_direct(self, request: InferenceRequest) -> bool:
         """Execute a request in the caller's own thread, if an instance is free and nobody queues. False if not.
@@ -264,10 +268,6 @@ class Model:
         return None if self._loaded is None else self._loaded.context.directory
 
     @property
-    def ready(self) -> bool:
-        """Whether requests can be executed now."""
-        return self._loaded is None or self._loaded.ready
-    @property
     def scheduler(self) -> Scheduler:
         """The queue, for whoever stands before this model and has counted the requests already."""
         return self._scheduler
@@ -285,6 +285,10 @@ class Model:
     def bring_in(self) -> None:
         """Have it in memory when this returns. It may raise anything where that fails."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be executed now."""
+        return self._loaded is None or self._loaded.ready
 
     @property
     def host_byte_size(self) -> int:

@@ -149,6 +149,14 @@ class Scheduler(ABC):
     def pending(self) -> int:
         """How many requests wait in the queue."""
 
+    @property
+    def occupied(self) -> bool:
+        """Whether it keeps something for requests that are still to come, such as the state of a sequence; by default nothing.
+
+        Such a model stays in memory, whoever else needs room.
+        """
+        return False
+
     def borrow(self) -> Hashable | None:
         """Give an instance that waits for work, to a caller that will execute one request on it in its own thread.
 
