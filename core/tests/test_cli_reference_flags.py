@@ -21,7 +21,6 @@ def test_an_ignored_flag_is_named_once(charonia, toy):
         ("--sagemaker-port=8080", "--sagemaker-port is not supported yet."),
         ("--allow-vertex-ai=true", "--allow-vertex-ai is not supported yet."),
         ("--backend-directory=/opt", "--backend-directory is not supported yet: backends are Python packages"),
-        ("--log-file", "--log-file is not supported yet: redirect stderr instead."),
     ],
 )
 def test_a_flag_of_what_is_not_there_is_refused(charonia, toy, word, message):

@@ -265,3 +265,30 @@ def test_log_is_changed_while_it_is_written(told, capsys):
     assert re.fullmatch(r"I \d{4}-\d\d-\d\dT[\d:.]{12}Z charonia\.test: dated", dated)
     assert re.fullmatch(r"D [\d:.]{12} charonia\.test: details", details)
     assert logging.getLogger().level == before
+
+
+def test_log_goes_to_a_file(told, capsys, tmp_path):
+    """With --log-file the log is appended there and nowhere else, also after the file was moved away; clients see its name."""
+    log = logging.getLogger("charonia.test")
+    path, moved = tmp_path / "server.log", tmp_path / "server.log.1"
+    path.write_text("yesterday\n")
+    with (
+        click.Context(serve) as parent,
+        serve.make_context("serve", ["--model-repository=m", f"--log-file={path}"], parent=parent) as context,
+    ):
+        log.info("first")
+        path.rename(moved)
+        log.info("second")
+        assert context.obj.log.get().describe()["log_file"] == str(path)
+        assert context.obj.log.update({"log_info": False}).describe()["log_file"] == str(path)
+    log.error("afterwards")
+    assert [line.rpartition(" ")[2] for line in moved.read_text().splitlines()] == ["yesterday", "first"]
+    assert [line.rpartition(" ")[2] for line in path.read_text().splitlines()] == ["second"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_file_that_cannot_be_opened(charonia, toy, tmp_path):
+    """The command says so, and does not start."""
+    result = charonia("serve", "--model-repository=m", f"--log-file={tmp_path}/none/server.log")
+    assert f"the log cannot be written to {tmp_path}/none/server.log: No such file or directory" in result.stderr
+    assert result.exit_code != 0

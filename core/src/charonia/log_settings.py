@@ -52,6 +52,7 @@ class LogSetting:
         error: see info; CRITICAL counts as ERROR.
         verbose_level: 1 and more switches DEBUG on.
         format: one of `LOG_FORMATS`.
+        file: the path of the file that the log is appended to; "" for stderr. Nobody can change it.
     """
 
     info: bool = True
@@ -59,10 +60,11 @@ class LogSetting:
     error: bool = True
     verbose_level: int = 0
     format: str = "default"
+    file: str = ""
 
     def describe(self) -> dict[str, bool | int | str]:
-        """Give them by the protocol's names, in the reference's order. The log goes to stderr, which has no file name."""
-        return {"log_file": "", **{name: getattr(self, attribute) for name, attribute in _NAMES.items()}}
+        """Give them by the protocol's names, in the reference's order."""
+        return {"log_file": self.file, **{name: getattr(self, attribute) for name, attribute in _NAMES.items()}}
 
     def passes(self, level: int) -> bool:
         """Tell whether records of a level are logged."""

@@ -174,6 +174,13 @@ def early_flags() -> list[Flag]:
             metavar="|".join(LOG_FORMATS),
             help="How a line tells the time: the time of the day, or date and time in UTC; or each line is a JSON object.",
         ),
+        Flag(
+            "log-file",
+            LOGGING,
+            default="",
+            metavar="FILE",
+            help="Append the log to a file instead of writing it to stderr.",
+        ),
         _boolean("log-access", LOGGING, default=False, help="Log each request when it is finished, with its times."),
     ]
 

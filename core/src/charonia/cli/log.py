@@ -1,12 +1,14 @@
-"""The server's log: one line for each record, on stderr."""
+"""The server's log: one line for each record, on stderr or in a file."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from contextlib import contextmanager
+from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING
 
+from charonia.cli.exit_codes import CommandError
 from charonia.log_settings import LogSettings
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from charonia.log_settings import LogSetting
 
-__all__ = ["logging_to_stderr"]
+__all__ = ["writing_log"]
 
 
 class _StderrHandler(logging.Handler):
@@ -29,12 +31,28 @@ class _StderrHandler(logging.Handler):
             self.handleError(record)
 
 
+def _handler(file: str) -> logging.Handler:
+    """Make what writes; a file that was moved away is made anew, so that logs can be rotated."""
+    if not file:
+        return _StderrHandler()
+    try:
+        return WatchedFileHandler(file, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(
+            f"the log cannot be written to {file}: {error.strerror}; --log-file names a file in a directory that exists"
+        ) from error
+
+
 @contextmanager
-def logging_to_stderr(setting: LogSetting) -> Iterator[LogSettings]:
-    """Log to stderr for the time of the block, and give the settings by which that can be changed."""
+def writing_log(setting: LogSetting) -> Iterator[LogSettings]:
+    """Write the log for the time of the block, and give the settings by which that can be changed.
+
+    Raises:
+        CommandError: its file cannot be opened.
+    """
     root = logging.getLogger()
     settings = LogSettings(setting, root)
-    handler = _StderrHandler()
+    handler = _handler(setting.file)
     handler.addFilter(settings.passes)
     handler.setFormatter(settings.formatter)
     settings.apply()
@@ -43,4 +61,5 @@ def logging_to_stderr(setting: LogSetting) -> Iterator[LogSettings]:
         yield settings
     finally:
         root.removeHandler(handler)
+        handler.close()
         settings.close()

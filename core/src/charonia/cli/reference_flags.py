@@ -38,8 +38,6 @@ _IGNORED = {
 _NOT_YET = {
     "model-load-retry-count": "a model that fails to load stays unavailable",
     "model-load-gpu-limit": "",
-    "model-namespacing": "",
-    "log-file": "redirect stderr instead",
     "trace-file": "use --trace-config=triton,file=FILE",
     "trace-level": "use --trace-config=level=LEVEL",
     "trace-rate": "use --trace-config=rate=N",

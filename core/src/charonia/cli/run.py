@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charonia.cli.exit_codes import EXIT_CODES_EPILOG
-from charonia.cli.log import logging_to_stderr
+from charonia.cli.log import writing_log
 from charonia.cli.named_inputs import ModelInput, read_inputs
 from charonia.cli.tensor_text import json_output, show_output
 from charonia.datatypes import DataType
@@ -44,7 +44,7 @@ Examples:
 def run(*, model: str, inputs: Sequence[str], outputs: Sequence[str], verbose: bool, as_json: bool) -> None:
     """Load the model, ask it, and print each of its responses."""
     setting = LogSetting(info=verbose, verbose_level=int(verbose))
-    with logging_to_stderr(setting), serve_alone(model) as served:
+    with writing_log(setting), serve_alone(model) as served:
         known = {
             tensor.name: ModelInput(DataType[tensor.datatype], tensor.shape) for tensor in served.metadata().inputs
         }

@@ -9,7 +9,8 @@ import click
 
 from charonia.cli.exit_codes import EXIT_CODES_EPILOG, CommandError, ExitCode
 from charonia.cli.flags import Flag, early_flags, frontend_flag, own_flags
-from charonia.cli.log import logging_to_stderr
+from charonia.cli.log import writing_log
+from charonia.cli.memory_flags import memory_flags
 from charonia.cli.options_file import OptionsFile, read_options_file
 from charonia.cli.reference_flags import foreign_flags
 from charonia.cli.settings import ServeSettings
@@ -62,13 +63,14 @@ class ServeCommand(click.Command):
     def _parse(self, ctx: click.Context, args: list[str]) -> list[str]:
         early = self._early(ctx, args)
         log = ctx.with_resource(
-            logging_to_stderr(
+            writing_log(
                 LogSetting(
                     info=early["log_info"] is not False,
                     warning=early["log_warning"] is not False,
                     error=early["log_error"] is not False,
                     verbose_level=early["log_verbose"] or 0,
                     format=early["log_format"] or LOG_FORMATS[0],
+                    file=early["log_file"] or "",
                 )
             )
         )
