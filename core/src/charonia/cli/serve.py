@@ -10,7 +10,6 @@ import click
 from charonia.cli.exit_codes import EXIT_CODES_EPILOG, CommandError, ExitCode
 from charonia.cli.flags import Flag, early_flags, frontend_flag, own_flags
 from charonia.cli.log import writing_log
-from charonia.cli.memory_flags import memory_flags
 from charonia.cli.options_file import OptionsFile, read_options_file
 from charonia.cli.reference_flags import foreign_flags
 from charonia.cli.settings import ServeSettings
