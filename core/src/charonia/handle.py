@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from charonia.server import Server
     from charonia.signature import Signature
     from charonia.statistics import StatisticsSnapshot
+    from charonia.trace import Passage
 
 __all__ = ["ModelHandle", "RequestOptions"]
 
@@ -40,6 +41,7 @@ class RequestOptions(TypedDict, total=False):
         timeout_us: how long the request may wait in the queue, in microseconds, where the model's scheduler allows it.
         sequence_id: the sequence to which the request belongs.
         sequence_start, sequence_end: whether it is the first or last one of its sequence.
+        passage: its passage through a frontend, if somebody looks on.
     """
 
     outputs: Sequence[str]
@@ -50,6 +52,7 @@ class RequestOptions(TypedDict, total=False):
     sequence_id: int | str
     sequence_start: bool
     sequence_end: bool
+    passage: Passage
 
 
 class ModelHandle:
@@ -150,7 +153,7 @@ class ModelHandle:
             return InferenceRequest(self.name, tensors, sink, model_version=self.version)
         flags = SEQUENCE_START if options.get("sequence_start") else 0
         flags |= SEQUENCE_END if options.get("sequence_end") else 0
-        return InferenceRequest(
+        request = InferenceRequest(
             self.name,
             tensors,
             sink,
@@ -163,6 +166,9 @@ class ModelHandle:
             correlation_id=options.get("sequence_id", 0),
             flags=flags,
         )
+        if "passage" in options:
+            options["passage"].carry(request)
+        return request
 
 
 class _TheOne:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from charonia.trace import Passage
+
 __all__ = ["BodyStream", "HttpRequest", "HttpResponse", "refusal", "response_head"]
 
 _REASON = {
@@ -40,12 +42,14 @@ class HttpRequest:
         target: the request target, as sent: a path, perhaps with a query, or an absolute URL.
         headers: the header fields; look-up by name ignores case.
         body: the body, chunked coding undone, content coding not.
+        passage: what looks on while it is answered, or None. Not a transport's concern.
     """
 
     method: str
     target: str
     headers: Mapping[str, str]
     body: bytes
+    passage: Passage | None = None
 
 
 class BodyStream(AsyncIterator[bytes]):

@@ -131,10 +131,9 @@ class Trace:
         """Stand around the execution of the request: what the model's own code tells of itself belongs to this trace."""
         return self._writer.current(self)
 
-    def enter(self, passage: Passage) -> None:
+    def enter_frontend(self) -> None:
         """Wait at the end for a frontend to be done, too."""
         self._open += 1
-        passage.trace = self
 
     def note(self, response: InferenceResponse) -> None:
         """Write down what a response has."""
@@ -168,11 +167,11 @@ class Trace:
 
 
 class Passage:
-    """The passage of a request through a frontend, which exists only while something is traced.
+    """The passage of a request through a frontend, which exists only while somebody looks on.
 
         with Passage("HTTP_RECV", "HTTP_SEND", headers.get) as passage:
             request = decode(body)
-            request.passage = passage
+            passage.carry(request)
             …
             passage.answer()
             answer = encode(response)
@@ -186,29 +185,36 @@ class Passage:
 
     Attributes:
         field: see above.
-        trace: the trace of the request, once its model has taken it, and if it is traced.
+        request: the request, once it is decoded and until the end.
     """
 
-    __slots__ = ("_answered_ns", "_began_ns", "_receiving", "_sending", "field", "trace")
+    __slots__ = ("_answered_ns", "_began_ns", "_receiving", "_sending", "field", "request")
 
     def __init__(self, receiving: str, sending: str, field: Callable[[str], str | None]) -> None:
         self.field = field
-        self.trace: Trace | None = None
+        self.request: InferenceRequest | None = None
         self._receiving = receiving
         self._sending = sending
         self._answered_ns = 0
         self._began_ns = time.monotonic_ns()
 
+    def carry(self, request: InferenceRequest) -> None:
+        """Say that the request is decoded; before it is submitted."""
+        self.request = request
+        request.passage = self
+
     def answer(self) -> None:
         """Say that the answer, or the first one, begins to be written."""
-        if self.trace is not None and not self._answered_ns:
+        if not self._answered_ns:
             self._answered_ns = time.monotonic_ns()
 
     def end(self) -> None:
         """Say that the answer is with the transport, or that nobody wants it any more. Idempotent."""
-        trace, self.trace = self.trace, None
-        if trace is None:
-            return
+        request, self.request = self.request, None
+        if request is not None and request.trace is not None:
+            self._end(request.trace)
+
+    def _end(self, trace: Trace) -> None:
         trace.moments[f"{self._receiving}_START"] = self._began_ns
         trace.moments[f"{self._receiving}_END"] = trace.arrival_ns
         if self._answered_ns:

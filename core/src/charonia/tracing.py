@@ -106,7 +106,7 @@ class Tracer:
         )
         self._writer.begin(trace, origin)
         if request.passage is not None:
-            trace.enter(request.passage)
+            trace.enter_frontend()
         request.trace = trace
 
     def update(self, changes: Mapping[str, Sequence[str] | None], model: str = "") -> TraceSetting:

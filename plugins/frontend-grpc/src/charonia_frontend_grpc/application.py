@@ -21,7 +21,7 @@ from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import ResponseEncoder
 from charonia_frontend_grpc.infer_stream import InferStream
-from charonia_frontend_grpc.metadata import forward_metadata
+from charonia_frontend_grpc.metadata import forward_metadata, passage_with
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
 from charonia_frontend_grpc.restricted_protocol import HEALTH_CHECK, RestrictedProtocol
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from charonia.restricted_access import Restriction
     from charonia.rpc import Metadata
     from charonia.server import Server
+    from charonia.trace import Passage
     from google.protobuf.message import Message
 
 __all__ = ["SERVICE", "GrpcApplication"]
@@ -106,7 +107,10 @@ class GrpcApplication:
         try:
             self._restricted.check(name, metadata)
             if name == "ModelInfer":
-                return await self._infer(body, self._forward(metadata))
+                if not self._server.tracer.on:
+                    return await self._infer(body, self._forward(metadata))
+                with passage_with(metadata) as passage:
+                    return await self._infer(body, self._forward(metadata), passage)
             answer: Message = await self._calls[name](_parsed(name, body))
             return answer.SerializeToString()
         except InferenceError:
@@ -124,6 +128,7 @@ class GrpcApplication:
             self._encoders,
             strict=any(field == _STRICT for field in metadata() or ()),
             forward=self._forward(metadata),
+            begin=partial(self._begin_passage, metadata),
         )
         try:
             self._restricted.check("ModelStreamInfer", metadata)
@@ -144,7 +149,15 @@ class GrpcApplication:
         """Give what writes a call's metadata into its requests, if any is to be."""
         return None if self._forwarding is None else partial(forward_metadata, self._forwarding, metadata)
 
-    async def _infer(self, body: bytes | memoryview, forward: Callable[[InferenceRequest], None] | None) -> bytes:
+    def _begin_passage(self, metadata: Metadata) -> Passage | None:
+        return passage_with(metadata) if self._server.tracer.on else None
+
+    async def _infer(
+        self,
+        body: bytes | memoryview,
+        forward: Callable[[InferenceRequest], None] | None,
+        passage: Passage | None = None,
+    ) -> bytes:
         message, raw = parse_infer(body)
         version = read_version(message.model_version)
         model = self._server.get(message.model_name, version)
@@ -156,6 +169,8 @@ class GrpcApplication:
         request = decoded.request
         if forward is not None:
             forward(request)
+        if passage is not None:
+            passage.carry(request)
         del message, raw, body  # a large request may wait for long: only its tensors are kept
         self._outbox.put(request, reply.refuse)
         try:
@@ -165,6 +180,8 @@ class GrpcApplication:
             raise
         if response.error is not None:
             raise response.error
+        if passage is not None:
+            passage.answer()
         encode = self._encoders[model].encode
         if decoded.classes and takes_long(response.outputs):
             return await asyncio.to_thread(encode, decoded, response)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from charonia.per_model import PerModel
     from charonia.request import InferenceRequest, InferenceResponse
     from charonia.server import Server
+    from charonia.trace import Passage
 
     from charonia_frontend_grpc.infer_request import Decoded
     from charonia_frontend_grpc.infer_response import ResponseEncoder
@@ -47,12 +48,17 @@ _INFER_RESPONSE = 2  # a field's number in ModelStreamInferResponse
 _FINAL = {final: parameter_fields({"triton_final_response": final}) for final in (False, True)}
 
 
+def _unseen() -> None:
+    """Begin no passage: nobody looks on."""
+
+
 class _Call:
     """A request of the stream, and what is still to be sent of its answers."""
 
-    __slots__ = ("answers", "decoded", "decoupled", "encoder", "finished", "flow", "named")
+    __slots__ = ("answers", "decoded", "decoupled", "encoder", "finished", "flow", "named", "passage")
 
-    def __init__(self) -> None:
+    def __init__(self, passage: Passage | None = None) -> None:
+        self.passage = passage
         self.named = pb.ModelInferResponse()  # as the request named itself, the version included
         self.decoupled = False
         self.encoder: ResponseEncoder | None = None
@@ -72,6 +78,7 @@ class InferStream(RpcStream):
         encoders: write the responses.
         strict: whether the first failing execution ends the stream with its status.
         forward: writes the metadata of the stream into each of its requests, or None.
+        begin: begins the passage of a request, if somebody looks on.
     """
 
     def __init__(
@@ -83,6 +90,7 @@ class InferStream(RpcStream):
         *,
         strict: bool,
         forward: Callable[[InferenceRequest], None] | None = None,
+        begin: Callable[[], Passage | None] = _unseen,
     ) -> None:
         self._server = server
         self._mailbox = mailbox
@@ -90,6 +98,7 @@ class InferStream(RpcStream):
         self._encoders = encoders
         self._strict = strict
         self._forward = forward
+        self._begin_passage = begin
         self._open: set[_Call] = set()
         self._in_order: deque[_Call] = deque()
         self._ready: deque[tuple[_Call, bytes | InferenceError]] = deque()
@@ -112,7 +121,7 @@ class InferStream(RpcStream):
         """Take a serialised ModelInferRequest. After the end it is dropped: the stream's status tells the client."""
         if self._ended:
             return
-        call = _Call()
+        call = _Call(self._begin_passage())
         try:
             self._begin(call, body)
         except Exception as error:  # noqa: BLE001 - the border of requests: a fault of ours is told and survived
@@ -164,6 +173,8 @@ class InferStream(RpcStream):
         for call in self._open:
             if call.decoded is not None:
                 call.decoded.request.cancel()
+            if call.passage is not None:
+                call.passage.end()
             call.finished = True
         self._open.clear()
         self._in_order.clear()
@@ -194,6 +205,8 @@ class InferStream(RpcStream):
             call.decoded.request.flow = call.flow
         if self._forward is not None:
             self._forward(call.decoded.request)
+        if call.passage is not None:
+            call.passage.carry(call.decoded.request)
 
     def _queue(self, call: _Call) -> None:
         self._open.add(call)
@@ -220,10 +233,14 @@ class InferStream(RpcStream):
         if call.finished:
             return
         call.finished = response.final
+        if call.passage is not None:
+            call.passage.answer()
         try:
             answer = self._answer(call, response)
         except Exception as error:  # noqa: BLE001 - the border of requests: what cannot be written is told
             answer = self._failure(call, _told(error), final=response.final)
+        if call.passage is not None and call.finished:
+            call.passage.end()
         self._send(call, answer)
 
     def _answer(self, call: _Call, response: InferenceResponse) -> bytes | InferenceError | None:

@@ -32,6 +32,11 @@ OPTIONS = (
         "",
         "Pass headers whose names this regular expression matches on to the model, as parameters of the request.",
     ),
+    FrontendOption(
+        "http-server-timing",
+        default=False,
+        help="Tell in each answer how long queue and execution took, in the header Server-Timing.",
+    ),
     FrontendOption("http-use-ssl", default=False, help="Speak TLS."),
     FrontendOption("http-server-cert", "", "The file with the server's certificate chain, in PEM."),
     FrontendOption("http-server-key", "", "The file with the server's private key, in PEM."),

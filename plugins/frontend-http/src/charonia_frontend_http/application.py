@@ -16,6 +16,7 @@ from charonia_frontend_http.documents import model_document, server_document, st
 from charonia_frontend_http.generation import GenerateEndpoints
 from charonia_frontend_http.inference import InferEndpoint
 from charonia_frontend_http.message import JSON, PLAIN, error_body, error_response
+from charonia_frontend_http.observation import Observation
 from charonia_frontend_http.predict import PredictEndpoint
 from charonia_frontend_http.repository_endpoints import RepositoryEndpoints
 from charonia_frontend_http.routes import Routes
@@ -50,12 +51,20 @@ class HttpApplication:
         mailbox: the way from instance threads into this application's loop.
         max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
         forwarding: which header fields of infer and predict requests become parameters, or None for none.
+        timing: whether answers tell how long their parts took.
     """
 
     def __init__(
-        self, server: Server, mailbox: Mailbox, max_input_size: int, forwarding: HeaderForwarding | None = None
+        self,
+        server: Server,
+        mailbox: Mailbox,
+        max_input_size: int,
+        forwarding: HeaderForwarding | None = None,
+        *,
+        timing: bool = False,
     ) -> None:
         self._server = server
+        self._observation = Observation(server, timing=timing)
         self._routes = Routes()
         outbox = Outbox(server)
         self._infer = InferEndpoint(server, mailbox, outbox, max_input_size, forwarding).answer
@@ -96,6 +105,8 @@ class HttpApplication:
             return HttpResponse(405, _NOT_ALLOWED, content_type)
         if route.error is not None:
             return error_response(route.error, content_type)
+        if self._observation.wanted(route.endpoint):
+            return await self._observation.watch(self._dispatch, route, request, content_type)
         return await self._dispatch(route, request, content_type)
 
     async def _dispatch(self, route: Route, request: HttpRequest, content_type: str) -> HttpResponse:

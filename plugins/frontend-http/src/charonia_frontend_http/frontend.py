@@ -64,7 +64,13 @@ class HttpFrontend(Frontend):
             return []
         options = self.options
         mailbox = self.server.mailboxes.of(asyncio.get_running_loop())
-        handle = HttpApplication(self.server, mailbox, int(options["http-max-input-size"]), self._forwarding).handle
+        handle = HttpApplication(
+            self.server,
+            mailbox,
+            int(options["http-max-input-size"]),
+            self._forwarding,
+            timing=bool(options["http-server-timing"]),
+        ).handle
         if self._restrictions:
             handle = RestrictedApi(handle, self._restrictions).handle
         if self._origins:  # outermost, since a browser asks for permission without any key

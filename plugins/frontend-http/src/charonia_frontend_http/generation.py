@@ -84,5 +84,7 @@ class GenerateEndpoints:
         decoded = decode_generate(model, route.version, request.body, self._max_input_size, responses.sink)
         encoder = self._encoders[model]
         decoded.flow = responses.flow
+        if request.passage is not None:
+            request.passage.carry(decoded)
         self._outbox.put(decoded, responses.refuse)
         return ResponseStream(decoded, responses, lambda response: encoder.encode(decoded.id, response))

@@ -99,6 +99,8 @@ class InferEndpoint:
             raise
         if response.error is not None:
             return error_response(response.error, PLAIN)
+        if request.passage is not None:
+            request.passage.answer()
         encoder = self._encoders[model]
         accept = request.headers.get("Accept-Encoding")
         if accept or decoded.classes:
@@ -119,6 +121,8 @@ class InferEndpoint:
         if self._forwarding is not None:  # headers win: a proxy in front may vouch for them, and nobody for the body
             forwarded = self._forwarding.parameters(request.headers.items())
             decoded.request.parameters = {**decoded.request.parameters, **forwarded}
+        if request.passage is not None:
+            request.passage.carry(decoded.request)
         return decoded
 
     async def _stream(self, model: Model, route: Route, request: HttpRequest) -> HttpResponse:
