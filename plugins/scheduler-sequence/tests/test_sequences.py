@@ -98,6 +98,35 @@ def test_a_sequence_is_not_idle_while_it_waits_for_the_server(model, section):
         model.send("a", 6)
 
 
+@both
+def test_a_server_that_was_stopped_listens_before_it_ends_a_sequence(model, section):
+    """What a client has sent while the process did not run may not have been read yet: it is not the client who was silent."""
+    model = model(section + " max_sequence_idle_microseconds: 5000000", max_batch_size=1)
+    model.send("a", 1, start=True)
+    assert model.values() == [1]
+    for value in (2, 3):
+        model.clock.stall(20)
+        model.clock.advance(0.9)
+        model.send("a", value)
+        assert model.values() == [value]
+    model.clock.stall(20)
+    model.clock.advance(1)
+    with pytest.raises(InvalidArgumentError):
+        model.send("a", 4)
+
+
+def test_a_server_that_is_always_late_ends_sequences_nevertheless(model):
+    """Another moment is given once, however late it is when that is over, and no longer than a sequence may be silent."""
+    model = model("max_sequence_idle_microseconds: 300000", max_batch_size=1)
+    for name, value in (("a", 1), ("b", 2)):
+        model.send(name, value, start=True)
+    assert model.values() == [1]
+    model.clock.stall(1)
+    assert model.values() is None
+    model.clock.stall(1)
+    assert model.values() == [2]
+
+
 def test_a_slot_stays_while_its_request_is_executed(model):
     """A slot is given away when its owner has been idle, which begins with the answer."""
     model = model("max_sequence_idle_microseconds: 1000000", max_batch_size=1)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SequenceScheduler"]
 
+_LATE_NS = 100_000_000
+"""An alarm that rings later than that has not had the processor."""
+
 _STOPPING = "Server is stopping, scheduler for model has stopped accepting new inference requests"
 
 
@@ -159,7 +162,8 @@ class SequenceScheduler(Scheduler):
         """End what has been silent, or has waited, for too long. On the clock's thread."""
         with self._lock:
             self._alarm = None
-            self._table.expire(self.context.clock.now_ns())
+            now_ns = self.context.clock.now_ns()
+            self._table.expire(now_ns, late=now_ns - self._alarm_ns > _LATE_NS)
             dropped = self._settle()
         _answer(dropped)
 

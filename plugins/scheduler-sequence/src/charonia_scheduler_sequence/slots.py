@@ -27,6 +27,7 @@ __all__ = ["Dropped", "Entry", "Seats", "Sequence", "Slot", "SlotTable", "Ticket
 _log = logging.getLogger(__name__)
 
 _NS_PER_US = 1000
+_MOMENT_NS = 1_000_000_000
 
 _STATE = TypeVar("_STATE")
 """What is kept for an owner between its requests."""
@@ -49,16 +50,18 @@ class Sequence:
         id: the correlation id.
         open: whether further requests may join it.
         alone: whether it is one request, however often that is executed.
+        excused: whether it was given another moment since its last request.
         silent_ns: since when it has nothing that waits or is executed.
         waiting: its requests that have not been taken yet, in the order of their arrival.
     """
 
-    __slots__ = ("alone", "id", "open", "silent_ns", "waiting")
+    __slots__ = ("alone", "excused", "id", "open", "silent_ns", "waiting")
 
     def __init__(self, correlation_id: int | str) -> None:
         self.id = correlation_id
         self.open = True
         self.alone = False
+        self.excused = False
         self.silent_ns = 0
         self.waiting: deque[Entry] = deque()
 
@@ -198,7 +201,6 @@ class SlotTable(Generic[_STATE]):
         Raises:
             InvalidArgumentError: it does not start a sequence, and there is none that it could belong to.
         """
-        self.expire(now_ns)
         sequence = self._open.get(request.correlation_id)
         if sequence is None:
             if not request.flags & SEQUENCE_START:
@@ -278,6 +280,7 @@ class SlotTable(Generic[_STATE]):
             self._look(slot)
         else:
             owner.silent_ns = now_ns
+            owner.excused = False
             self._silent[owner] = None
 
     def abandon(self, ticket: Ticket[_STATE]) -> None:
@@ -300,12 +303,22 @@ class SlotTable(Generic[_STATE]):
         self._drop(owner, CancelledError(""))
         self._vacate(slot)
 
-    def expire(self, now_ns: int) -> None:
-        """End the sequences that have been silent for too long, and those of the backlog that have waited too long."""
+    def expire(self, now_ns: int, *, late: bool = False) -> None:
+        """End the sequences that have been silent for too long, and those of the backlog that have waited too long.
+
+        Args:
+            now_ns: what time it is.
+            late: whether this comes much later than at `deadline_ns`. Then the process has not run for a while, and what clients
+                have sent in time may not have been read yet: who was silent has another moment to be heard, once.
+        """
         while self._silent:
             sequence = next(iter(self._silent))
             if sequence.silent_ns + self._idle_ns > now_ns:
                 break
+            if late and not sequence.excused:
+                sequence.excused = True
+                sequence.silent_ns = now_ns - max(0, self._idle_ns - _MOMENT_NS)
+                break  # those behind it are looked at when its moment is over
             self._close(sequence)
             self._vacate(self._owned[sequence])
         while self._patience and self._patience[0][0] <= now_ns:
