@@ -67,10 +67,16 @@ def test_async_exec_needs_an_event_loop():
         pb_utils.InferenceRequest().async_exec()
 
 
-def test_only_iterative_sequences_are_rescheduled():
-    """Another model is told so, where the reference would never answer its request."""
-    with pytest.raises(pb_utils.TritonModelException, match="iterative_sequence"):
-        pb_utils.InferenceRequest().set_release_flags(pb_utils.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)
+def test_release_flags():
+    """The last call says whether the request is to be executed once more; there are two flags."""
+    request = pb_utils.InferenceRequest()
+    assert not request.rescheduled
+    request.set_release_flags(pb_utils.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)
+    assert request.rescheduled
+    request.set_release_flags(pb_utils.TRITONSERVER_REQUEST_RELEASE_ALL)
+    assert not request.rescheduled
+    with pytest.raises(pb_utils.TritonModelException, match="release flags are 3: expected"):
+        request.set_release_flags(3)
 
 
 def test_parameters_are_simple_values():

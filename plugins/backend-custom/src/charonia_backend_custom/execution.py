@@ -51,7 +51,7 @@ class TakeAnswers(Protocol):
 
     def __call__(
         self,
-        answers: list[pb_utils.InferenceResponse] | None,
+        answers: list[pb_utils.InferenceResponse | None] | None,
         failure: InferenceError | None,
         span: Span | None = None,
         /,
@@ -65,12 +65,12 @@ class ModelCalls(Protocol):
     is_async: bool
 
     def answers_later(self, requests: Sequence[ServedRequest], task: Running, take: TakeAnswers) -> None:
-        """Have requests executed that get one response each, and do not wait for it."""
+        """Have requests executed that get one response each, or None to be executed once more, and do not wait for it."""
 
     def begin(
         self, requests: Sequence[ServedRequest], task: Running, end: Callable[[InferenceError | None], None]
     ) -> None:
-        """Have requests executed that are answered by senders only."""
+        """Have requests executed that are answered by senders only. Some may say in the end that they are `rescheduled`."""
 
     def close(self) -> None:
         """Have the model finalise itself, and let it go. Idempotent."""
@@ -79,8 +79,10 @@ class ModelCalls(Protocol):
 class DirectCalls(ModelCalls, Protocol):
     """Calls that can be waited for: those into an object on this side."""
 
-    def answers(self, requests: Sequence[ServedRequest], task: Running) -> list[pb_utils.InferenceResponse] | None:
-        """Have requests executed that get one response each, and wait for it."""
+    def answers(
+        self, requests: Sequence[ServedRequest], task: Running
+    ) -> list[pb_utils.InferenceResponse | None] | None:
+        """Have requests executed that get one response each, or None to be executed once more, and wait for it."""
 
 
 class ModelExecution(Execution):
@@ -107,9 +109,14 @@ class ModelExecution(Execution):
         self._graph.enter(running)
         return running
 
-    def _responses(self, batch: Batch, answers: Sequence[pb_utils.InferenceResponse]) -> list[InferenceResponse]:
+    def _responses(
+        self, batch: Batch, answers: Sequence[pb_utils.InferenceResponse | None]
+    ) -> list[InferenceResponse | None]:
         make = self._requests.answers.response
-        return [make(request, answer) for request, answer in zip(batch.requests, answers, strict=True)]
+        return [
+            None if answer is None else make(request, answer)
+            for request, answer in zip(batch.requests, answers, strict=True)
+        ]
 
     def close(self) -> None:
         """Have the model finalise itself, and let it go. Idempotent."""
@@ -183,7 +190,7 @@ class LateExecution(ModelExecution):
         self,
         batch: Batch,
         running: Running,
-        answers: list[pb_utils.InferenceResponse] | None,
+        answers: list[pb_utils.InferenceResponse | None] | None,
         failure: InferenceError | None,
         span: Span | None = None,
     ) -> None:
@@ -218,13 +225,15 @@ class DecoupledExecution(ModelExecution):
         batch.mark_compute_start()
         running = self._enter(batch, holds_instance=not self._calls.is_async)
         requests = [self._requests.of(request) for request in batch.requests]
-        self._calls.begin(requests, running, partial(self._end, running))
+        self._calls.begin(requests, running, partial(self._end, running, requests))
 
-    def _end(self, running: Running, failure: InferenceError | None) -> None:
+    def _end(self, running: Running, requests: Sequence[ServedRequest], failure: InferenceError | None) -> None:
         self._graph.leave(running)
-        if failure is not None:
-            for request in running.requests:
-                request.fail(failure)
+        for request in requests:
+            if failure is not None:
+                request.core.fail(failure)
+            elif request.rescheduled:
+                request.core.reschedule()
 
 
 def execution_of(context: InstanceContext, calls: DirectCalls, graph: WaitGraph) -> ModelExecution:

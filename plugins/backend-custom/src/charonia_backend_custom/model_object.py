@@ -67,7 +67,7 @@ class ModelObject:
 
     def answers(
         self, requests: Sequence[pb_utils.InferenceRequest], task: object
-    ) -> list[pb_utils.InferenceResponse] | None:
+    ) -> list[pb_utils.InferenceResponse | None] | None:
         """Have requests executed that get one response each, and wait for it.
 
         Args:
@@ -75,7 +75,8 @@ class ModelObject:
             task: what the server knows the execution by.
 
         Returns:
-            As many responses as requests; None where senders have answered all of them.
+            As many responses as requests, with None for one that is to be executed once more; None where senders have answered
+            all of them.
 
         Raises:
             InternalError: the model failed, or its answer is wrong in form.
@@ -89,7 +90,7 @@ class ModelObject:
         self,
         requests: Sequence[pb_utils.InferenceRequest],
         task: object,
-        take: Callable[[list[pb_utils.InferenceResponse] | None, InternalError | None], None],
+        take: Callable[[list[pb_utils.InferenceResponse | None] | None, InternalError | None], None],
     ) -> None:
         """Do as `answers` on the event loop, for an `execute` that is a coroutine, and do not wait.
 
@@ -104,9 +105,9 @@ class ModelObject:
         self,
         requests: Sequence[pb_utils.InferenceRequest],
         task: object,
-        take: Callable[[list[pb_utils.InferenceResponse] | None, InternalError | None], None],
+        take: Callable[[list[pb_utils.InferenceResponse | None] | None, InternalError | None], None],
     ) -> None:
-        answers: list[pb_utils.InferenceResponse] | None = None
+        answers: list[pb_utils.InferenceResponse | None] | None = None
         failure: InternalError | None = None
         try:
             outcome = self._call(requests, task)
@@ -185,7 +186,7 @@ class ModelObject:
 
     def _checked(
         self, answers: object, requests: Sequence[pb_utils.InferenceRequest]
-    ) -> list[pb_utils.InferenceResponse] | None:
+    ) -> list[pb_utils.InferenceResponse | None] | None:
         if answers is None and all(request.answered for request in requests):
             return None
         if not isinstance(answers, list):
@@ -195,8 +196,13 @@ class ModelObject:
                 "Number of InferenceResponse objects do not match the number of InferenceRequest objects. "
                 f"InferenceRequest(s) size is:{len(requests)}, and InferenceResponse(s) size is:{len(answers)}\n"
             )
-        for answer in answers:
-            if not isinstance(answer, pb_utils.InferenceResponse):
+        for request, answer in zip(requests, answers, strict=True):
+            if request.rescheduled and answer is not None:
+                raise self._failure(
+                    "Expected a None object in the execute function return list for rescheduled request, found type "
+                    f"'{type(answer)}'."
+                )
+            if not request.rescheduled and not isinstance(answer, pb_utils.InferenceResponse):
                 raise self._failure(
                     "Expected an 'InferenceResponse' object in the execute function return list, found type "
                     f"'{type(answer)}'."

@@ -35,6 +35,7 @@ class ServedRequest(pb_utils.InferenceRequest):
         self._made_inputs: list[pb_utils.Tensor] | None = None
         self._sender: pb_utils.InferenceResponseSender | None = None
         self._flags = request.flags
+        self._rescheduled = False
         self._preferred_memory = None
         self._trace = None
 

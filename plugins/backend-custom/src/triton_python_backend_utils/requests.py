@@ -73,6 +73,7 @@ class InferenceRequest:
         "_preferred_memory",
         "_request_id",
         "_requested_output_names",
+        "_rescheduled",
         "_timeout",
         "_trace",
     )
@@ -98,6 +99,7 @@ class InferenceRequest:
         self._model_name = model_name
         self._model_version = model_version
         self._flags = flags
+        self._rescheduled = False
         self._timeout = timeout
         self._preferred_memory = preferred_memory
         self._trace = trace
@@ -181,16 +183,27 @@ class InferenceRequest:
         return self._trace or InferenceTrace()
 
     def set_release_flags(self, flags: int) -> None:
-        """Say that the request is done with, which is what happens anyway.
+        """Say what becomes of the request when `execute` has returned. The last call counts.
+
+        TRITONSERVER_REQUEST_RELEASE_ALL is what happens anyway: it is done with. TRITONSERVER_REQUEST_RELEASE_RESCHEDULE has it
+        executed once more, with the same inputs, where the model's configuration has `iterative_sequence`. Then `execute` answers
+        it with None, or, where the model is decoupled, its sender sends anything but the final flag.
 
         Raises:
-            TritonModelException: it shall be rescheduled, which this request cannot be.
+            TritonModelException: the flags are none of these two.
         """
-        if flags == TRITONSERVER_REQUEST_RELEASE_RESCHEDULE:
+        known = (TRITONSERVER_REQUEST_RELEASE_ALL, TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)
+        if flags not in known:
             raise TritonModelException(
-                "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE is for models whose configuration has sequence_batching with "
-                "iterative_sequence, which this one does not have"
+                f"the release flags are {flags!r}: expected TRITONSERVER_REQUEST_RELEASE_ALL or "
+                "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE"
             )
+        self._rescheduled = flags == TRITONSERVER_REQUEST_RELEASE_RESCHEDULE
+
+    @property
+    def rescheduled(self) -> bool:
+        """Whether the request is to be executed once more. Charonia's own, as `answered`."""
+        return self._rescheduled
 
     @overload
     def exec(self, decoupled: Literal[False] = False) -> InferenceResponse: ...

@@ -159,21 +159,24 @@ class _Child:
             RemoteRequest(RequestData._make(data), self._link, decoupled=self._decoupled) for data in question.requests
         ]
         if self._decoupled:
-            made.begin(requests, question.batch, partial(self._link.answer, number, None))
+            made.begin(requests, question.batch, partial(self._end, number, requests))
         elif made.is_async:
             made.answers_later(requests, question.batch, partial(self._answer, number, time.monotonic_ns()))
         else:
             begun_ns = time.monotonic_ns()
             self._answer(number, begun_ns, made.answers(requests, question.batch), None)
 
+    def _end(self, number: int, requests: Sequence[RemoteRequest], failure: InferenceError | None) -> None:
+        self._link.answer(number, [request.key for request in requests if request.rescheduled], failure)
+
     def _answer(
         self,
         number: int,
         begun_ns: int,
-        answers: Sequence[pb_utils.InferenceResponse] | None,
+        answers: Sequence[pb_utils.InferenceResponse | None] | None,
         failure: InferenceError | None,
     ) -> None:
         ended_ns = time.monotonic_ns()
         pack = self._link.saying.carrier.pack_response
-        told = None if answers is None else [pack(answer) for answer in answers]
+        told = None if answers is None else [None if answer is None else pack(answer) for answer in answers]
         self._link.answer(number, (told, begun_ns, ended_ns), failure)

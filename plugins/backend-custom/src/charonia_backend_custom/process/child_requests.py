@@ -44,6 +44,11 @@ class RemoteRequest(pb_utils.InferenceRequest):
         self._sender: pb_utils.InferenceResponseSender | None = None
 
     @property
+    def key(self) -> int:
+        """What the server knows the request by."""
+        return self._line.key
+
+    @property
     def answered(self) -> bool:
         """Whether the request has its last response."""
         return self._line.ended
@@ -67,11 +72,11 @@ class RemoteRequest(pb_utils.InferenceRequest):
 class _RemoteLine:
     """From a sender to the server."""
 
-    __slots__ = ("_ends_at_once", "_key", "_link", "ended")
+    __slots__ = ("_ends_at_once", "_link", "ended", "key")
 
     def __init__(self, link: Link, key: int, *, ends_at_once: bool) -> None:
         self._link = link
-        self._key = key
+        self.key = key
         self._ends_at_once = ends_at_once
         self.ended = False
 
@@ -79,11 +84,11 @@ class _RemoteLine:
         """Pass a response on."""
         packed = None if response is None else self._link.saying.carrier.pack_response(response)
         self.ended = self.ended or final or self._ends_at_once
-        self._link.tell(Send(self._key, packed, final))
+        self._link.tell(Send(self.key, packed, final))
 
     def is_cancelled(self) -> bool:
         """Ask the server whether the caller has taken the request back; true, too, where nobody could get the answer."""
         try:
-            return bool(self._link.ask(IsCancelled(self._key)))
+            return bool(self._link.ask(IsCancelled(self.key)))
         except LinkEndedError:
             return True

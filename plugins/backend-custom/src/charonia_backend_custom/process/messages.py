@@ -111,8 +111,9 @@ class Make(NamedTuple):
 class Execute(NamedTuple):
     """Execute a batch, whose requests have the fields of `RequestData`.
 
-    The answer is a list of responses, or None; and when the model began and ended to compute, by the machine's monotonic
-    clock, in nanoseconds.
+    The answer is a list of responses, or None, with None in it for a request that the model gives back to be executed once more;
+    and when the model began and ended to compute, by the machine's monotonic clock, in nanoseconds. Where senders answer, it is a
+    list of the keys of those that are given back.
     """
 
     batch: int

@@ -32,6 +32,7 @@ from charonia_backend_custom.process.messages import (
     WaitForCall,
 )
 from charonia_backend_custom.process.open_call import OpenCall
+from charonia_backend_custom.process.open_requests import OpenRequests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,7 +97,7 @@ class ModelProcess:
         self._model = context.name
         self._logger = logging.getLogger(f"charonia.model.{context.name}")
         self._numbers = itertools.count(1)
-        self._requests: dict[int, ServedRequest] = {}
+        self._requests = OpenRequests()
         self._running: dict[int, Running] = {}
         self._calls: dict[int, OpenCall] = {}
         self._helpers: list[threading.Thread] = []
@@ -154,10 +155,10 @@ class ModelProcess:
         """
         question = self._enter(requests, task)
 
-        def receive(told: tuple[list[ResponseData] | None, int, int] | None, error: Exception | None) -> None:
-            begun = self._leave(question)
+        def receive(told: tuple[list[ResponseData | None] | None, int, int] | None, error: Exception | None) -> None:
+            responses, begun_ns, ended_ns = (None, 0, 0) if told is None else told
+            begun = self._leave(question, responses)
             if told is not None:
-                responses, begun_ns, ended_ns = told
                 take(self._unpacked(responses), None, (begun_ns, ended_ns))
             elif isinstance(error, LinkEndedError) and not begun:
                 take(None, NotBegunError(str(self._failure(error))))
@@ -172,36 +173,37 @@ class ModelProcess:
         """Have requests executed that are answered by senders only; as `ModelObject.begin`."""
         question = self._enter(requests, task)
 
-        def receive(_: None, error: Exception | None) -> None:
+        def receive(given_back: Sequence[int] | None, error: Exception | None) -> None:
             self._running.pop(question.batch, None)
+            self._requests.rest(given_back or ())
             end(None if error is None else self._failure(error))
 
         if self.is_async:
             self._link.ask_later(question, receive)
             return
         try:
-            self._link.ask(question)
+            given_back = self._link.ask(question)
         except (InferenceError, LinkEndedError) as error:
             receive(None, error)
         else:
-            receive(None, None)
+            receive(given_back, None)
 
     def _enter(self, requests: Sequence[ServedRequest], task: Running) -> Execute:
         batch = next(self._numbers)
         self._running[batch] = task
         return Execute(batch, tuple([self._packed(request) for request in requests]), self._log_level)
 
-    def _leave(self, question: Execute) -> bool:
+    def _leave(self, question: Execute, responses: Sequence[ResponseData | None] | None) -> bool:
         """Forget a batch, and tell whether the process may have begun with it."""
-        for key, *_ in question.requests:
-            self._requests.pop(key, None)
+        keys = [key for key, *_ in question.requests]
+        if responses is not None and None in responses:
+            self._requests.rest(key for key, response in zip(keys, responses, strict=True) if response is None)
+        self._requests.leave(keys)
         return self._running.pop(question.batch, None) is not None
 
     def _packed(self, request: ServedRequest) -> Plain:
-        key = next(self._numbers)
-        self._requests[key] = request
         return (
-            key,
+            self._requests.enter(request),
             self._link.asking.carrier.pack_all(request.inputs()),
             request.request_id(),
             request.correlation_id(),
@@ -213,8 +215,9 @@ class ModelProcess:
             dict(request.parameter_values()),
         )
 
-    def _unpacked(self, told: list[ResponseData] | None) -> list[pb_utils.InferenceResponse] | None:
-        return None if told is None else [self._link.asking.carrier.unpack_response(answer) for answer in told]
+    def _unpacked(self, told: list[ResponseData | None] | None) -> list[pb_utils.InferenceResponse | None] | None:
+        unpack = self._link.asking.carrier.unpack_response
+        return None if told is None else [None if answer is None else unpack(answer) for answer in told]
 
     def _failure(self, error: Exception) -> InferenceError:
         if isinstance(error, InferenceError):
@@ -313,7 +316,7 @@ class ModelProcess:
             return  # it has ended
         response = None if message.response is None else self._link.saying.carrier.unpack_response(message.response)
         if message.final:
-            self._requests.pop(message.key, None)
+            self._requests.leave([message.key])
         try:
             request.get_response_sender().send(response, pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL * message.final)
         except InferenceError as error:  # the response does not fit the configuration's reshape
@@ -358,7 +361,7 @@ class ModelProcess:
         if self._started and not self._closing:
             self._logger.error("%s", self._failure(LinkEndedError()))
             self._ended(begun)
-        for request in begun:
+        for request in (*begun, *self._requests.resting):
             request.fail(self._failure(LinkEndedError()))
 
     def _begun(self) -> Sequence[InferenceRequest]:
@@ -368,7 +371,7 @@ class ModelProcess:
         coroutine, or answers through senders.
         """
         if self.is_async or self._decoupled:
-            return [request.core for request in self._requests.values()]
+            return self._requests.begun
         batches = list(self._running.items())
         for batch, _ in batches[1:]:
             del self._running[batch]

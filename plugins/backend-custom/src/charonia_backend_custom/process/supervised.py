@@ -109,7 +109,9 @@ class SupervisedProcess:
             return
 
         def receive(
-            answers: list[pb_utils.InferenceResponse] | None, failure: InferenceError | None, span: Span | None = None
+            answers: list[pb_utils.InferenceResponse | None] | None,
+            failure: InferenceError | None,
+            span: Span | None = None,
         ) -> None:
             if isinstance(failure, NotBegunError):
                 self._once_more(process, partial(self.answers_later, requests, task, take), take)
@@ -151,8 +153,8 @@ class SupervisedProcess:
     def _all_answers(
         requests: Sequence[ServedRequest],
         executed: Sequence[ServedRequest],
-        answers: list[pb_utils.InferenceResponse] | None,
-    ) -> list[pb_utils.InferenceResponse] | None:
+        answers: list[pb_utils.InferenceResponse | None] | None,
+    ) -> list[pb_utils.InferenceResponse | None] | None:
         """Put answers to the places of their requests; those that were refused have theirs."""
         if answers is None or len(executed) == len(requests):
             return answers
