@@ -113,7 +113,7 @@ class Lifecycle:
         """
         run = LoadRun([name])
         self._dependencies.want([name])
-        run.once(name, lambda: self._load(name, run, listener, parameters))
+        run.once(name, lambda: self._load(name, run, listener, parameters, at_once=True))
         self._follow(run, listener)
 
     def _load_once(
@@ -129,8 +129,12 @@ class Lifecycle:
         parameters: LoadParameters | None = None,
         *,
         anew: bool = False,
+        at_once: bool = False,
     ) -> bool:
-        """Load what has changed of a model, or with `anew` all of it. False if there was nothing to do."""
+        """Load what has changed of a model, or with `anew` all of it. False if there was nothing to do.
+
+        With `at_once`, it is in memory then, whatever the memory budget; as it is where it was in memory before.
+        """
         record = self.models.record(name)
         tell = LoadTeller(name, listener)
         with record.loading:
@@ -147,7 +151,8 @@ class Lifecycle:
                 with self._composing(name, tell):
                     candidate = self._with_models(candidate, run, listener)
                 kept = {} if anew else self._unchanged(record, candidate)
-                return self._load_versions(record, candidate, kept, tell)
+                at_once = at_once or any(model.resident for model in self.models.serving.get(name, {}).values())
+                return self._load_versions(record, candidate, kept, tell, at_once=at_once)
 
     def _unchanged(self, record: ModelRecord, candidate: Candidate) -> Mapping[int, Model]:
         """Give the versions that serve and whose weights need not be loaded again."""
@@ -207,7 +212,13 @@ class Lifecycle:
                     self._take_out(user, reason=describe_cause(error))
 
     def _load_versions(
-        self, record: ModelRecord, candidate: Candidate, unchanged: Mapping[int, Model], tell: LoadTeller
+        self,
+        record: ModelRecord,
+        candidate: Candidate,
+        unchanged: Mapping[int, Model],
+        tell: LoadTeller,
+        *,
+        at_once: bool,
     ) -> bool:
         name = candidate.name
         self.models.begin(name, candidate.versions)
@@ -220,7 +231,9 @@ class Lifecycle:
                     attempt.keep(version, unchanged[version])
                 else:
                     self._load_version(attempt, candidate, version, unchanged.get(version), tell)
-                    self._check_open()
+                if at_once:
+                    attempt.models[version].bring_in()
+                self._check_open()
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
                 _log.debug('model "%s" version %d failed to load', name, version, exc_info=error)
                 failures[version] = error

@@ -9,32 +9,36 @@ import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Required, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from charonia.backend import ModelContext
 from charonia.backends import Backends
 from charonia.clock import Clock
 from charonia.completion import adopt_completion
 from charonia.composition import compose, inherited_labels
-from charonia.config import check_loadable, first_response_bounds_ms, normalise
+from charonia.config import check_loadable, composing_models, first_response_bounds_ms, normalise
 from charonia.errors import ConfigError, InvalidArgumentError
 from charonia.host_memory import GrowthMeter, files_byte_size
 from charonia.instances import Instances
 from charonia.labels import read_labels
 from charonia.limited_scheduler import LimitedScheduler
-from charonia.load_teller import Phase
+from charonia.load_teller import LoadTeller, Phase
+from charonia.memory_budget import MemoryBudget
 from charonia.model import Model
 from charonia.model_changes import same_but_instances
+from charonia.model_parameters import ModelParameters
 from charonia.models import NoModels
+from charonia.on_demand import OnDemandModel
 from charonia.promptness import Promptness
 from charonia.rate_limiter import RateLimiter
+from charonia.residency import Residence
 from charonia.response_lookup import ResponseLookup
 from charonia.scheduler import SchedulerContext, scheduler_name
 from charonia.statistics import ModelStatistics
 from charonia.warmup import synthetic_samples, warmup_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from charonia.backend import Backend
@@ -42,10 +46,10 @@ if TYPE_CHECKING:
     from charonia.config import ModelConfig
     from charonia.errors import CharoniaError
     from charonia.instances import Lineup
-    from charonia.load_teller import LoadTeller
     from charonia.metric_families import MetricFamily
     from charonia.model_repositories import Candidate
     from charonia.models import Models
+    from charonia.on_demand import Shown
     from charonia.options import ServerOptions
     from charonia.plugins import Plugins
     from charonia.scheduler import Scheduler
@@ -64,16 +68,6 @@ class _Blueprint:
     backend: Backend
     scheduler: type[Scheduler]
     labels: Mapping[str, Sequence[bytes]]
-
-
-class _Shown(TypedDict, total=False):
-    """What a model shows of itself, and tells others of its requests; see `charonia.model.Model`."""
-
-    statistics: Required[ModelStatistics]
-    labels: Mapping[str, Sequence[bytes]]
-    responses: ResponseLookup | None
-    tracer: Tracer | None
-    logs_access: bool
 
 
 class Loader:
@@ -96,6 +90,7 @@ class Loader:
         self._clock = Clock()
         self._growth = GrowthMeter()
         self._backends = Backends(options, plugins)
+        self._budget = _memory_budget(options)
         self._cache = self._response_cache()
         limited = options.rate_limit == "execution_count"
         self._rate_limiter = RateLimiter(options.rate_limit_resource) if limited else None
@@ -124,18 +119,47 @@ class Loader:
             release.callback(candidate.storage.release, directory)
             blueprint = self._blueprint(candidate, version, asker, directory)
             config, statistics = blueprint.context.config, _statistics(blueprint.context.config)
-            model = self._build(
-                blueprint,
-                tell,
-                release,
-                statistics=statistics,
-                labels=blueprint.labels,
-                responses=self._responses(config, version, statistics),
-                tracer=self._tracer,
-                logs_access=self._options.log_access,
-            )
+            shown: Shown = {
+                "statistics": statistics,
+                "labels": blueprint.labels,
+                "responses": self._responses(config, version, statistics),
+                "tracer": self._tracer,
+                "logs_access": self._options.log_access,
+            }
+            if self._budget is None:
+                model = self._build(blueprint, tell, release, **shown)
+            else:
+                model = self._on_demand(blueprint, release, self._budget, **shown)
             undo.pop_all()
         return model
+
+    def _on_demand(
+        self, blueprint: _Blueprint, release: ExitStack, budget: MemoryBudget, **shown: Unpack[Shown]
+    ) -> Model:
+        """Make a model that is loaded at its first request, or now if it is pinned. `release` is closed with it."""
+        context = blueprint.context
+
+        def build(reserve: Callable[[], None]) -> Model:
+            reserve()
+            with ExitStack() as undo:
+                taken = undo.enter_context(ExitStack())
+                model = self._build(blueprint, LoadTeller(context.name), taken, statistics=shown["statistics"])
+                undo.pop_all()
+            return model
+
+        pinned = context.name in self._options.load_model or ModelParameters("", context.config).flag("pinned")
+        name = f"model '{context.name}' version {context.version}"
+        residence = Residence(name, files_byte_size(context.version_directory), pinned=pinned)
+        model = OnDemandModel(self._scheduler_context(context), build, budget, residence, release.close, **shown)
+        if pinned:
+            with ExitStack() as undo:
+                undo.callback(model.close)
+                model.bring_in()
+                undo.pop_all()
+        return model
+
+    def _scheduler_context(self, context: ModelContext) -> SchedulerContext:
+        return SchedulerContext(context.config, context.version, context.directory, context.models, self._clock)
 
     def _blueprint(self, candidate: Candidate, version: int, asker: str, directory: Path) -> _Blueprint:
         """Find out all that there is to know of a version before its weights are loaded."""
@@ -146,15 +170,11 @@ class Loader:
             context, backend, self._plugins.scheduler(scheduler_name(context.config), asker=asker), labels
         )
 
-    def _build(self, blueprint: _Blueprint, tell: LoadTeller, release: ExitStack, **shown: Unpack[_Shown]) -> Model:
+    def _build(self, blueprint: _Blueprint, tell: LoadTeller, release: ExitStack, **shown: Unpack[Shown]) -> Model:
         """Load the weights of a version, and make a model of it that is warm and takes requests. `release` is closed with it."""
         context, promptness = blueprint.context, Promptness()
         with self._growth.measured() as growth, ExitStack() as undo:
-            scheduler = self._scheduler(
-                blueprint.scheduler,
-                SchedulerContext(context.config, context.version, context.directory, self._models, self._clock),
-                release,
-            )
+            scheduler = self._scheduler(blueprint.scheduler, self._scheduler_context(context), release)
             undo.callback(scheduler.close)
             loaded = blueprint.backend.load(context)
             undo.callback(loaded.close)
@@ -248,6 +268,8 @@ class Loader:
                 release=partial(candidate.storage.release, directory),
             )
             undo.pop_all()
+        if self._budget is not None:
+            self._budget.note_composed(model, (name for name, _ in composing_models(config)))
         return model
 
     def compose(self, candidate: Candidate, failures: Mapping[str, CharoniaError]) -> Candidate:
@@ -300,6 +322,8 @@ class Loader:
 
     def close(self) -> None:
         """Close the backends and the response cache. All models are closed. Idempotent."""
+        if self._budget is not None:
+            self._budget.close()
         self._clock.close()
         self._backends.close()
         if self._cache is not None:
@@ -308,6 +332,12 @@ class Loader:
 
 def _asker(candidate: Candidate) -> str:
     return f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
+
+
+def _memory_budget(options: ServerOptions) -> MemoryBudget | None:
+    if not options.memory_budget:
+        return None
+    return MemoryBudget(options.memory_budget, options.memory_wait_secs, options.model_load_thread_count)
 
 
 def _statistics(config: ModelConfig) -> ModelStatistics:

@@ -51,6 +51,9 @@ class ServerOptions:
         transport: what carries the frontends' messages: "standard", a plugin's name, or "auto".
         log_access: whether there is a line in the log for each request, under `charonia.access`.
         trace: which requests are traced, and the file that this is written to; nothing without one. Clients may change it.
+        memory_budget: how many bytes all models may take together; 0 is no limit. With one, a model is loaded at its first
+            request, and what was used least lately goes out of memory when there is no room.
+        memory_wait_secs: how long such a load waits for room while everything is in use, in seconds.
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
 
     Raises:
@@ -82,6 +85,8 @@ class ServerOptions:
     transport: str = "auto"
     log_access: bool = False
     trace: TraceSetting = field(default_factory=TraceSetting)
+    memory_budget: int = 0
+    memory_wait_secs: float = 30.0
     environment: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ import click
 from charonia.cli.exit_codes import EXIT_CODES_EPILOG, CommandError, ExitCode
 from charonia.cli.flags import Flag, early_flags, frontend_flag, own_flags
 from charonia.cli.log import writing_log
+from charonia.cli.memory_flags import memory_flags
 from charonia.cli.options_file import OptionsFile, read_options_file
 from charonia.cli.reference_flags import foreign_flags
 from charonia.cli.settings import ServeSettings
@@ -122,7 +123,7 @@ class ServeCommand(click.Command):
 
 def _flags(plugins: Plugins) -> list[Flag]:
     """Make all flags that there are with these plugins, and those that the reference has beyond them."""
-    flags = [*own_flags(), *trace_flags()]
+    flags = [*own_flags(), *memory_flags(), *trace_flags()]
     taken = {flag.key for flag in flags}
     for name, offer in plugins.frontends().items():
         flags += [frontend_flag(name, option) for option in offer.options if option.name not in taken]

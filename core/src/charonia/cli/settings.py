@@ -79,6 +79,8 @@ class ServeSettings:
             transport=parameters["transport"],
             log_access=parameters["log_access"],
             trace=trace_setting(parameters["trace_config"]),
+            memory_budget=parameters["memory_budget"],
+            memory_wait_secs=parameters["memory_wait_secs"],
             rate_limit=parameters["rate_limit"],
             rate_limit_resource=parameters["rate_limit_resource"],
         )

@@ -1,0 +1,205 @@
+"""The budget of memory that models share: waiting for room, making room, and the threads that load at a first request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+from charonia.deadline import Deadline
+from charonia.residency import NoRoomError, Presence, ResidencyLedger, in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from charonia.model import Model
+    from charonia.residency import Residence
+
+__all__ = ["MemoryBudget", "NobodyWaitsError", "Tenant"]
+
+_log = logging.getLogger(__name__)
+
+_LOOK_AGAIN_SECONDS = 0.25
+"""Who waits for room looks again after this at the latest: a sequence that was silent for too long ends without telling."""
+
+
+class NobodyWaitsError(Exception):
+    """Whoever wanted a model has gone, so that it is not loaded."""
+
+
+class Tenant(Protocol):
+    """A model version that may have to go out of memory, as the budget sees it."""
+
+    name: str
+    residence: Residence
+
+    def move_out(self) -> Model | None:
+        """Give what takes the memory, for good, unless it is in use now. The caller closes it. None if it is in use."""
+
+
+class MemoryBudget:
+    """Sees to it that what models take together stays within a budget. Any thread may call.
+
+    Args:
+        byte_size: the budget.
+        wait_seconds: how long a load waits for room, while everything is in use.
+        thread_count: how many models load side by side at a first request. The threads are joined by `close`.
+    """
+
+    def __init__(self, byte_size: int, wait_seconds: float, thread_count: int) -> None:
+        self._wait_seconds = wait_seconds
+        self._changed = threading.Condition()  # guards all below
+        self._ledger = ResidencyLedger(byte_size)
+        self._tenants: dict[Residence, Tenant] = {}
+        self._composed: weakref.WeakKeyDictionary[Model, frozenset[str]] = weakref.WeakKeyDictionary()
+        self._waiting = 0
+        self._closed = False
+        self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-resident")
+
+    # -- who takes part
+
+    def join(self, tenant: Tenant) -> None:
+        """Take part, out of memory as yet.
+
+        Raises:
+            NoRoomError: it takes more than the budget has.
+        """
+        with self._changed:
+            self._ledger.check(tenant.residence)
+            self._tenants[tenant.residence] = tenant
+
+    def leave(self, tenant: Tenant) -> None:
+        """Take part no more. The tenant is out of memory."""
+        with self._changed:
+            self._tenants.pop(tenant.residence, None)
+
+    def note_composed(self, model: Model, parts: Iterable[str]) -> None:
+        """Spare the models of an ensemble, as long as others can go, while it has requests."""
+        with self._changed:
+            self._composed[model] = frozenset(parts)
+
+    # -- room
+
+    def run(self, load: Callable[[], object]) -> None:
+        """Have a model loaded on a thread of the budget's own."""
+        self._pool.submit(load)
+
+    def deadline(self) -> Deadline:
+        """Tell until when a load that is wanted now waits for room."""
+        return Deadline(self._wait_seconds)
+
+    def reserve(self, residence: Residence, deadline: Deadline, wanted: Callable[[], bool]) -> None:
+        """Wait for room for a model, and let others go for it.
+
+        Args:
+            residence: who wants to load.
+            deadline: how long to wait.
+            wanted: tells whether anybody still wants the model.
+
+        Raises:
+            NoRoomError: it can never have room; or there was none until the deadline, since everything was in use.
+            NobodyWaitsError: nobody wants it any more.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: residence.presence is Presence.OUT)  # it may just be leaving
+            self._ledger.ask(residence)
+            self._waiting += 1
+        try:
+            while not self._try_reserve(residence, deadline, wanted):
+                pass
+        except BaseException:
+            with self._changed:
+                self._ledger.withdraw(residence)
+            raise
+        finally:
+            with self._changed:
+                self._waiting -= 1
+                self._changed.notify_all()  # somebody else is the next now
+
+    def _try_reserve(self, residence: Residence, deadline: Deadline, wanted: Callable[[], bool]) -> bool:
+        """Take room if there is some; or let one model go, or wait for a while."""
+        with self._changed:
+            if self._ledger.try_admit(residence):
+                return True
+            leaving, model = self._send_away(residence)
+            if leaving is None:
+                self._check_worth_waiting(residence, deadline, wanted)
+                self._changed.wait(min(deadline.left, _LOOK_AGAIN_SECONDS))
+        if leaving is not None and model is not None:
+            _log.info("%s goes out of memory, to make room for %s", leaving.name, residence.name)
+            model.close()
+            self.free(leaving)
+        return False
+
+    def _send_away(self, residence: Residence) -> tuple[Residence, Model] | tuple[None, None]:
+        """Take the least recently used model that is not in use out of service, if one has to go."""
+        candidates = self._ledger.candidates(residence)
+        spared = self._parts_in_use() if candidates else frozenset()
+        for other in sorted(candidates, key=lambda one: self._tenants[one].name in spared):  # keeps the order otherwise
+            model = self._tenants[other].move_out()
+            if model is not None:
+                self._ledger.leave(other)
+                return other, model
+        return None, None
+
+    def _parts_in_use(self) -> frozenset[str]:
+        """Tell the models of all ensembles that have requests, and those of the ensembles among them."""
+        found: set[str] = set()
+        ahead = [parts for model, parts in self._composed.items() if not model.idle]
+        while ahead:
+            parts = ahead.pop() - found
+            found |= parts
+            ahead += [inner for model, inner in self._composed.items() if model.name in parts]
+        return frozenset(found)
+
+    def _check_worth_waiting(self, residence: Residence, deadline: Deadline, wanted: Callable[[], bool]) -> None:
+        if not wanted():
+            raise NobodyWaitsError
+        if self._closed:
+            raise NoRoomError("Server exiting: it loads no more models")
+        if not deadline.left:
+            busy = sorted(other.name for other in self._ledger.holders() if other.presence is not Presence.LEAVING)
+            raise NoRoomError(
+                f"{residence.name} has no room in the memory budget of {in_words(self._ledger.budget)}, since all that is "
+                f"loaded is in use or pinned: {', '.join(busy)}. Ask again later, or raise --memory-budget",
+                retry_after_seconds=1,
+            )
+
+    def settle(self, residence: Residence, byte_size: int) -> bool:
+        """Count a model that is loaded by what it takes. False where there is no room: it is to be closed, and set `free`."""
+        with self._changed:
+            settled = self._ledger.settle(residence, byte_size)
+            self._changed.notify_all()
+            return settled
+
+    def give_up(self, residence: Residence) -> None:
+        """Take note that a resident model goes by itself; `free` follows."""
+        with self._changed:
+            self._ledger.leave(residence)
+
+    def free(self, residence: Residence) -> None:
+        """Give the room back of a model that has left, or that failed to load, if it has any."""
+        with self._changed:
+            if residence.presence is not Presence.OUT:
+                self._ledger.gone(residence)
+                self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Have those look again who wait for room, if there are any: a model has nothing to do any more."""
+        if self._waiting:
+            with self._changed:
+                self._changed.notify_all()
+
+    @property
+    def counted(self) -> int:
+        """How many bytes are counted now; never more than the budget."""
+        return self._ledger.counted
+
+    def close(self) -> None:
+        """Refuse what waits, and join the threads. All models are closed. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._pool.shutdown()
