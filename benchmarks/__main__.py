@@ -20,6 +20,7 @@ from benchmarks.latency import LoadError
 from benchmarks.measure import Workload, measure
 from benchmarks.models import MODELS, write_onnx_repository
 from benchmarks.observing import measure_observing, measure_scrape
+from benchmarks.observing_http import measure_observing_http
 from benchmarks.picture import draw
 from benchmarks.process import ServerError
 from benchmarks.report import Report, document, tables
@@ -161,7 +162,20 @@ def _run(options: argparse.Namespace) -> Report:
         decisions = measure_decisions(turns[0], QUICK_CALLS if options.quick else QUEUED)
         observing = measure_observing(folder / "observing", *turns)
         scrape = measure_scrape(folder / "scrape", turns[0])
-    return Report(workload, generator.name, rounds, costs, left_out, ensemble, batching, decisions, observing, scrape)
+        watched = measure_observing_http(folder / "observing_http", options.seconds, options.rounds, _say)
+    return Report(
+        workload,
+        generator.name,
+        rounds,
+        costs,
+        left_out,
+        ensemble,
+        batching,
+        decisions,
+        observing,
+        scrape,
+        watched,
+    )
 
 
 def main(words: Sequence[str]) -> None:

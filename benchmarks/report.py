@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.in_process import CallCost
     from benchmarks.measure import Workload
     from benchmarks.observing import ObservingCost, ScrapeCost
+    from benchmarks.observing_http import WatchedServer
 
 __all__ = ["Report", "cpu_over_bare_us", "document", "ratio", "tables"]
 
@@ -42,6 +43,7 @@ class Report:
         decisions: what a decision of the dynamic batcher costs, for each kind of configuration.
         observing: what traces and the access log cost.
         scrape: what a page of metrics costs, if it was measured.
+        observing_http: servers that are watched, each in another way.
     """
 
     workload: Workload
@@ -54,6 +56,7 @@ class Report:
     decisions: list[DecisionCost] = field(default_factory=list)
     observing: list[ObservingCost] = field(default_factory=list)
     scrape: ScrapeCost | None = None
+    observing_http: list[WatchedServer] = field(default_factory=list)
 
 
 def ratio(figures: dict[Point, Figures], point: Point, side: str) -> float | None:
@@ -103,6 +106,7 @@ def document(report: Report) -> dict[str, object]:
         "decisions": [asdict(cost) for cost in report.decisions],
         "observing": [asdict(cost) for cost in report.observing],
         "scrape": None if report.scrape is None else asdict(report.scrape),
+        "observing_http": [asdict(server) for server in report.observing_http],
     }
 
 
@@ -133,6 +137,7 @@ def tables(report: Report) -> str:
         _batching_table(report.batching),
         _decision_table(report.decisions),
         _observing_table(report.observing),
+        _observing_http_table(report.observing_http),
     ]
     if report.scrape is not None:
         cost = report.scrape
@@ -174,6 +179,14 @@ def _in_process_table(costs: list[CallCost]) -> str:
 def _observing_table(costs: list[ObservingCost]) -> str:
     rows = [[cost.what, f"{cost.off_us:.1f}", f"{cost.on_us:.1f}", f"{cost.over_us:.1f}"] for cost in costs]
     return _table(["watched in process", "off µs", "on µs", "over it µs"], rows, left=(0,))
+
+
+def _observing_http_table(servers: list[WatchedServer]) -> str:
+    rows = [
+        [server.what, f"{server.requests_per_second:,.0f}", f"{server.cpu_us:.0f}", f"{server.over_us:.1f}"]
+        for server in servers
+    ]
+    return _table(["watched over HTTP", "requests/s", "CPU µs/request", "over nothing µs"], rows, left=(0,))
 
 
 def _ensemble_table(cost: EnsembleCost) -> str:

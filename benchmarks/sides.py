@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from benchmarks.ways import Way
 
-__all__ = ["BARE", "CHARONIA", "PYTHON", "PYTHON_PROCESS", "REFERENCE", "SIDES", "STANDARD", "Side"]
+__all__ = ["BARE", "CHARONIA", "PYTHON", "PYTHON_PROCESS", "REFERENCE", "SIDES", "STANDARD", "Side", "start_charonia"]
 
 CHARONIA = "charonia"
 STANDARD = "standard"
@@ -73,7 +73,7 @@ def _listening(ports: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _start_charonia(folder: Path, side: str = CHARONIA, *flags: str) -> Side:
+def start_charonia(folder: Path, side: str = CHARONIA, *flags: str) -> Side:
     """Start `charonia serve` as a user would, on the ONNX models."""
     return _serve(write_onnx_repository(folder / side), side, *flags)
 
@@ -87,7 +87,7 @@ def _serve(repository: Path, side: str, *flags: str) -> Side:
 
 def _start_standard(folder: Path) -> Side:
     """Start it on the network libraries that the frontends bring themselves."""
-    return _start_charonia(folder, STANDARD, "--transport=standard")
+    return start_charonia(folder, STANDARD, "--transport=standard")
 
 
 def _start_python(folder: Path) -> Side:
@@ -121,7 +121,7 @@ def _start_bare(_folder: Path) -> Side:
 
 
 SIDES: dict[str, Callable[[Path], Side]] = {
-    CHARONIA: _start_charonia,
+    CHARONIA: start_charonia,
     STANDARD: _start_standard,
     PYTHON: _start_python,
     PYTHON_PROCESS: _start_python_process,

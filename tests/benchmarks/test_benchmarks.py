@@ -71,6 +71,10 @@ def test_a_quick_run_measures_every_side_that_it_was_asked_for(tmp_path):
     assert [cost["what"] for cost in found["observing"]] == ["traces of 1 in 100", "traces of all", "access log"]
     assert all(cost[figure] > 0 for cost in found["observing"] for figure in ("off_us", "on_us"))
     assert found["scrape"]["models"] == 200
+    watched = ["nothing", "metrics", "access log", "metrics, access log"]
+    assert [server["what"] for server in found["observing_http"]] == watched
+    assert all(server["requests_per_second"] > 0 for server in found["observing_http"])
+    assert "| watched over HTTP " in run.stdout
     assert all(found["ensemble"][figure] > 0 for figure in ("one_us", "both_us", "ensemble_us"))
     assert "identity, identity" in run.stdout
     assert [(row["model"], row["clients"]) for row in found["batching"]] == [
