@@ -37,8 +37,8 @@ class Run(NamedTuple):
 class Simulation:
     """What became of the arrivals: the executions, and when which of them was dropped with which error."""
 
-    def __init__(self, config, instances=1, execution_ms=300):
-        self.rules = Rules.of(config)
+    def __init__(self, config, instances=1, execution_ms=300, strategy=None):
+        self.rules = Rules.of(config, strategy)
         self.signature = BatchSignature(config)
         self.batcher = Batcher(self.rules, instances)
         self.idle = instances
@@ -135,8 +135,8 @@ def config_of(section, **options):
 def simulate():
     """Give the function that plays arrivals under a section, and gives what became of them."""
 
-    def play(section, arrivals, *, instances=1, execution_ms=300, cancels=(), **options):
-        return Simulation(config_of(section, **options), instances, execution_ms).play(arrivals, cancels)
+    def play(section, arrivals, *, instances=1, execution_ms=300, strategy=None, cancels=(), **options):
+        return Simulation(config_of(section, **options), instances, execution_ms, strategy).play(arrivals, cancels)
 
     return play
 

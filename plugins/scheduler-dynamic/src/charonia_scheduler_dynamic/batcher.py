@@ -101,7 +101,7 @@ class Batcher:
         """Take the first batch that was formed ahead. Where there is a delay, those after it join it as far as they fit."""
         self._forming = None
         batch = self._formed.popleft()
-        while self._rules.delay_ns and self._formed and batch.can_join(self._formed[0], self._rules.most):
+        while self._rules.delay_ns and self._formed and batch.can_join(self._formed[0], self._rules):
             batch.join(self._formed.popleft())
         return batch
 

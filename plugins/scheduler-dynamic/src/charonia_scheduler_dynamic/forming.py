@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from charonia.scheduler import BatchReason
 
+from charonia_scheduler_dynamic.batch_strategy import Inclusion
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from charonia_scheduler_dynamic.request_queue import Entry
     from charonia_scheduler_dynamic.rules import Rules
 
-__all__ = ["PAST_PREFERRED", "Forming", "Growing", "Verdict"]
+__all__ = ["BY_STRATEGY", "PAST_PREFERRED", "Forming", "Growing", "Verdict"]
+
+BY_STRATEGY = "strategy"
+"""A reason beside the core's: the model's own strategy does not let the next request join."""
 
 PAST_PREFERRED = "past_preferred"
 """A reason beside the core's: the next request would have led past all preferred sizes, or the last one has."""
@@ -45,10 +50,16 @@ class Growing:
         self.entries.append(entry)
         self.size += entry.size
 
-    def can_join(self, other: Growing, most: int) -> bool:
-        """Tell whether the requests of the batch that was formed next may join, so that there are at most so many elements."""
-        alike = self.entries[0].signature == other.entries[0].signature
-        return alike and self.reason != BatchReason.SIGNATURE_CHANGED and self.size + other.size <= most
+    def can_join(self, other: Growing, rules: Rules) -> bool:
+        """Tell whether the requests of the batch that was formed next may join."""
+        if self.reason in {BatchReason.SIGNATURE_CHANGED, BY_STRATEGY} or self.size + other.size > rules.most:
+            return False
+        if self.entries[0].signature != other.entries[0].signature:
+            return False
+        if rules.strategy is None:
+            return True
+        inclusion = Inclusion(rules.strategy, [entry.request for entry in self.entries])
+        return all(inclusion.admits(entry.request) for entry in other.entries)
 
     def join(self, other: Growing) -> None:
         """Take over the requests of the batch that was formed next."""
@@ -82,6 +93,7 @@ class Forming:
     """
 
     __slots__ = (
+        "_inclusion",
         "_mark",
         "_marked_reason",
         "_oldest_ns",
@@ -102,6 +114,8 @@ class Forming:
         self._marked_reason = ""
         self._passed = False  # whether some request has led past all preferred sizes
         self._oldest_ns = 0
+        members = [] if batch is None else [entry.request for entry in batch.entries]
+        self._inclusion = None if rules.strategy is None else Inclusion(rules.strategy, members)
         self.taken: list[Entry] = []
         self.stopped = ""  # why the request that was offered last could not join
 
@@ -111,6 +125,7 @@ class Forming:
         size = self._size + entry.size
         if self._size == 0:
             self._signature = entry.signature
+            self._admits(entry)  # the first one is in its batch whatever is told
         else:
             if size > rules.largest_preferred and not self._mark:
                 self._mark = len(self.taken)
@@ -122,12 +137,18 @@ class Forming:
             if entry.signature != self._signature:
                 self.stopped = BatchReason.SIGNATURE_CHANGED
                 return
+            if not self._admits(entry):
+                self.stopped = BY_STRATEGY
+                return
         self._oldest_ns = min(self._oldest_ns, entry.arrived_ns) if self.taken else entry.arrived_ns
         self.taken.append(entry)
         self._size = size
         if size in rules.preferred:
             self._mark = len(self.taken)
             self._marked_reason = self._reason_of_size()
+
+    def _admits(self, entry: Entry) -> bool:
+        return self._inclusion is None or self._inclusion.admits(entry.request)
 
     def _reason_of_size(self) -> str:
         if self._size == self._rules.most:

@@ -9,9 +9,11 @@ from charonia.model_parameters import ModelParameters
 from charonia_protos.model_config_pb2 import ModelQueuePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from charonia.config import ModelConfig
+
+    from charonia_scheduler_dynamic.batch_strategy import BatchStrategy
 
 __all__ = ["MAX_QUEUE_BYTES", "QueuePolicy", "Rules"]
 
@@ -72,6 +74,7 @@ class Rules:
         policies: those that have, by level.
         keeps_order: whether responses leave in the order of their requests.
         most_bytes: how many bytes the inputs of waiting requests may have; 0 for any number.
+        strategy: makes what the model's author has to say about one batch; None where that is nothing.
     """
 
     most: int
@@ -84,10 +87,15 @@ class Rules:
     policies: Mapping[int, QueuePolicy] | None = None
     keeps_order: bool = False
     most_bytes: int = 0
+    strategy: Callable[[], BatchStrategy] | None = None
 
     @classmethod
-    def of(cls, config: ModelConfig) -> Rules:
+    def of(cls, config: ModelConfig, strategy: Callable[[], BatchStrategy] | None = None) -> Rules:
         """Read a model's configuration.
+
+        Args:
+            config: the configuration, complete and normalised.
+            strategy: see above.
 
         Raises:
             InvalidArgumentError: a parameter of the model is wrong.
@@ -110,6 +118,7 @@ class Rules:
             },
             keeps_order=batching.preserve_ordering,
             most_bytes=ModelParameters(config.backend, config).number(MAX_QUEUE_BYTES),
+            strategy=strategy,
         )
 
     @property

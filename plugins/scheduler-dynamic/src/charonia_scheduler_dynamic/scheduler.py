@@ -9,6 +9,7 @@ from charonia.errors import UnavailableError
 from charonia.scheduler import FormedBatch, Scheduler, SchedulerContext
 
 from charonia_scheduler_dynamic.batch_signature import BatchSignature
+from charonia_scheduler_dynamic.batch_strategy import batch_strategy
 from charonia_scheduler_dynamic.batcher import Batcher
 from charonia_scheduler_dynamic.padding import Padding
 from charonia_scheduler_dynamic.response_order import ResponseOrder
@@ -52,7 +53,7 @@ class DynamicScheduler(Scheduler):
 
     def __init__(self, context: SchedulerContext) -> None:
         super().__init__(context)
-        rules = Rules.of(context.config)
+        rules = Rules.of(context.config, batch_strategy(context))
         signature = BatchSignature(context.config)
         self._signature = None if signature.is_constant else signature
         self._padding = Padding.of(context.config)
