@@ -188,6 +188,7 @@ def test_only_the_page_is_there(watched, port):
     _, serving = watched(allow_cpu_metrics=False, metrics_config="histogram_latencies=false")
     with serving:
         assert ask(port, "/")[0] == 404
+        assert ask(port, "/metrics/")[0] == 200
         assert ask(port, method="POST")[0] == 405
         assert ask(port, method="HEAD") == (200, "")
         with socket.create_connection(("127.0.0.1", port), timeout=30) as raw, suppress(ConnectionResetError):

@@ -71,7 +71,7 @@ class MetricsPage:
     async def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
         path = rest.partition(" ")[0].partition("?")[0]
-        if path != _PATH:
+        if path.removesuffix("/") != _PATH:
             return _response(HTTPStatus.NOT_FOUND, f"the metrics are at {_PATH}\n".encode())
         if method not in {"GET", "HEAD"}:
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD are possible\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from prometheus_client.metrics_core import Metric
 
@@ -65,6 +65,9 @@ _FAMILIES = (
 )
 
 
+_Labels: TypeAlias = tuple[tuple[str, str], ...]
+
+
 class Summaries:
     """Knows how the durations of a minute ago were distributed. Any thread may use it.
 
@@ -75,7 +78,7 @@ class Summaries:
     def __init__(self, quantiles: Sequence[float]) -> None:
         self._quantiles = quantiles
         self._lock = threading.Lock()  # guards `_earlier`
-        self._earlier: deque[Mapping[str, Distributions]] = deque(maxlen=_STEPS)
+        self._earlier: deque[Mapping[_Labels, Distributions]] = deque(maxlen=_STEPS)
 
     def step(self, rows: Sequence[ModelRow]) -> None:
         """Move the window on; to be called every `STEP_SECONDS`."""
@@ -107,5 +110,5 @@ class Summaries:
             metric.add_sample(metric.name, {**row.labels, "quantile": f"{quantile:g}"}, value)
 
 
-def _key(row: ModelRow) -> str:
-    return f"{row.told.name}/{row.told.version}"
+def _key(row: ModelRow) -> _Labels:
+    return tuple(row.labels.items())
