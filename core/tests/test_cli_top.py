@@ -41,7 +41,7 @@ def test_the_table_tells_the_interval():
     ((*cells,),) = rows_of(table_of(before, now))
     assert cells == [
         *("m", "1", "-", "10.0", "0.0", "<4 ms", "<4 ms", "<1 ms", "3", "0"),
-        *("2.0", "queue empty 85%, full 10%", "5 MiB"),
+        *("2.0", "queue empty 85%, full 10%", "5.0 MiB"),
     ]
 
 

@@ -156,7 +156,7 @@ class _Interval:
             f"{self._total('charonia_in_flight_requests'):.0f}",
             f"{self._since('charonia_batch_size_sum') / batches:.1f}" if batches else "-",
             self._reasons(),
-            f"{memory / 2**20:.0f} MiB" if memory else "-",
+            f"{memory / 2**20:.1f} MiB" if memory else "-",
         ]
 
     def _total(self, name: str) -> float:
