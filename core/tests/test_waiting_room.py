@@ -111,6 +111,15 @@ def test_what_the_model_refuses_is_told(bench):
         bench.send("refused")
 
 
+def test_who_is_told_may_ask_again(bench):
+    """Whoever gets an answer while a model is admitted may send the next request at once, which goes last."""
+    request = InferenceRequest("m", {}, lambda _: bench.send("again"), id="refused")
+    bench.room.enqueue(request)
+    bench.send("a")
+    assert bench.resident().scheduler.taken == ["a", "again"]
+    assert bench.wishes == 1
+
+
 def test_time_outs_come_in_their_order(bench):
     """Each request waits as long as it says, and those without a word as long as it takes."""
     bench.send("slow", timeout_us=2_000_000)

@@ -129,8 +129,10 @@ class MemoryBudget:
                 self._changed.wait(min(deadline.left, _LOOK_AGAIN_SECONDS))
         if leaving is not None and model is not None:
             _log.info("%s goes out of memory, to make room for %s", leaving.name, residence.name)
-            model.close()
-            self.free(leaving)
+            try:
+                model.close()
+            finally:
+                self.free(leaving)
         return False
 
     def _send_away(self, residence: Residence) -> tuple[Residence, Model] | tuple[None, None]:

@@ -151,19 +151,21 @@ class WaitingRoom(Scheduler):
 
     def admit(self, model: Model) -> bool:
         """Pass on to a model what waits, and what will come. False, and nothing done, if this is closed: nobody needs it."""
-        refused: list[tuple[InferenceRequest, Exception]] = []
-        with self._lock:  # held to the end, so that nothing that comes meanwhile overtakes what has waited
-            if self._closed:
-                return False
-            self.model, self._failure = model, None
-            for request in self._empty():
+        while True:
+            with self._lock:
+                if self._closed:
+                    return False
+                self._failure = None
+                waiting = self._empty()
+                self._wanted = bool(waiting)  # what comes before the model is here joins the end, and wants nothing
+                if not waiting:
+                    self.model = model
+                    return True
+            for request in waiting:  # without the lock: a scheduler may answer requests, and whoever sent them ask again
                 try:
                     model.scheduler.enqueue(request)
                 except Exception as error:  # noqa: BLE001 - the border of requests: this one is told, and the others go on
-                    refused.append((request, error))
-        for request, reason in refused:
-            request.fail(reason)
-        return True
+                    request.fail(error)
 
     def fail(self, error: InferenceError, *, pause: bool) -> None:
         """Answer what waits by an error, since the model cannot be loaded; with `pause`, what comes soon after, too."""
