@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TensorCarrier"]
 
+_DTYPES = {datatype.name: datatype.dtype for datatype in DataType}
+
 _WITHIN_MESSAGE = 1 << 14
 """Up to 16 KiB, a copy through the socket costs less than a block."""
 
@@ -57,9 +59,9 @@ class TensorCarrier:
             array: Array = np.empty(shape, np.object_)
             array.ravel()[:] = decode_bytes(content)
         elif content is None:
-            array = self._views.array(block, DataType[datatype].dtype, shape)
+            array = self._views.array(block, _DTYPES[datatype], shape)
         else:
-            array = np.frombuffer(bytearray(content), DataType[datatype].dtype).reshape(shape)
+            array = np.frombuffer(bytearray(content), _DTYPES[datatype]).reshape(shape)
         return pb_utils.Tensor.around(name, array)
 
     def pack_all(self, tensors: Iterable[pb_utils.Tensor]) -> tuple[TensorData, ...]:

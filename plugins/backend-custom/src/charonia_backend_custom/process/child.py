@@ -87,6 +87,7 @@ class _Child:
         self._file: ModelFile | None = None
         self._object: ModelObject | None = None
         self._decoupled = False
+        self._log_level = logging.NOTSET
 
     # -- on the thread that reads
 
@@ -135,9 +136,13 @@ class _Child:
         return None
 
     def _open(self, question: Open) -> None:
-        logging.getLogger().setLevel(question.log_level)
+        self._set_log_level(question.log_level)
         place = ModelPlace(question.name, question.version, Path(question.directory), self._host)
         self._file = ModelFile(place, Path(question.file), self._finder)
+
+    def _set_log_level(self, level: int) -> None:
+        self._log_level = level
+        logging.getLogger().setLevel(level)
 
     def _opened(self) -> ModelFile:
         if self._file is None:
@@ -154,7 +159,8 @@ class _Child:
         made = self._object
         if made is None:
             raise InternalError("the process was asked to execute before its model was made")
-        logging.getLogger().setLevel(question.log_level)
+        if self._log_level != question.log_level:  # to set it makes all loggers forget what they know
+            self._set_log_level(question.log_level)
         requests = [
             RemoteRequest(RequestData._make(data), self._link, decoupled=self._decoupled) for data in question.requests
         ]

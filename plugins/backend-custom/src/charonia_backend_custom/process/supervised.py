@@ -137,6 +137,8 @@ class SupervisedProcess:
 
     def _innocent(self, requests: Sequence[ServedRequest]) -> Sequence[ServedRequest]:
         """Refuse those that have ended a process twice, and give the others."""
+        if not self._crew.suspects:
+            return requests
         guilty = [request for request in requests if self._crew.suspects.guilty(request.core)]
         for request in guilty:
             refusal = pb_utils.TritonError(

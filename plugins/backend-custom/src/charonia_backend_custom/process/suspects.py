@@ -30,6 +30,10 @@ class Suspects:
         self._lock = threading.Lock()  # guards `_kills`
         self._kills: OrderedDict[bytes, int] = OrderedDict()
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._kills)
+
     def note(self, requests: Iterable[InferenceRequest]) -> None:
         """A process has ended while it executed these."""
         for mark in {_mark(request) for request in requests}:
@@ -40,7 +44,7 @@ class Suspects:
 
     def guilty(self, request: InferenceRequest) -> bool:
         """Tell whether a process has ended twice while it executed such a request."""
-        return bool(self._kills) and self._kills.get(_mark(request), 0) >= _KILLS
+        return self._kills.get(_mark(request), 0) >= _KILLS
 
 
 def _mark(request: InferenceRequest) -> bytes:
