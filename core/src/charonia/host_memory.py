@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Growth", "GrowthMeter", "files_byte_size", "resident_byte_size"]
 
-_PROCESS = Path("/proc/self/statm")
-
 
 def files_byte_size(place: Path) -> int:
     """Tell the size of a file, or of all files below a directory, in bytes, without `__pycache__`; 0 where there is none."""
@@ -30,12 +28,16 @@ def files_byte_size(place: Path) -> int:
     return size
 
 
-def resident_byte_size() -> int:
-    """Tell how much memory this process takes now, in bytes; 0 where the system does not say (it is asked through /proc)."""
+def resident_byte_size(pid: int | None = None) -> int:
+    """Tell how much memory a process takes now, in bytes; this one if not said.
+
+    Gives 0 where there is no such process, or where the system does not say (it is asked through /proc).
+    """
     try:
-        return int(_PROCESS.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        pages = Path("/proc", "self" if pid is None else str(pid), "statm").read_text().split()[1]
     except OSError:
         return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass

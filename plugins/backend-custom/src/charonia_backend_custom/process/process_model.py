@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
 import triton_python_backend_utils as pb_utils
 from charonia.backend import LoadedModel
 from charonia.clock import Clock
+from charonia.host_memory import resident_byte_size
 
 from charonia_backend_custom.execution import initialize_arguments, remote_execution_of
 from charonia_backend_custom.process.model_process import ModelProcess
@@ -44,6 +46,7 @@ class ProcessModel(LoadedModel):
         super().__init__(context)
         self._host = host
         self._interpreter = interpreter
+        self._processes: weakref.WeakSet[SupervisedProcess] = weakref.WeakSet()
         self._crew = Crew(Clock() if clock is None else clock, Suspects(), self._count_restart)
         self._labels = {"model": context.name, "version": str(context.version)}
         host.metrics.declare(
@@ -61,10 +64,16 @@ class ProcessModel(LoadedModel):
         """Whether a process is up."""
         return self._crew.up > 0
 
+    @property
+    def host_byte_size(self) -> int:
+        """How much memory the processes take that are up; what they share with each other counts for each."""
+        return sum(resident_byte_size(process.pid) for process in list(self._processes) if process.pid is not None)
+
     def instantiate(self, context: InstanceContext) -> Execution:
         """Start the instance's first process."""
         self._host.graph.station(self.context.name, self.context.version, context.instance_count)
         calls = SupervisedProcess(context.name, partial(self._start, context), self._crew)
+        self._processes.add(calls)
         return remote_execution_of(context, calls, self._host.graph)
 
     def _start(self, context: InstanceContext, ended: Callable[[Sequence[InferenceRequest]], None]) -> ModelProcess:
