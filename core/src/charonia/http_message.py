@@ -11,11 +11,11 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from charonia.trace import Passage
 
-__all__ = ["BodyStream", "HttpRequest", "HttpResponse", "refusal", "response_head"]
+__all__ = ["BodyParts", "BodyStream", "HttpRequest", "HttpResponse", "refusal", "response_head"]
 
 _REASON = {
     200: "OK",
@@ -41,15 +41,35 @@ class HttpRequest:
         method: the verb, as sent.
         target: the request target, as sent: a path, perhaps with a query, or an absolute URL.
         headers: the header fields; look-up by name ignores case.
-        body: the body, chunked coding undone, content coding not.
+        body: the body, chunked coding undone, content coding not; of a large one perhaps a read-only view of where it arrived.
         passage: what looks on while it is answered, or None. Not a transport's concern.
     """
 
     method: str
     target: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | memoryview
     passage: Passage | None = None
+
+
+class BodyParts:
+    """A large body whose parts are sent from where they lie.
+
+    Args:
+        parts: the parts in their order; views are of bytes in one piece, and nobody writes to them any more.
+    """
+
+    __slots__ = ("_size", "parts")
+
+    def __init__(self, parts: Iterable[bytes | memoryview]) -> None:
+        self.parts = tuple(parts)
+        self._size = sum(map(len, self.parts))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.parts)
 
 
 class BodyStream(AsyncIterator[bytes]):
@@ -73,17 +93,17 @@ class HttpResponse:
     """
 
     status: int = 200
-    body: bytes = b""
+    body: bytes | BodyParts = b""
     content_type: str = "text/plain"
     headers: Mapping[str, str] = field(default_factory=dict)
     stream: BodyStream | None = None
 
 
-def refusal(status: int, text: str) -> HttpResponse:
-    """Make a transport's own answer to what never reaches the application; the connection closes after it."""
-    return HttpResponse(
-        status, json.dumps({"error": text}, separators=(",", ":")).encode(), headers={"Connection": "close"}
-    )
+def refusal(status: int, text: str) -> bytes:
+    """Write a transport's own answer, over HTTP/1.1, to what never reaches the application; the connection closes after it."""
+    body = json.dumps({"error": text}, separators=(",", ":")).encode()
+    response = HttpResponse(status, body, headers={"Connection": "close"})
+    return response_head("HTTP/1.1", response, "", f"Content-Length: {len(body)}\r\n") + body
 
 
 _heads: dict[tuple[int, str], str] = {}

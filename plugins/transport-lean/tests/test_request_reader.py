@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import suppress
 
+import numpy as np
 import pytest
 from charonia.transport import HttpLimits
+from charonia_transport_lean import large_body
+from charonia_transport_lean.large_body import LARGE
 from charonia_transport_lean.request_reader import RefusedError, RequestReader
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,3 +169,77 @@ def test_nothing_is_upgraded():
         "/next",
         "/v2/models/m/infer",
     ]
+
+
+def test_empty_lines_repeat_nothing():
+    """Empty lines between requests are passed over, as llhttp does; none of them is taken for the head before it."""
+    reader = RequestReader(LIMITS)
+    reader.feed(written("GET", "/once") + b"\r\n\r\n" + b"\r\n\r\n")
+    reader.feed(b"\r\n\r\n")
+    assert [item.request.target for item in reader.requests] == ["/once"]
+
+
+def test_any_number_of_requests_may_come_together():
+    """The stack does not grow with the number of different requests in one piece."""
+    targets = [f"/{number}" for number in range(5_000)]
+    assert [target for _, target, _, _ in read(b"".join(written("GET", target) for target in targets))] == targets
+
+
+@pytest.mark.parametrize("known", [False, True])
+@given(st.integers(LARGE, 3_000_000), st.lists(st.integers(0, 3_000_000), max_size=5), st.booleans())
+def test_large_body_is_the_same_however_it_comes(known, size, cuts, into_place):
+    """Whether it is fed or written into its place, and wherever it is cut, the body is right, aligned, and read-only."""
+    body = np.arange(size, dtype=np.uint32).view(np.uint8)[:size].tobytes()
+    limits = HttpLimits(line=4096, body=size)
+    reader = RequestReader(limits)
+    whole = written(body=body) + written("GET", "/next")
+    if known:
+        reader.feed(whole)
+        reader.requests.clear()
+    edges = sorted({0, *(cut for cut in cuts if cut < len(whole)), len(whole)})
+    for start, end in itertools.pairwise(edges):
+        piece = memoryview(whole)[start:end]
+        while into_place and reader.large is not None and piece:
+            place = reader.large.place()
+            count = min(len(place), len(piece))
+            place[:count] = piece[:count]
+            reader.placed(count)
+            piece = piece[count:]
+        reader.feed(bytes(piece))
+    large, after = reader.requests
+    assert large.request.body == body
+    assert large.request.body.readonly
+    ends = np.frombuffer(large.request.body, np.uint8)[-64:].ctypes.data
+    assert ends % 64 == 0
+    assert after.request.target == "/next"
+
+
+def test_nothing_is_read_behind_a_refusal():
+    """What follows a request that was refused is no request, even where its head is known."""
+    reader = RequestReader(LIMITS)
+    reader.feed(written("GET", "/before"))
+    with pytest.raises(RefusedError):
+        reader.feed(b"GET / HTTP/1.1\r\nno colon\r\n\r\n" + written("GET", "/before"))
+    reader.skip(written("GET", "/before"))
+    assert [item.request.target for item in reader.requests] == ["/before"]
+
+
+def test_body_without_memory_is_refused(monkeypatch):
+    """Where there is no memory for a large body, it is refused, at its beginning or later, and nothing more is read."""
+
+    def none(size):
+        raise MemoryError
+
+    begun = RequestReader(LIMITS)
+    begun.feed(written(body=b"x" * 900_000)[:-1])
+    grown = RequestReader(HttpLimits(line=4096, body=10_000_000))
+    sent = written(body=b"x" * 9_000_000)
+    grown.feed(sent[:100_000])
+    monkeypatch.setattr(large_body, "_memory", none)
+    begun.feed(b"x")
+    assert len(begun.requests) == 1
+    for reader, piece in [(grown, sent[100_000:]), (RequestReader(LIMITS), written(body=b"x" * 900_000))]:
+        with pytest.raises(RefusedError, match="no memory for a request body of 9") as refused:
+            reader.feed(piece)
+        assert refused.value.status == 503
+        assert not reader.in_body

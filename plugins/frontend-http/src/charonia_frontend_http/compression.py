@@ -9,6 +9,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from charonia.errors import InvalidArgumentError
+from charonia.http_message import BodyParts
 
 if TYPE_CHECKING:
     from charonia.http_message import HttpResponse
@@ -26,7 +27,7 @@ _AT_ONCE = 4096
 _WEIGHT = re.compile(r"q=([0-9]*\.?[0-9]*)")
 
 
-async def decompress(body: bytes, limit: int) -> bytes:
+async def decompress(body: bytes | memoryview, limit: int) -> bytes:
     """Undo the coding of a request's body. As in the reference, the body tells by itself which of the two it is.
 
     Args:
@@ -41,7 +42,7 @@ async def decompress(body: bytes, limit: int) -> bytes:
     return await asyncio.to_thread(_inflated, body, limit)
 
 
-def _inflated(body: bytes, limit: int) -> bytes:
+def _inflated(body: bytes | memoryview, limit: int) -> bytes:
     if not body:
         raise InvalidArgumentError("nothing to be decompressed")
     stream = zlib.decompressobj(_ANY_FORMAT)
@@ -102,6 +103,7 @@ async def compress(response: HttpResponse, coding: str) -> HttpResponse:
     return response
 
 
-def _deflated(body: bytes, coding: str) -> bytes:
+def _deflated(body: bytes | BodyParts, coding: str) -> bytes:
     stream = zlib.compressobj(wbits=_FORMAT[coding])
-    return stream.compress(body) + stream.flush()
+    parts = body.parts if isinstance(body, BodyParts) else (body,)
+    return b"".join([*map(stream.compress, parts), stream.flush()])

@@ -18,7 +18,7 @@ from aiohttp.http_exceptions import (  # noqa: TID253 - the same
     LineTooLong,
 )
 from aiohttp.http_parser import RawRequestMessage  # noqa: TID253 - the same
-from charonia.http_message import HttpRequest, refusal, response_head
+from charonia.http_message import BodyParts, HttpRequest, refusal, response_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,11 +118,12 @@ class Connection(web_protocol.RequestHandler):
         try:
             body = await self._read(message, payload)
         except _TooLargeError:
-            response = refusal(413, self._limits.body_refusal)
+            self._send(refusal(413, self._limits.body_refusal))
+            return False
         except BadHttpMessage as error:
-            response = refusal(400, f"malformed request body: {error.message}")
-        else:
-            response = await self._handle(HttpRequest(message.method, message.path, message.headers, body))
+            self._send(refusal(400, f"malformed request body: {error.message}"))
+            return False
+        response = await self._handle(HttpRequest(message.method, message.path, message.headers, body))
         return await self._write(message, response)
 
     async def _read(self, message: RawRequestMessage, payload: StreamReader) -> bytes:
@@ -162,11 +163,11 @@ class Connection(web_protocol.RequestHandler):
         head = response_head(version, response, connection, f"Content-Length: {len(body)}\r\n")
         if message.method == "HEAD":
             self._send(head)
-        elif len(body) < _DRAIN_ABOVE:
+        elif isinstance(body, bytes) and len(body) < _DRAIN_ABOVE:
             self._send(head + body)
         else:
-            self._send(head)
-            self._send(body)
+            for part in (head, *body.parts) if isinstance(body, BodyParts) else (head, body):
+                self._send(part)
             await self._drain_helper()
         return keep
 
@@ -187,7 +188,7 @@ class Connection(web_protocol.RequestHandler):
         finally:
             stream.close()
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes | memoryview) -> None:
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
@@ -211,7 +212,4 @@ class Connection(web_protocol.RequestHandler):
             "Invalid method"
         ):  # a verb that aiohttp does not know
             status, text = 405, "Method Not Allowed"
-        self._send_refusal(refusal(status, text))
-
-    def _send_refusal(self, response: HttpResponse) -> None:
-        self._send(response_head("HTTP/1.1", response, "", f"Content-Length: {len(response.body)}\r\n") + response.body)
+        self._send(refusal(status, text))

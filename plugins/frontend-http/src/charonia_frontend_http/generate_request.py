@@ -27,7 +27,7 @@ _NESTED = "parameters"
 
 
 def decode_generate(
-    model: Model, version: int | None, body: bytes, max_input_size: int, sink: ResponseSink
+    model: Model, version: int | None, body: bytes | memoryview, max_input_size: int, sink: ResponseSink
 ) -> InferenceRequest:
     """Decode the body of a generate request.
 

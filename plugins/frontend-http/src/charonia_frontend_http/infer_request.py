@@ -18,6 +18,7 @@ from charonia_frontend_http.json_access import (
     take_unsigned,
     wrong_type,
 )
+from charonia_frontend_http.message import JSON_SIZE
 from charonia_frontend_http.parameters import read_parameters
 from charonia_frontend_http.raw_request import read_raw
 from charonia_frontend_http.region_parameters import REGION, find_region
@@ -45,7 +46,7 @@ class HeaderLengthError(InvalidArgumentError):
 def decode_infer(
     model: Model,
     version: int | None,
-    body: bytes,
+    body: bytes | memoryview,
     header_length: str | None,
     max_input_size: int,
     shared_memory: SharedMemory,
@@ -85,7 +86,7 @@ def decode_infer(
 def _read(
     model: Model,
     version: int | None,
-    body: bytes,
+    body: bytes | memoryview,
     size: int,
     max_input_size: int,
     shared_memory: SharedMemory,
@@ -118,13 +119,13 @@ def _read(
     return Decoded(request, outputs.binary, told.binary_output, outputs.classes)
 
 
-def _json_size(body: bytes, header_length: str | None) -> int:
+def _json_size(body: bytes | memoryview, header_length: str | None) -> int:
     """Find out how many bytes of the body are JSON; 0 means that all of it is the data of the one input."""
     if header_length is None:
         return len(body)
     text = header_length.strip()
     if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit():
-        raise HeaderLengthError(f"Unable to parse Inference-Header-Content-Length, got: {text}")
+        raise HeaderLengthError(f"Unable to parse {JSON_SIZE}, got: {text}")
     size = int(text) if len(text) <= 20 else len(body) + 1  # noqa: PLR2004 - more digits than any length has
     if not 0 <= size <= len(body):
         raise HeaderLengthError(f"inference header size should be in range (0, {len(body)}), got: {text}")

@@ -13,10 +13,10 @@ import orjson
 from charonia.classification import classify
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
-from charonia.http_message import HttpResponse
+from charonia.http_message import BodyParts, HttpResponse
 from charonia.tensor import as_numpy, encode_bytes
 
-from charonia_frontend_http.message import BINARY, JSON
+from charonia_frontend_http.message import BINARY, JSON, JSON_SIZE
 
 if TYPE_CHECKING:
     from charonia.model import Model
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from charonia_frontend_http.decoded import Decoded
 
 __all__ = ["ResponseEncoder", "actual_datatype", "json_data", "json_value"]
+
+_APART_FROM = 65_536
+"""Tensors of so many bytes are sent from where they lie; smaller ones are joined with what stands before them."""
 
 
 class ResponseEncoder:
@@ -56,7 +59,7 @@ class ResponseEncoder:
             start += b',"parameters":' + json_value(dict(response.parameters))
         binary, classes, regions = decoded.binary, decoded.classes, decoded.request.output_regions
         outputs: list[bytes] = []
-        tail: list[bytes] = []
+        tail: list[bytes | memoryview] = []
         for name, tensor in response.outputs.items():
             known = self._heads.get(name)
             if known is None or (binary and name not in binary):  # not in the configuration, or not asked for
@@ -74,7 +77,7 @@ class ResponseEncoder:
             if name in regions:  # where it is by now
                 outputs.append(b"%b%b]}" % (head, shape))
             elif binary[name] if binary else decoded.binary_default:
-                data = encode_bytes(array) if datatype is DataType.BYTES else array.tobytes()
+                data = encode_bytes(array) if datatype is DataType.BYTES else _binary(array)
                 tail.append(data)
                 outputs.append(b'%b%b],"parameters":{"binary_data_size":%d}}' % (head, shape, len(data)))
             else:
@@ -82,8 +85,16 @@ class ResponseEncoder:
         document = b'%b,"outputs":[%b]}' % (start, b",".join(outputs))
         if not any(tail):
             return HttpResponse(200, document, JSON)
-        headers = {"Inference-Header-Content-Length": str(len(document))}
-        return HttpResponse(200, b"".join((document, *tail)), BINARY, headers)
+        parts = (document, *tail)
+        body = BodyParts(parts) if max(map(len, tail)) >= _APART_FROM else b"".join(parts)
+        return HttpResponse(200, body, BINARY, {JSON_SIZE: str(len(document))})
+
+
+def _binary(array: Array) -> bytes | memoryview:
+    """Give an array's bytes in row-major order: of a large one, a view of its own memory."""
+    if array.nbytes < _APART_FROM:
+        return array.tobytes()
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def json_value(value: object) -> bytes:

@@ -17,7 +17,7 @@ from charonia_frontend_http.infer_request import HeaderLengthError, decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
 from charonia_frontend_http.known_requests import KnownRequests
 from charonia_frontend_http.media_type import accepted
-from charonia_frontend_http.message import JSON, PLAIN, error_response
+from charonia_frontend_http.message import JSON, JSON_SIZE, PLAIN, error_response
 from charonia_frontend_http.response_queue import ResponseQueue
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class InferEndpoint:
             model,
             route.version,
             request.body,
-            request.headers.get("Inference-Header-Content-Length"),
+            request.headers.get(JSON_SIZE),
             self._max_input_size,
             self._server.shared_memory,
             sink,
@@ -132,7 +132,9 @@ class InferEndpoint:
             decoded = self._decode(model, route, request, responses.sink)
             in_json = replace(decoded, binary=dict.fromkeys(decoded.binary, False), binary_default=False)
             encoder = self._encoders[model]
-            stream = ResponseStream(decoded.request, responses, lambda response: encoder.encode(in_json, response).body)
+            stream = ResponseStream(
+                decoded.request, responses, lambda response: bytes(encoder.encode(in_json, response).body)
+            )
             decoded.request.flow = responses.flow
             self._outbox.put(decoded.request, responses.refuse)
             return await event_response(stream)

@@ -45,7 +45,7 @@ class _Place:
     count: int
     start: int
 
-    def array(self, body: bytes) -> Array:
+    def array(self, body: bytes | memoryview) -> Array:
         array = np.frombuffer(body, self.dtype, self.count, self.start)
         return (array if array.flags.aligned else array.copy()).reshape(self.shape)
 
@@ -64,7 +64,7 @@ class _Known:
     places: tuple[_Place, ...]
     decoded: Decoded
 
-    def again(self, body: bytes, sink: ResponseSink) -> Decoded:
+    def again(self, body: bytes | memoryview, sink: ResponseSink) -> Decoded:
         said = self.decoded
         request = said.request.again({place.name: place.array(body) for place in self.places}, sink)
         return Decoded(request, said.binary, said.binary_default, said.classes)
@@ -81,7 +81,7 @@ class KnownRequests:
 
     def decode(
         self,
-        body: bytes,
+        body: bytes | memoryview,
         json_size: int,
         version: int | None,
         sink: ResponseSink,
@@ -98,7 +98,7 @@ class KnownRequests:
         """
         if json_size > _LONGEST or json_size == len(body):
             return read()
-        said = (version, body[:json_size])
+        said = (version, bytes(body[:json_size]))
         known = self._known.get(said)
         if known is not None and known.size == len(body):
             return known.again(body, sink)

@@ -13,12 +13,15 @@ from charonia_frontend_http.status import STATUS
 if TYPE_CHECKING:
     from charonia.errors import InferenceError
 
-__all__ = ["BINARY", "EVENTS", "JSON", "PLAIN", "error_body", "error_response"]
+__all__ = ["BINARY", "EVENTS", "JSON", "JSON_SIZE", "PLAIN", "error_body", "error_response"]
 
 JSON = "application/json"
 PLAIN = "text/plain"
 BINARY = "application/octet-stream"
 EVENTS = "text/event-stream; charset=utf-8"
+
+JSON_SIZE = "Inference-Header-Content-Length"
+"""The header field that tells how many bytes of a body are JSON; behind them lie tensors in their binary form."""
 
 
 def error_response(error: InferenceError, content_type: str = JSON, status: int = 0) -> HttpResponse:

@@ -86,7 +86,7 @@ class PredictEndpoint:
     async def _body(self, request: HttpRequest) -> bytes:
         if request.headers.get("Content-Encoding") in CODINGS:
             return await decompress(request.body, self._max_input_size)
-        return request.body
+        return bytes(request.body)
 
 
 def _outputs(target: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ __all__ = ["read_raw"]
 _PREFIX = "[request id: <id_unknown>] "
 
 
-def read_raw(model: Model, body: bytes, max_input_size: int) -> dict[str, Array | MalformedTensor]:
+def read_raw(model: Model, body: bytes | memoryview, max_input_size: int) -> dict[str, Array | MalformedTensor]:
     """Make the model's one input from a whole body; its shape is inferred, with a batch of 1 where the model batches.
 
     Raises:
@@ -45,13 +45,13 @@ def read_raw(model: Model, body: bytes, max_input_size: int) -> dict[str, Array 
     return {spec.name: tensor_from_bytes("raw_input", spec.datatype, shape, memoryview(body), ("", model.name))}
 
 
-def _one_string(spec: TensorSpec, lead: tuple[int, ...], body: bytes) -> Array:
+def _one_string(spec: TensorSpec, lead: tuple[int, ...], body: bytes | memoryview) -> Array:
     if spec.dims not in {(1,), (-1,)}:
         raise InvalidArgumentError(
             f"{_PREFIX}For BYTE datatype raw input '{spec.name}', the model must have input shape [1]"
         )
     tensor = np.empty((*lead, 1), dtype=np.object_)
-    tensor[...] = body
+    tensor[...] = bytes(body)
     return tensor
 
 

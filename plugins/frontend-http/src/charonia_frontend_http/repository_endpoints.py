@@ -72,7 +72,7 @@ def _refuse_repository(route: Route) -> None:
         raise UnsupportedError("'repository_name' specification is not supported")
 
 
-def _parameters(body: bytes) -> dict[str, Any]:
+def _parameters(body: bytes | memoryview) -> dict[str, Any]:
     if not body:
         return {}
     parameters = take_object(load_json(body)).get("parameters", {})
@@ -81,7 +81,7 @@ def _parameters(body: bytes) -> dict[str, Any]:
     return parameters
 
 
-def _load_parameters(body: bytes) -> tuple[str | None, dict[str, bytes]]:
+def _load_parameters(body: bytes | memoryview) -> tuple[str | None, dict[str, bytes]]:
     """Read what is to be loaded instead of what lies in the repository: a configuration, and files by their paths."""
     config: str | None = None
     files: dict[str, bytes] = {}

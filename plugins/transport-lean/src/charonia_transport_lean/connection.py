@@ -11,9 +11,10 @@ import logging
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from charonia.http_message import refusal, response_head
+from charonia.http_message import BodyParts, refusal, response_head
 
 from charonia_transport_lean.eager import go_on
+from charonia_transport_lean.large_body import BodyReceiver
 from charonia_transport_lean.request_reader import RefusedError, RequestReader
 
 if TYPE_CHECKING:
@@ -34,6 +35,12 @@ _JOINED_BELOW = 65_536
 _PIPELINED = 32
 """How many requests may wait for the one that is being answered before nothing more is read."""
 
+_IN_A_TURN = 64
+"""How many requests of one connection are answered before others have their turn."""
+
+_LEAST_PER_SECOND = 1024
+"""How many bytes of a body make a second's wait for the next ones legitimate, and how many that are read of a response."""
+
 
 class Connection(asyncio.Protocol):
     """A client's connection, from its first byte to its last.
@@ -50,11 +57,13 @@ class Connection(asyncio.Protocol):
         "_full",
         "_hub",
         "_last",
+        "_later",
         "_reader",
         "_room",
         "_size",
         "_task",
         "_transport",
+        "_unread",
         "_unsent",
         "touched",
     )
@@ -68,6 +77,8 @@ class Connection(asyncio.Protocol):
         self._flaw: RefusedError | None = None
         self._full = False
         self._last = False
+        self._later = False
+        self._unread = 0
         self._unsent: list[bytes] = []
         self._size = 0
         self.touched = hub.loop.time()
@@ -85,6 +96,17 @@ class Connection(asyncio.Protocol):
         if self._last or self._room is not None:
             return True
         return self._task is None and (self._reader.in_head or self._reader.in_body)
+
+    def look(self) -> None:
+        """See how much of a response has been read since the last look: a client that reads slowly has not stalled."""
+        if self._room is not None:
+            unread = self._transport.get_write_buffer_size()
+            self._credit(self._unread - unread)
+            self._unread = unread
+
+    def _credit(self, count: int) -> None:
+        """Let the clock that runs against the client go on from later, for so many bytes that it has sent or read."""
+        self.touched = min(self._hub.loop.time(), self.touched + max(0, count) / _LEAST_PER_SECOND)
 
     def send(self) -> None:
         """Send what was written in this turn of the loop."""
@@ -117,21 +139,52 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer what came, as far as it can be answered at once."""
-        if self._last:  # so that the client can read the last response, what it still sends is taken and dropped
-            if self._reader.skip(data):
+        reader = self._reader
+        if self._last or self._flaw is not None:  # what still comes is dropped, so that the client can read the last response
+            if reader.skip(data) and self._last:
                 self.close()
             return
-        if not self._reader.in_head:  # else the clock goes on that ran when the head began
+        if reader.in_body:
+            self._credit(len(data))
+        elif not reader.in_head:  # else the clock goes on that ran when the head began
             self.touched = self._hub.loop.time()
         try:
-            self._reader.feed(data)
+            reader.feed(data)
         except RefusedError as flaw:
             self._flaw = flaw
+        if reader.large is not None:
+            self._listen(BodyReceiver(self))
         self._answer()
+
+    def place(self) -> memoryview:
+        """Say where the next bytes of a large body belong."""
+        large = self._reader.large
+        assert large is not None  # noqa: S101 - else the loop would not ask
+        return large.place()
+
+    def body_received(self, count: int) -> None:
+        """Answer the request whose large body this completes."""
+        self._credit(count)
+        try:
+            self._reader.placed(count)
+        except RefusedError as flaw:
+            self._flaw = flaw
+        if self._reader.large is None:
+            self._listen(self)
+            if self._last:
+                self.close()
+            self._answer()
+
+    def _listen(self, protocol: Connection | BodyReceiver) -> None:
+        """Have the loop give what comes to another protocol, whose kind it looks at when reading begins."""
+        self._transport.pause_reading()
+        self._transport.set_protocol(protocol)
+        self._transport.resume_reading()
 
     def pause_writing(self) -> None:
         """Write nothing more: the client does not read."""
         self.touched = self._hub.loop.time()
+        self._unread = self._transport.get_write_buffer_size()
         self._room = self._hub.loop.create_future()
 
     def resume_writing(self) -> None:
@@ -146,7 +199,12 @@ class Connection(asyncio.Protocol):
     def _answer(self) -> None:
         """Answer in their order the requests that are there, until one has to be waited for."""
         requests = self._reader.requests
+        turn = _IN_A_TURN
         while requests and self._free:
+            if not turn:
+                self._answer_on()
+                break
+            turn -= 1
             self._begin(requests.popleft())
         if not requests and self._free:
             if self._flaw is not None:
@@ -157,6 +215,16 @@ class Connection(asyncio.Protocol):
         if self._full != (len(requests) > _PIPELINED):
             self._full = not self._full
             (self._transport.pause_reading if self._full else self._transport.resume_reading)()
+
+    def _answer_on(self) -> None:
+        """Go on when others have had their turn."""
+        if not self._later:
+            self._later = True
+            self._hub.loop.call_soon(self._answer_now)
+
+    def _answer_now(self) -> None:
+        self._later = False
+        self._answer()
 
     @property
     def _free(self) -> bool:
@@ -215,11 +283,12 @@ class Connection(asyncio.Protocol):
         head = response_head(version, response, connection, f"Content-Length: {len(body)}\r\n")
         if incoming.request.method == "HEAD":
             self._put(head)
-        elif len(body) < _JOINED_BELOW:
+        elif isinstance(body, bytes) and len(body) < _JOINED_BELOW:
             self._put(head + body)
         else:
             self.send()
-            self._transport.writelines((head, body))
+            for part in (head, *body.parts) if isinstance(body, BodyParts) else (head, body):
+                self._transport.write(part)  # and not `writelines`, by which Python 3.11 joins them
         if not keep:
             self._end()
 
@@ -237,9 +306,7 @@ class Connection(asyncio.Protocol):
             self.send()
 
     def _write_last(self, flaw: RefusedError) -> None:
-        response = refusal(flaw.status, str(flaw))
-        head = response_head("HTTP/1.1", response, "", f"Content-Length: {len(response.body)}\r\n")
-        self._put(head + response.body)
+        self._put(refusal(flaw.status, str(flaw)))
         self._end()
 
     def _end(self) -> None:

@@ -1,19 +1,22 @@
 """From the bytes of a connection to the requests in them, free of any socket.
 
 llhttp reads them, strictly: where two servers could disagree about where a request ends, it refuses. Clients of one model send
-the same head again and again; a head that came before, byte for byte, means what it meant then, and is not read again.
+the same head again and again; a head that came before, byte for byte, means what it meant then, and is not read again. A large
+body whose size the head tells never goes through llhttp: it arrives where it stays.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import httptools
 from charonia.http_message import HttpRequest
 
 from charonia_transport_lean.headers import Headers
+from charonia_transport_lean.large_body import LARGE, LargeBody
 
 if TYPE_CHECKING:
     from charonia.transport import HttpLimits
@@ -58,22 +61,21 @@ class Incoming:
 
 @dataclass(slots=True)
 class _KnownHead:
-    """A head that came before.
+    """A head that came before, of a request that leaves the connection open.
 
     Attributes:
         head: its bytes.
-        end: where a request with it ends, counted from its first byte.
+        length: the size of the body that follows it.
     """
 
     head: bytes
-    end: int
+    length: int
     method: str
     target: str
     headers: Headers
     http_1_1: bool
 
-    def incoming(self, data: bytes) -> Incoming:
-        body = data[len(self.head) : self.end]
+    def incoming(self, body: bytes) -> Incoming:
         return Incoming(HttpRequest(self.method, self.target, self.headers, body), self.http_1_1, keep=True)
 
 
@@ -88,6 +90,7 @@ class RequestReader:
         in_head: whether a head has begun and not ended.
         in_body: whether a body is still arriving.
         awaited: whether the client waits for the word before it sends the body; whoever gives it sets this to False.
+        large: the body that is arriving, if it is a large one: it takes what comes as well as `feed` does.
     """
 
     def __init__(self, limits: HttpLimits) -> None:
@@ -95,11 +98,14 @@ class RequestReader:
         self.in_head = False
         self.in_body = False
         self.awaited = False
+        self.large: LargeBody | None = None
         self._limits = limits
         self._known: _KnownHead | None = None
+        self._seam = b""
         self._parser = httptools.HttpRequestParser(self)
         self._flaw: RefusedError | None = None
         self._wire_size = 0
+        self._begun = 0
         self.on_message_begin()
         self.in_head = False
 
@@ -109,36 +115,109 @@ class RequestReader:
         Raises:
             RefusedError: it cannot be understood, or is too large. Requests before it are in `requests`; nothing after it is.
         """
-        if not (self.in_head or self.in_body):
-            data = self._feed_known(data)
-            if not data:
-                return
-            end = data.find(_HEAD_END) + len(_HEAD_END)
-            if end >= len(_HEAD_END):
-                head = data[:end]
-                data = data[end:]
-                try:
-                    self._parse(head)
-                except RefusedError:
-                    self.skip(data)
-                    raise
-                self._learn(head)
-                if not data:
-                    return
-                if not self.in_body:
-                    self.feed(data)
-                    return
-        self._parse(data)
+        try:
+            self._feed(data)
+        except RefusedError as flaw:
+            self._flaw = flaw
+            raise
 
-    def _feed_known(self, data: bytes) -> bytes:
-        """Take the requests at the beginning whose head is known. Gives what follows them."""
+    def _feed(self, data: bytes) -> None:
+        at = 0
+        while at < len(data):
+            if self.large is not None:
+                at += self._fill(memoryview(data)[at:])
+            elif self.in_body:
+                end = len(data) if self._length < 0 else min(len(data), at + self._length - self._size)
+                self._parse(memoryview(data)[at:end])
+                at = end
+            elif self.in_head:
+                at = self._feed_head(data, at)
+            else:
+                at = self._feed_known(data, at)
+
+    def _feed_known(self, data: bytes, at: int) -> int:
+        """Take the requests that begin here and whose head is known, or the next head. Gives where the rest begins."""
         known = self._known
-        while known is not None and len(data) >= known.end and data.startswith(known.head):
-            self.requests.append(known.incoming(data))
-            if len(data) == known.end:
-                return b""
-            data = data[known.end :]
-        return data
+        while known is not None and data.startswith(known.head, at):
+            body = at + len(known.head)
+            if known.length >= LARGE:
+                self._expect_large(known.incoming(b""), known.length)
+                return body
+            end = body + known.length
+            if len(data) < end:
+                break
+            self.requests.append(known.incoming(data[body:end]))
+            if len(data) == end:
+                return end
+            at = end
+        return self._feed_head(data, at)
+
+    def _feed_head(self, data: bytes, at: int) -> int:
+        """Take the head, or the part of one, that comes next. Gives where the rest begins."""
+        end = _head_end(self._seam, data, at)
+        begins, self._seam = not self._seam, b"" if end else (self._seam + data[at:])[-3:]
+        head = data[at:end] if end else data[at:]
+        self._begun = 0
+        try:
+            self._parse(head)
+        except RefusedError:
+            if end:
+                self.skip(data[end:])
+            raise
+        if not end:
+            return len(data)
+        if begins and self._begun == 1:
+            self._learn(head)
+        if self.in_body and not self._size and self._length >= LARGE and "Transfer-Encoding" not in self._headers:
+            request = HttpRequest(self._method, self._target, self._headers, b"")
+            self._parser = httptools.HttpRequestParser(self)  # it would go on to wait for the body
+            self._expect_large(Incoming(request, self._http_1_1, self._keep), self._length)
+        return end
+
+    def _expect_large(self, incoming: Incoming, length: int) -> None:
+        self._pending = incoming
+        self._length = length
+        self.in_body = True
+        try:
+            self.large = LargeBody(length)
+        except MemoryError:
+            self._refuse_large()
+
+    def _fill(self, data: memoryview) -> int:
+        """Let the large body take what is its own. Gives how much that is."""
+        large = self.large
+        assert large is not None  # noqa: S101 - asked by the callers
+        try:
+            taken = large.add(data)
+        except MemoryError:
+            self._refuse_large()
+        self._end_large(large)
+        return taken
+
+    def placed(self, count: int) -> None:
+        """Know that so many bytes of the large body are in their place.
+
+        Raises:
+            RefusedError: there is not enough memory for the rest of it.
+        """
+        large = self.large
+        assert large is not None  # noqa: S101 - whoever asked for its place has seen it
+        try:
+            large.placed(count)
+        except MemoryError:
+            self._refuse_large()
+        self._end_large(large)
+
+    def _end_large(self, large: LargeBody) -> None:
+        self.awaited = False
+        if large.complete:
+            self.large, self.in_body = None, False
+            self._pending.request.body = large.whole()
+            self.requests.append(self._pending)
+
+    def _refuse_large(self) -> NoReturn:
+        self.large, self.in_body = None, False
+        raise RefusedError(503, f"there is no memory for a request body of {self._length} bytes") from None
 
     def _learn(self, head: bytes) -> None:
         """Remember a head that was read just now, if it says by itself where its request ends, and that another may follow."""
@@ -154,10 +233,9 @@ class RequestReader:
             and "Upgrade" not in self._headers
             and int(length) == self._length
         ):
-            end = len(head) + int(length)
-            self._known = _KnownHead(head, end, self._method, self._target, self._headers, self._http_1_1)
+            self._known = _KnownHead(head, self._length, self._method, self._target, self._headers, self._http_1_1)
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: bytes | memoryview) -> None:
         self._wire_size = len(data) + (self._wire_size if self.in_head or self.in_body else 0)
         try:
             self._parser.feed_data(data)
@@ -166,7 +244,7 @@ class RequestReader:
             self._parser = httptools.HttpRequestParser(self)
             self._check()
             if rest:
-                self.feed(rest)
+                self._feed(bytes(rest))
             return
         except httptools.HttpParserInvalidMethodError:
             raise RefusedError(405, "Method Not Allowed") from None
@@ -185,7 +263,11 @@ class RequestReader:
             raise RefusedError(400, "malformed request body: its framing is out of all proportion to it")
 
     def skip(self, data: bytes) -> bool:
-        """Take what still arrives of a refused request, and drop it. True if there is no more of it."""
+        """Take what still arrives of a refused request, or behind the last one, and drop it. True if there is no more of it."""
+        if self.large is not None:
+            with suppress(RefusedError):
+                self._fill(memoryview(data))
+            return not self.in_body
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -201,6 +283,7 @@ class RequestReader:
     def on_message_begin(self) -> None:
         """Begin a request."""
         self.in_head = True
+        self._begun += 1
         self._url = b""
         self._fields: list[tuple[str, str]] = []
         self._headers = Headers(())
@@ -258,3 +341,13 @@ class RequestReader:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = HttpRequest(self._method, self._target, self._headers, body)
         self.requests.append(Incoming(request, self._http_1_1, self._keep))
+
+
+def _head_end(seam: bytes, data: bytes, at: int) -> int:
+    """Find where the head ends that begins, or goes on, at a place; the seam is the end of what came before. 0 if it does not."""
+    if seam:
+        across = (seam + data[at : at + 3]).find(_HEAD_END)
+        if across >= 0:
+            return at + across + len(_HEAD_END) - len(seam)
+    end = data.find(_HEAD_END, at)
+    return end + len(_HEAD_END) if end >= 0 else 0

@@ -102,6 +102,7 @@ class LeanTransport(HttpTransport):
     def _look_after(self) -> None:
         now = self.loop.time()
         for connection in list(self._open):
+            connection.look()
             quiet = now - connection.touched
             if connection.stalled and quiet > _STALL_SECONDS:
                 connection.abort()

@@ -1,0 +1,124 @@
+"""Large bodies: they arrive in the memory in which the model reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from charonia_transport_lean.connection import Connection
+
+__all__ = ["LARGE", "BodyReceiver", "LargeBody"]
+
+LARGE = 65_536
+"""Bodies of so many bytes are worth their own memory; smaller ones are copied faster than it is prepared."""
+
+_ALIGNMENT = 64
+"""What the largest vector registers, and the frameworks that compute in place, ask of a tensor."""
+
+_AT_ONCE = 1 << 20
+"""Up to this size, memory for the whole body is asked for at its beginning. It costs nothing before it is written to."""
+
+_FIRST = 1 << 18
+"""How much of a larger body must have come first: of much memory the system gives pages of megabytes for a single byte."""
+
+
+class LargeBody:
+    """A body of a known size while it arrives.
+
+    Its end is aligned: what stands there is a tensor, as a rule, whose elements are then aligned, too.
+
+    Args:
+        size: its size in bytes.
+
+    Raises:
+        MemoryError: there is not enough memory.
+    """
+
+    __slots__ = ("_memory", "_received", "_size")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._received = 0
+        self._memory = _memory(size if size <= _AT_ONCE else _FIRST)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come."""
+        return self._received == self._size
+
+    def place(self) -> memoryview:
+        """Give the memory, never empty before the body is complete, in which its next bytes belong."""
+        return self._memory[self._received :]
+
+    def placed(self, count: int) -> None:
+        """Know that so many bytes are in their place.
+
+        Raises:
+            MemoryError: there is not enough memory for the rest.
+        """
+        self._received += count
+        if self._received == len(self._memory) < self._size:
+            memory = _memory(self._size)
+            memory[: self._received] = self._memory
+            self._memory = memory
+
+    def add(self, data: memoryview) -> int:
+        """Copy what belongs to it from the beginning of what came. Gives how many bytes that are.
+
+        Raises:
+            MemoryError: as `placed`.
+        """
+        rest = data[: self._size - self._received]
+        taken = len(rest)
+        while rest:
+            place = self.place()
+            part = rest[: len(place)]
+            place[: len(part)] = part
+            self.placed(len(part))
+            rest = rest[len(part) :]
+        return taken
+
+    def whole(self) -> memoryview:
+        """Give the complete body, which nobody writes to any more."""
+        return self._memory.toreadonly()
+
+
+def _memory(size: int) -> memoryview:
+    """Ask for memory whose end is aligned."""
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -(memory.__array_interface__["data"][0] + size) % _ALIGNMENT
+    return memory[start : start + size].data
+
+
+class BodyReceiver(asyncio.BufferedProtocol):
+    """Stands in for a connection while a large body arrives: the loop then reads from the socket into the body's own memory.
+
+    Args:
+        connection: the connection, which gets to know all.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Say where the next bytes belong."""
+        return self._connection.place()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Know that they have come."""
+        self._connection.body_received(nbytes)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass it on."""
+        self._connection.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        self._connection.resume_writing()
