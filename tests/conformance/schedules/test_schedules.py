@@ -16,6 +16,7 @@ from charonia.serving import serve_in_thread
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]  # the folders are no packages
 
 import dynamic  # noqa: E402 - see above
+import iterative  # noqa: E402 - see above
 import sequences  # noqa: E402 - see above
 
 from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
@@ -26,7 +27,7 @@ from benchmarks.tools.reference_server import (  # noqa: E402 - see above
     reference_environment,
 )
 
-SCHEDULES = [*dynamic.SCHEDULES, *sequences.SCHEDULES]
+SCHEDULES = [*dynamic.SCHEDULES, *sequences.SCHEDULES, *iterative.SCHEDULES]
 _AT_A_TIME = 4
 
 

@@ -11,9 +11,13 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tritonclient.grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RECORDER = Path(__file__).with_name("recorder.py")
 PATIENCE_SECONDS = 60.0
@@ -23,8 +27,9 @@ name: "{name}"
 backend: "python"
 max_batch_size: {most}
 input [ {{ name: "HOLD" data_type: TYPE_INT32 dims: [ 1 ] }} ]
-output [ {{ name: "RUN" data_type: TYPE_INT32 dims: [ 3 ] }} ]
+output [ {{ name: "RUN" data_type: TYPE_INT32 dims: [ -1 ] }} ]
 instance_group [ {{ kind: KIND_CPU count: {instances} }} ]
+model_transaction_policy {{ decoupled: {decoupled} }}
 """
 
 
@@ -34,9 +39,10 @@ class Ask:
 
     Attributes:
         at: when it is sent, in milliseconds after the trace's beginning.
-        hold: how long the execution that it is in takes at least, in milliseconds.
+        hold: how long the execution that it is in takes at least, in milliseconds; the first one, if there are several.
         batch: its batch size.
         width: the size of its input X; None leaves the input out.
+        turns: in how many executions it wants to be, where its model has iterative sequences; None leaves the input out.
         options: what else it says, as `InferenceServerClient.async_infer` takes it: `priority`, `timeout`, `sequence_id`, …
     """
 
@@ -45,6 +51,7 @@ class Ask:
     batch: int = 1
     width: int | None = None
     options: dict[str, object] = field(default_factory=dict)
+    turns: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,7 @@ class Schedule:
         errors: by place, what requests are answered that are not executed.
         most: the model's max_batch_size.
         instances: how many the model has.
+        decoupled: whether each turn of a request is told by itself.
     """
 
     name: str
@@ -69,6 +77,7 @@ class Schedule:
     errors: dict[int, str] = field(default_factory=dict)
     most: int = 8
     instances: int = 1
+    decoupled: bool = False
 
     @property
     def model(self) -> str:
@@ -79,32 +88,61 @@ class Schedule:
         """Write the model into a repository."""
         version = repository / self.model / "1"
         version.mkdir(parents=True)
-        parts = _PARTS.format(name=self.model, most=self.most, instances=self.instances)
+        decoupled = str(self.decoupled).lower()
+        parts = _PARTS.format(name=self.model, most=self.most, instances=self.instances, decoupled=decoupled)
         (version.parent / "config.pbtxt").write_text(parts + self.config)
         (version / "model.py").write_text(RECORDER.read_text())
 
     def play(self, address: str) -> tuple[list[list[int | None]], dict[int, str]]:
         """Send the requests to a server at their times, and give its executions and errors, as they are declared above."""
-        answers: queue.SimpleQueue[tuple[int, object, object]] = queue.SimpleQueue()
-        pause = threading.Event()
+        answers: queue.SimpleQueue[tuple[int, np.ndarray, str]] = queue.SimpleQueue()
         with tritonclient.grpc.InferenceServerClient(address) as client:
-            begun = time.monotonic()
-            for place, ask in enumerate(self.asks):
-                pause.wait(max(0.0, begun + ask.at / 1000 - time.monotonic()))
-                client.async_infer(
-                    self.model,
-                    self._inputs(ask),
-                    lambda result, error, place=place: answers.put((place, result, error)),
-                    client_timeout=PATIENCE_SECONDS,
-                    **ask.options,
-                )
-            return _outcome([answers.get(timeout=PATIENCE_SECONDS) for _ in self.asks])
+            ask = self._asking_by_stream(client, answers) if self.decoupled else self._asking(client, answers)
+            self._ask_all(ask)
+            expected = sum(ask.turns or 1 for ask in self.asks) if self.decoupled else len(self.asks)
+            return _outcome([answers.get(timeout=PATIENCE_SECONDS) for _ in range(expected)])
+
+    def _ask_all(self, ask_at: Callable[[int, Ask], None]) -> None:
+        pause = threading.Event()
+        begun = time.monotonic()
+        for place, ask in enumerate(self.asks):
+            pause.wait(max(0.0, begun + ask.at / 1000 - time.monotonic()))
+            ask_at(place, ask)
+
+    def _asking(
+        self, client: tritonclient.grpc.InferenceServerClient, answers: queue.SimpleQueue[tuple[int, np.ndarray, str]]
+    ) -> Callable[[int, Ask], None]:
+        """Ask by a call for each request."""
+
+        def ask_at(place: int, ask: Ask) -> None:
+            def take(result: object, error: object) -> None:
+                answers.put((place, None, error.message()) if error else (place, result.as_numpy("RUN"), ""))
+
+            client.async_infer(self.model, self._inputs(ask), take, client_timeout=PATIENCE_SECONDS, **ask.options)
+
+        return ask_at
+
+    def _asking_by_stream(
+        self, client: tritonclient.grpc.InferenceServerClient, answers: queue.SimpleQueue[tuple[int, np.ndarray, str]]
+    ) -> Callable[[int, Ask], None]:
+        """Ask by one stream, which the client closes. No request of such a trace fails."""
+
+        def take(result: object, error: object) -> None:
+            if result is not None:
+                answers.put((int(result.get_response().id), result.as_numpy("RUN"), ""))
+
+        client.start_stream(take)
+        return lambda place, ask: client.async_stream_infer(
+            self.model, self._inputs(ask), request_id=str(place), **ask.options
+        )
 
     def _inputs(self, ask: Ask) -> list[tritonclient.grpc.InferInput]:
         lead = [ask.batch] if self.most else []
         inputs = [_input("HOLD", np.full([*lead, 1], ask.hold, np.int32))]
         if ask.width is not None:
             inputs.append(_input("X", np.zeros([*lead, ask.width], np.int32)))
+        if ask.turns is not None:
+            inputs.append(_input("TURNS", np.full([*lead, 1], ask.turns, np.int32)))
         return inputs
 
 
@@ -114,15 +152,15 @@ def _input(name: str, array: np.ndarray) -> tritonclient.grpc.InferInput:
     return tensor
 
 
-def _outcome(answers: list[tuple[int, object, object]]) -> tuple[list[list[int | None]], dict[int, str]]:
+def _outcome(answers: list[tuple[int, np.ndarray | None, str]]) -> tuple[list[list[int | None]], dict[int, str]]:
     runs: dict[tuple[int, int], dict[int, int]] = {}
     errors = {}
-    for place, result, error in answers:
-        if error is not None:
-            errors[place] = error.message()
+    for place, told, error in answers:
+        if told is None:
+            errors[place] = error
             continue
-        instance, number, position = result.as_numpy("RUN").reshape(-1, 3)[0].tolist()
-        runs.setdefault((instance, number), {})[position] = place
+        for instance, number, position in np.atleast_2d(told)[0].reshape(-1, 3).tolist():
+            runs.setdefault((instance, number), {})[position] = place
     executions = [[run.get(position) for position in range(max(run) + 1)] for _, run in sorted(runs.items())]
     several = len({instance for instance, _ in runs}) > 1
     in_order = sorted(executions, key=lambda run: min(place for place in run if place is not None))
