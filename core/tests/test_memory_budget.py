@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import queue
 import random
 import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import ModuleType
 from typing import ClassVar
 
@@ -23,6 +25,10 @@ from charonia.request import InferenceRequest
 from charonia.testing.builders import model_config, write_model
 
 MODULE = "charonia_test_memory_budget"
+TENSORS = {
+    "input": [{"name": "INPUT0", "data_type": "TYPE_FP32", "dims": [16]}],
+    "output": [{"name": "OUTPUT0", "data_type": "TYPE_FP32", "dims": [16]}],
+}
 ROW = np.arange(16, dtype=np.float32)[None]
 
 
@@ -472,6 +478,38 @@ async def test_quick_models_are_quick_in_memory_only(serve, write):
     assert not server.submit_direct(request)
 
 
+def test_loads_and_unloads_go_with_requests(serve, write, memory):
+    """Whatever is loaded, loaded anew and unloaded meanwhile, a request is answered, or told that its model is unloaded."""
+    names = [f"m{place}" for place in range(12)]
+    for name in names:
+        write(name, 100)
+    server = serve(300, model_control_mode="explicit", load_model=["*"])
+
+    def client(seed):
+        choose = random.Random(seed)
+        for name in choose.choices(names, k=150):
+            with suppress(NotFoundError):
+                ask(server, name)
+
+    def operator(seed):
+        choose = random.Random(seed)
+        for name in choose.choices(names, k=40):
+            if choose.random() < 0.3:
+                server.unload(name)
+            else:
+                config = json.dumps({"backend": "weighty", "max_batch_size": choose.randint(1, 9), **TENSORS})
+                server.load(name, config=config)
+
+    with ThreadPoolExecutor(8) as pool:
+        todo = [pool.submit(client, seed) for seed in range(6)] + [pool.submit(operator, seed) for seed in range(2)]
+        for done in todo:
+            done.result(120)
+    assert memory.most <= 300
+    for name in names:
+        server.load(name)
+        ask(server, name)
+
+
 def test_two_hundred_models_share_room_for_twenty(serve, write, memory):
     """Whatever is asked, mostly of a few and at times of any, from several threads: no error, and never over the budget."""
     names = [f"m{place}" for place in range(200)]
@@ -482,7 +520,7 @@ def test_two_hundred_models_share_room_for_twenty(serve, write, memory):
 
     def client(seed):
         choose = random.Random(seed)
-        for name in choose.choices(names, weights, k=400):
+        for name in choose.choices(names, weights, k=250):
             ask(server, name)
             assert server._loader._budget.counted <= 2000
 
@@ -491,5 +529,5 @@ def test_two_hundred_models_share_room_for_twenty(serve, write, memory):
             done.result(120)
     assert memory.most <= 2000
     assert len(resident(server)) <= 20
-    assert sum(told.counters.success.count for told in server.statistics()) == 8 * 400
-    assert len(memory.loads) < 8 * 400
+    assert sum(told.counters.success.count for told in server.statistics()) == 8 * 250
+    assert len(memory.loads) < 8 * 250
