@@ -167,6 +167,7 @@ class ModelInstance:
                 wakeups.held = True
                 held_since = now
             self.execute(formed.requests, formed.reason, fixed=formed.fixed)
+            self._execution.await_room()
             del formed  # an idle instance keeps no request alive, nor the memory that its tensors lie in
 
     def execute(
@@ -189,6 +190,10 @@ class ModelInstance:
             self._execute(requests, reason)
         finally:
             EXECUTING.requests, EXECUTING.version = outer
+
+    def takes_at_once(self, request: InferenceRequest) -> bool:
+        """Tell whether executing a request would not wait for earlier ones."""
+        return self._execution.takes_at_once(request)
 
     def _run(self, batch: Batch) -> None:
         for request in batch.requests:

@@ -389,3 +389,62 @@ def test_an_unloaded_model_leaves_no_process_and_no_mapping(serve):
         server.unload("m")
     wait_until(lambda: server.index()[0].state == "UNAVAILABLE")
     assert "charonia-block" not in Path("/proc/self/maps").read_text()
+
+
+def test_what_a_process_has_not_begun_with_is_executed_by_the_next_one(serve):
+    """A process that dies takes the request with it that it executes, and none that waits for its turn, there or in the queue."""
+    source = """
+    import os
+    import time
+    import pathlib
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            (request,) = requests
+            x = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
+            if x[0] < 0:
+                while not pathlib.Path(pb_utils.get_model_dir(), "now").exists():
+                    time.sleep(0.01)
+                os._exit(1)
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x)])]
+    """
+    handle = serve(source, **APART)
+    for number in range(500):  # such quick ones are passed on ahead of their turn
+        assert handle.infer({"X": [number]})["Y"].tolist() == [number]
+    outcomes = {}
+
+    def ask(number):
+        try:
+            outcomes[number] = handle.infer({"X": [number]})["Y"].tolist()
+        except UnavailableError as error:
+            outcomes[number] = error
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in (-1, 1, 2, 3, 4)]
+    threads[0].start()
+    wait_until(lambda: handle.statistics().in_flight)
+    for thread in threads[1:]:
+        thread.start()
+    wait_until(lambda: handle.statistics().in_flight == len(threads))
+    (serve.repository / "m/1/now").touch()
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+    assert isinstance(outcomes.pop(-1), UnavailableError)
+    assert outcomes == {number: [number] for number in (1, 2, 3, 4)}
+
+
+@pytest.mark.parametrize("async_", ["", "async "])
+def test_computing_time_is_that_of_the_model(serve, async_):
+    """The statistics tell how long the model computed, wherever it did."""
+    source = f"""
+    import time
+
+    class TritonPythonModel:
+        {async_}def execute(self, requests):
+            time.sleep(0.05)
+            return [pb_utils.InferenceResponse([]) for _ in requests]
+    """
+    handle = serve(source, **APART)
+    handle.infer({"X": [1]})
+    counted = handle.statistics()
+    assert counted.execution_count == 1
+    assert counted.compute_infer.ns >= 50_000_000

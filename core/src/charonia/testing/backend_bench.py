@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Bench", "Sample", "assert_answer"]
 
 _INSTANCES = 2
+_PATIENCE_SECONDS = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Bench:
         batches: list[list[Sample]] = []
         room = 0
         for sample in samples:
-            size = self._request(sample.inputs, []).batch_size
+            size = self._request(sample.inputs, _Answers()).batch_size
             if not batches or size > room:
                 batches.append([])
                 room = max(self._signature.max_batch_size, size)
@@ -88,19 +90,35 @@ class Bench:
 
     def execute(self, instance: int, requests: Sequence[Mapping[str, Array]]) -> list[InferenceResponse]:
         """Have an instance execute requests as one batch, and give the response of each."""
-        answers: list[list[InferenceResponse]] = [[] for _ in requests]
+        answers = [_Answers() for _ in requests]
         made = [self._request(inputs, sink) for inputs, sink in zip(requests, answers, strict=True)]
-        batch = Batch(made, ModelStatistics())
-        self._executions[instance].execute(batch)
-        assert [len(responses) for responses in answers] == [1] * len(answers), (
+        execution = self._executions[instance]
+        execution.execute(Batch(made, ModelStatistics()))
+        if execution.answers_late:
+            for answer in answers:
+                answer.complete.wait(_PATIENCE_SECONDS)
+        assert [len(answer.responses) for answer in answers] == [1] * len(answers), (
             "a request was not answered exactly once"
         )
-        return [responses[0] for responses in answers]
+        return [answer.responses[0] for answer in answers]
 
-    def _request(self, inputs: Mapping[str, Array], sink: list[InferenceResponse]) -> InferenceRequest:
-        request = InferenceRequest(self._context.name, inputs, sink.append)
+    def _request(self, inputs: Mapping[str, Array], sink: _Answers) -> InferenceRequest:
+        request = InferenceRequest(self._context.name, inputs, sink)
         self._signature.check(request)
         return request
+
+
+class _Answers:
+    """What comes in answer to a request."""
+
+    def __init__(self) -> None:
+        self.responses: list[InferenceResponse] = []
+        self.complete = threading.Event()
+
+    def __call__(self, response: InferenceResponse) -> None:
+        self.responses.append(response)
+        if response.final:
+            self.complete.set()
 
 
 def assert_answer(sample: Sample, response: InferenceResponse, tolerance: float) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 from charonia.arrays import TensorLayout
 from charonia.backend import Execution
 from charonia.config import config_to_json
-from charonia.errors import InferenceError
+from charonia.errors import InferenceError, UnavailableError
 from charonia.model_parameters import ModelParameters
 
 from charonia_backend_custom.answers import Answers
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import triton_python_backend_utils as pb_utils
     from charonia.backend import Batch, InstanceContext, ModelContext
-    from charonia.request import InferenceResponse
+    from charonia.request import InferenceRequest, InferenceResponse
 
     from charonia_backend_custom.circles import WaitGraph
     from charonia_backend_custom.served import ServedRequest
@@ -167,16 +167,17 @@ class LateExecution(ModelExecution):
     def __init__(self, context: InstanceContext, calls: ModelCalls, graph: WaitGraph, room: Room) -> None:
         super().__init__(context, calls, graph)
         self._room = room
+        self.predictable = room.predictable
         self._latest: weakref.ref[Running] | None = None  # weak, so that an idle instance keeps no request alive
 
     def execute(self, batch: Batch) -> None:
-        """Have the model begin to answer, and wait until there is room for one more batch."""
+        """Have the model begin to answer."""
         batch.mark_compute_start()
         in_turn = not self._calls.is_async
         behind = self._latest() if in_turn and self._latest is not None else None
         running = self._enter(batch, holds_instance=in_turn, behind=behind)
         self._latest = weakref.ref(running)
-        self._room.enter()
+        self._room.enter(batch.requests)
         requests = [self._requests.of(request) for request in batch.requests]
         try:
             self._calls.answers_later(requests, running, partial(self._take, batch, running))
@@ -184,7 +185,14 @@ class LateExecution(ModelExecution):
             self._graph.leave(running)
             self._room.leave()
             raise
-        self._room.wait(batch.requests)
+
+    def takes_at_once(self, request: InferenceRequest) -> bool:
+        """Tell whether there is room for this batch and the next one, and it goes through the line at once."""
+        return self._room.takes_at_once(request)
+
+    def await_room(self) -> None:
+        """Wait until there is room for one more batch."""
+        self._room.wait()
 
     def _take(
         self,
@@ -200,6 +208,8 @@ class LateExecution(ModelExecution):
             batch.mark_compute_start(span[0])
         batch.mark_compute_end(None if span is None else span[1])
         try:
+            if isinstance(failure, UnavailableError):
+                self._room.forget()
             if failure is not None:
                 batch.fail_all(failure)
             elif answers is not None:

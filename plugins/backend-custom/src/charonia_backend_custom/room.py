@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from charonia.promptness import Promptness, size_of
 from charonia.scheduler import DEFAULT, scheduler_name
@@ -18,22 +18,27 @@ __all__ = ["QuickRoom", "Room", "room_ahead"]
 
 _AHEAD = 32
 _AHEAD_BYTES = 1 << 21
+_SMALL = 1 << 12
+_SHORT = 64
 
 
 class Room:
-    """Counts the batches in progress. One thread enters and waits; any thread may leave.
+    """Counts the batches in progress. One thread at a time enters and waits; any thread may leave.
 
     Args:
         most: how many batches may be in progress.
     """
+
+    predictable: ClassVar[bool] = False
+    """Whether there is ever room at once, as `takes_at_once` tells."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._left = threading.Condition()  # guards `_inside`
         self._inside = 0
 
-    def enter(self) -> None:
-        """A batch begins."""
+    def enter(self, requests: Sequence[InferenceRequest]) -> None:
+        """A batch of these requests begins."""
         with self._left:
             self._inside += 1
 
@@ -46,8 +51,15 @@ class Room:
     def note(self, span: tuple[int, int]) -> None:
         """Learn when a batch began and ended to compute, in nanoseconds of one clock."""
 
-    def wait(self, requests: Sequence[InferenceRequest]) -> None:
-        """Wait until one more batch like that of these requests may begin."""
+    def forget(self) -> None:
+        """Forget what was learned: another process executes from now on."""
+
+    def takes_at_once(self, request: InferenceRequest) -> bool:
+        """Tell whether a request and the next one may begin now."""
+        return False
+
+    def wait(self) -> None:
+        """Wait until one more batch may begin."""
         self._wait_below(self._most, self._most)
 
     def _wait_below(self, most: int, enough: int) -> None:
@@ -64,22 +76,43 @@ class QuickRoom(Room):
     batch takes long, the next one stays in the queue, where it can be taken back, and another instance can take it.
     """
 
+    predictable: ClassVar[bool] = True
+
     def __init__(self, most: int) -> None:
         super().__init__(most)
         self._promptness = Promptness()
+        self._fitting = most
+
+    def enter(self, requests: Sequence[InferenceRequest]) -> None:
+        """A batch begins: as many as this one fit at once as do not need too much memory."""
+        super().enter(requests)
+        size = sum([size_of(request.inputs) for request in requests])
+        self._fitting = min(self._most, max(1, _AHEAD_BYTES // max(size, 1)))
 
     def note(self, span: tuple[int, int]) -> None:
         """Learn when a batch began and ended to compute."""
         self._promptness.note(span[1] - span[0], 0)
 
-    def wait(self, requests: Sequence[InferenceRequest]) -> None:
+    def forget(self) -> None:
+        """Expect batches to take long, until others have proved otherwise."""
+        self._promptness = Promptness()
+
+    def takes_at_once(self, request: InferenceRequest) -> bool:
+        """Tell whether a request and the next one may begin now: small ones, since a socket takes as many of those at once."""
+        return (
+            self._promptness.proven
+            and self._inside < self._fitting // 2
+            and not request.parameters
+            and len(request.id) <= _SHORT
+            and size_of(request.inputs) <= _SMALL
+        )
+
+    def wait(self) -> None:
         """Wait until one more batch may begin; if there is no room, until half of it is free, so as not to be woken for each."""
-        if not self._promptness.proven:
+        if self._promptness.proven:
+            self._wait_below(self._fitting, self._fitting // 2 + 1)
+        else:
             self._wait_below(1, 1)
-            return
-        size = sum([size_of(request.inputs) for request in requests])
-        most = min(self._most, max(1, _AHEAD_BYTES // max(size, 1)))
-        self._wait_below(most, most // 2 + 1)
 
 
 def room_ahead(context: InstanceContext) -> Room:

@@ -93,19 +93,29 @@ class SupervisedProcess:
 
     # -- executing
 
-    def answers_later(self, requests: Sequence[ServedRequest], task: Running, take: TakeAnswers) -> None:
+    def answers_later(
+        self,
+        requests: Sequence[ServedRequest],
+        task: Running,
+        take: TakeAnswers,
+        ended: ModelProcess | None = None,
+    ) -> None:
         """Have requests executed, and do not wait; as `ModelObject.answers_later`.
 
         Those with which a process has not begun when it ends are executed by the next one, unless that one has to wait.
+
+        Args:
+            requests: the batch.
+            task: the execution.
+            take: gets the answers.
+            ended: a process that did not begin with them.
         """
         innocent = self._innocent(requests)
-        try:
-            process = self._up() if innocent else None
-        except UnavailableError as error:
-            take(None, error)
-            return
-        if process is None:
+        if not innocent:
             take(None, None)
+            return
+        process = self._process_for(partial(self.answers_later, requests, task, take), take, ended)
+        if process is None:
             return
 
         def receive(
@@ -114,7 +124,7 @@ class SupervisedProcess:
             span: Span | None = None,
         ) -> None:
             if isinstance(failure, NotBegunError):
-                self._once_more(process, partial(self.answers_later, requests, task, take), take)
+                self.answers_later(requests, task, take, process)
             else:
                 take(self._all_answers(requests, innocent, answers), failure, span)
 
@@ -181,13 +191,19 @@ class SupervisedProcess:
             return f"model instance '{self._instance}' is being unloaded"
         return "" if self._crew.up else self._pausing
 
-    def _once_more(self, ended: ModelProcess, again: Callable[[], None], take: TakeAnswers) -> None:
-        """Have a batch executed that a process which has ended did not begin with: now, or as soon as the next one is up."""
+    def _process_for(
+        self, again: Callable[[], None], take: TakeAnswers, ended: ModelProcess | None
+    ) -> ModelProcess | None:
+        """Give the process that is up. Where there is none, let `again` be called when there is, or refuse."""
         with self._crew.changed:
-            if self._process in (None, ended) and not self._refusal():
+            process, refusal = self._process, self._refusal()
+            if process in (None, ended) and not refusal:
                 self._left.append((again, take))
-                return
-        again()
+                return None
+        if refusal:
+            take(None, UnavailableError(refusal))
+            return None
+        return process
 
     def _taken_left(self) -> list[tuple[Callable[[], None], TakeAnswers]]:
         with self._crew.changed:
