@@ -66,8 +66,8 @@ class Walkthrough:
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "NO_COLOR": "1",
             "COLUMNS": "120",
-            "CHARONIA_INFER_URL": url,
-            "CHARONIA_MODELS_URL": url,
+            **{f"CHARONIA_{command}_URL": url for command in ("INFER", "MODELS", "EXPLAIN", "TOP")},
+            "CHARONIA_TOP_METRICS_URL": f"http://127.0.0.1:{self._ports['8002']}/metrics",
         }
         self._installed: set[str] = set()
         self._install(set())

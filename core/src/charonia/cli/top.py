@@ -35,7 +35,7 @@ Example:
 
 _HEADINGS = (
     *("Model", "Version", "State", "Req/s", "Fail/s", "p50", "p99", "Queue p99"),
-    *("Waiting", "In flight", "Batch", "Closed because", "Memory"),
+    *("Waiting", "In flight", "Batch", "Reasons", "Memory"),
 )
 _PATIENCE_SECONDS = 10.0
 _TOLD_REASONS = 2
