@@ -15,8 +15,7 @@ from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Collection, Mapping, Sequence
 
     from charonia.backend import ModelContext
 
@@ -82,14 +81,14 @@ def is_complete(config: ModelConfig) -> bool:
     return bool(config.input and config.output) and written
 
 
-def made_inputs(config: ModelConfig) -> set[str]:
+def made_inputs(config: ModelConfig) -> list[str]:
     """List the inputs that the server makes, so that no client gives them.
 
-    These are the controls and states of sequences, and what describes ragged batches.
+    These are the controls and states of sequences, and what describes ragged batches, each in the configuration's order.
     """
     sequences = config.sequence_batching
-    made = {control.name for control in sequences.control_input} | {state.input_name for state in sequences.state}
-    return made | {name for described in config.batch_input for name in described.target_name}
+    made = [control.name for control in sequences.control_input] + [state.input_name for state in sequences.state]
+    return made + [name for described in config.batch_input for name in described.target_name]
 
 
 def state_outputs(config: ModelConfig) -> list[str]:
@@ -122,7 +121,7 @@ def complete_from_graph(context: ModelContext, graph: Graph) -> ModelConfig:
         )
     batching = config.max_batch_size > 0
     _fill(config.input, graph.inputs, batching=batching, given_by_others=made_inputs(config))
-    _fill(config.output, graph.outputs, batching=batching, given_by_others=set(state_outputs(config)))
+    _fill(config.output, graph.outputs, batching=batching, given_by_others=state_outputs(config))
     return config
 
 
@@ -140,7 +139,7 @@ def _has_full_dims(config: ModelConfig, graph: Graph) -> bool:
 
 
 def _fill(
-    written: Any, found: Sequence[GraphTensor], *, batching: bool, given_by_others: AbstractSet[str] = frozenset()
+    written: Any, found: Sequence[GraphTensor], *, batching: bool, given_by_others: Collection[str]
 ) -> None:
     by_name = {tensor.name: tensor for tensor in written}
     partial = bool(by_name)
@@ -198,7 +197,7 @@ def _check_names(kind: str, model: str, written: Sequence[str], found: Sequence[
 
 
 def _check_nothing_missing(config: ModelConfig, graph: Graph) -> None:
-    given = {tensor.name for tensor in config.input} | made_inputs(config)
+    given = {*(tensor.name for tensor in config.input), *made_inputs(config)}
     missing = [tensor.name for tensor in graph.inputs if tensor.name not in given and not tensor.optional]
     if missing:
         raise InvalidArgumentError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError
-from charonia.graph import Graph, GraphTensor, check_against_graph, made_inputs
+from charonia.graph import Graph, GraphTensor, check_against_graph, made_inputs, state_outputs
 
 from charonia_backend_pytorch.interface import Interface, Kind, Place
 from charonia_backend_pytorch.naming import Rule, indices_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from charonia.config import ModelConfig
 
-__all__ = ["bind_inputs", "bind_outputs", "output_indices"]
+__all__ = ["bind_inputs", "bind_outputs", "output_datatypes", "output_indices"]
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def bind_inputs(config: ModelConfig, interface: Interface) -> Mapping[str, Place
     Raises:
         InvalidArgumentError: inputs are missing, too many, or of a kind that the argument does not take.
     """
-    names = [tensor.name for tensor in config.input] + sorted(made_inputs(config))
+    names = [tensor.name for tensor in config.input] + made_inputs(config)
     if not names:
         raise InvalidArgumentError(
             f"unable to load model '{config.name}': model configuration must contain at least one input, none were specified: "
@@ -102,16 +102,24 @@ def _check_string_dims(config: ModelConfig, tensor: Any, kind: str) -> None:
         )
 
 
+def output_datatypes(config: ModelConfig) -> dict[str, DataType]:
+    """Give the datatypes of the outputs, and of those that become states of sequences, in the configuration's order."""
+    states = {state.output_name: state.data_type for state in config.sequence_batching.state}
+    numbers = {tensor.name: tensor.data_type for tensor in config.output}
+    numbers |= {name: states[name] for name in state_outputs(config)}
+    return {name: DataType.of_number(number) for name, number in numbers.items()}
+
+
 def bind_outputs(config: ModelConfig, interface: Interface) -> Sequence[int] | None:
-    """Find the result for which each output stands, in the configuration's order; None where only a run tells.
+    """Find the result for which each output stands, in the order of `output_datatypes`; None where only a run tells.
 
     Where the file tells them, datatypes and shapes are checked as well, those of the inputs included.
 
     Raises:
         InvalidArgumentError: outputs are missing, too many, or do not fit.
     """
-    names = [tensor.name for tensor in config.output]
-    if not names:
+    names = list(output_datatypes(config))
+    if not config.output:
         raise InvalidArgumentError(
             f"unable to load model '{config.name}': model configuration must contain at least one output, none were specified: "
             "write output, with data_type and dims, which the file does not tell"
@@ -152,7 +160,7 @@ def _check_graph(config: ModelConfig, interface: Interface, outputs: Sequence[in
         return
     inputs = bind_inputs(config, interface)
     own = {tensor.name: tensor for tensor in graph.inputs}
-    names = [tensor.name for tensor in config.output]
+    names = list(output_datatypes(config))
     check_against_graph(
         config,
         Graph(

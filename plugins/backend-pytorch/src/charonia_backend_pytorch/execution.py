@@ -11,7 +11,7 @@ from charonia.backend import ArrayExecution
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
 
-from charonia_backend_pytorch.binding import bind_inputs, bind_outputs, output_indices
+from charonia_backend_pytorch.binding import bind_inputs, bind_outputs, output_datatypes, output_indices
 from charonia_backend_pytorch.failures import run_failure
 from charonia_backend_pytorch.interface import Kind
 from charonia_backend_pytorch.parameters import parameters_of
@@ -54,7 +54,7 @@ class PyTorchExecution(ArrayExecution):
         self._places = bind_inputs(config, program.interface)
         self._required = {name for name, place in self._places.items() if place.required}
         self._indices = bind_outputs(config, program.interface)
-        self._outputs = {tensor.name: DataType.of_number(tensor.data_type) for tensor in config.output}
+        self._outputs = output_datatypes(config)
         self._found: dict[tuple[str, ...], Sequence[int]] = {}  # names of results → the indices of the outputs
         parameters = parameters_of(config)
         self._without_gradients = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from charonia.backend import ArrayExecution
 from charonia.errors import InternalError, InvalidArgumentError
+from charonia.graph import state_outputs
 from charonia.tensor import as_numpy
 
 from charonia_backend_tensorflow.failures import run_failure
@@ -50,7 +51,7 @@ class TensorFlowExecution(ArrayExecution):
         config = context.model.config
         self._session = session
         self._endpoints = endpoints
-        self._outputs = [tensor.name for tensor in config.output]
+        self._outputs = [*(tensor.name for tensor in config.output), *state_outputs(config)]
         self._calls: dict[tuple[str, ...], Callable[..., Sequence[Any]]] = {}
         shapes = {tensor.name: tensor.shape for tensor in endpoints.graph.inputs}
         self._scalars = {

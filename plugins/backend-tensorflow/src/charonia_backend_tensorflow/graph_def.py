@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InvalidArgumentError
-from charonia.graph import Graph, GraphTensor
+from charonia.graph import Graph, GraphTensor, made_inputs, state_outputs
 
 from charonia_backend_tensorflow.endpoints import Endpoints, datatype_of
 from charonia_backend_tensorflow.failures import load_failure
@@ -47,11 +47,13 @@ class GraphDef:
                 f"model '{context.name}' is a GraphDef, which does not tell its inputs and outputs: write input and output into "
                 f"its configuration; {_summary(graph)}"
             )
-        inputs = {tensor.name: _input(graph, tensor.name, context.name) for tensor in config.input}
-        outputs = {tensor.name: _output(graph, tensor.name, context.name) for tensor in config.output}
+        taken = [*(tensor.name for tensor in config.input), *made_inputs(config)]
+        given = [*(tensor.name for tensor in config.output), *state_outputs(config)]
+        inputs = {name: _input(graph, name, context.name) for name in taken}
+        outputs = {name: _output(graph, name, context.name) for name in given}
         needed = _placeholders_behind(outputs.values())
-        given = {tensor.op for tensor in inputs.values()}
-        others = [op for op in needed if op not in given]
+        known = {tensor.op for tensor in inputs.values()}
+        others = [op for op in needed if op not in known]
         self.endpoints = Endpoints(
             Graph(
                 [_described("input", name, tensor) for name, tensor in inputs.items()]
