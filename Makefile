@@ -29,7 +29,7 @@ $(VENV)/developed: $(VENV)/served $(MANIFESTS)
 	$(PIP) --no-deps silero-vad==6.2.3 # for its files: one net as TorchScript and ONNX
 	$(PIP) --no-deps basic-pitch==0.4.0 # for its files: one net as SavedModel and ONNX
 	$(PIP) tensorrt-rtx # by itself, since its package has to be built
-	$(PIP) --no-build-isolation $(SERVED) -e plugins/frontend-grpc -e plugins/backend-custom -e plugins/cache-local -e plugins/metrics-prometheus -e plugins/backend-pytorch -e "plugins/backend-tensorflow[cpu]" -e "plugins/backend-tensorrt[rtx]" -e plugins/repo-azure -e plugins/repo-gcs -e plugins/repo-s3 -e plugins/scheduler-dynamic -e plugins/scheduler-ensemble -e plugins/scheduler-sequence -e examples/backend-scale -e examples/backend-sklearn
+	$(PIP) --no-build-isolation $(SERVED) -e plugins/frontend-grpc -e plugins/backend-custom -e plugins/cache-local -e plugins/metrics-prometheus -e plugins/trace-opentelemetry -e plugins/backend-pytorch -e "plugins/backend-tensorflow[cpu]" -e "plugins/backend-tensorrt[rtx]" -e plugins/repo-azure -e plugins/repo-gcs -e plugins/repo-s3 -e plugins/scheduler-dynamic -e plugins/scheduler-ensemble -e plugins/scheduler-sequence -e examples/backend-scale -e examples/backend-sklearn
 	touch $@
 
 serve: $(VENV)/served  ## set up, serve a trained model, ask it one question, and go on serving

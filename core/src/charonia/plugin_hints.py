@@ -34,6 +34,7 @@ HINTS: dict[tuple[str, str], str] = {
     ("storage", "as"): "charonia-repo-azure",
     ("storage", "gs"): "charonia-repo-gcs",
     ("storage", "s3"): "charonia-repo-s3",
+    ("trace_writer", "opentelemetry"): "charonia-trace-opentelemetry",
     ("transport", "lean"): "charonia-transport-lean",
 }
 """(kind, name) → the requirement that provides it, as pip takes it."""

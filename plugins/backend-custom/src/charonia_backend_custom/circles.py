@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from charonia.errors import InferenceError, InternalError
 from charonia.request import InferenceRequest
 
+from charonia_backend_custom.served import trace_context
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -72,18 +74,35 @@ class Running:
         if len(self.requests) == 1:
             return self.requests[0]
         if self._parent is None:
-            self._parent = _Together(self.model, self.requests)
+            traced = next((request for request in self.requests if request.trace is not None), None)
+            self._parent = _Together(self.model, self.requests, traced)
         return self._parent
+
+    def parent_for(self, trace: str | None) -> InferenceRequest:
+        """Find the request on whose behalf a call is made that says to which trace it belongs, as `trace_context` gives it."""
+        if trace is None or len(self.requests) == 1:
+            return self.parent
+        traced = next((request for request in self.requests if trace_context(request) == trace), None)
+        return self.parent if traced is None else _Together(self.model, self.requests, traced)
 
 
 class _Together(InferenceRequest):
-    """Stands for the requests of a batch: it is taken back when all of them are. Never sent."""
+    """Stands for the requests of a batch: it is taken back when all of them are. Never sent.
+
+    Args:
+        model: the model's name.
+        requests: those of the batch.
+        traced: the one whose trace calls belong to, if there is one.
+    """
 
     __slots__ = ("_requests",)
 
-    def __init__(self, model: str, requests: Sequence[InferenceRequest]) -> None:
+    def __init__(
+        self, model: str, requests: Sequence[InferenceRequest], traced: InferenceRequest | None = None
+    ) -> None:
         super().__init__(model, {}, _drop)
         self._requests = requests
+        self.trace = None if traced is None else traced.trace
 
     @property
     def cancelled(self) -> bool:

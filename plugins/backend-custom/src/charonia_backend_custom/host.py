@@ -70,7 +70,7 @@ class ServerHost:
             timeout_us=request.timeout(),
             correlation_id=request.correlation_id(),
             flags=request.flags(),
-            parent=self._parent if running is None else running.parent,
+            parent=self._parent if running is None else running.parent_for(request.trace().get_context()),
         )
         try:
             self._pass_on(made, decoupled=decoupled)

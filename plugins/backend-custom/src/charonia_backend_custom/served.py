@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from charonia_backend_custom.answers import Answers
 
-__all__ = ["RequestMaker", "ServedRequest"]
+__all__ = ["RequestMaker", "ServedRequest", "trace_context"]
 
 
 class ServedRequest(pb_utils.InferenceRequest):
@@ -37,7 +37,6 @@ class ServedRequest(pb_utils.InferenceRequest):
         self._flags = request.flags
         self._rescheduled = False
         self._preferred_memory = None
-        self._trace = None
 
     @property
     def core(self) -> InferenceRequest:
@@ -71,6 +70,10 @@ class ServedRequest(pb_utils.InferenceRequest):
         """Give the caller's free parameters as a JSON object."""
         return json.dumps(dict(self._request.parameters), separators=(",", ":"))
 
+    def trace(self) -> pb_utils.InferenceTrace:
+        """Give the trace to which the request belongs, with the context that its writer gives it, if any."""
+        return pb_utils.InferenceTrace(trace_context(self._request))
+
     def parameter_values(self) -> Mapping[str, Parameter]:
         """Give the caller's free parameters."""
         return self._request.parameters
@@ -103,6 +106,12 @@ class ServedRequest(pb_utils.InferenceRequest):
         raise pb_utils.TritonModelException(
             "this request came from a client, and cannot be passed on as it is: make an InferenceRequest to call another model"
         )
+
+
+def trace_context(request: InferenceRequest) -> str | None:
+    """Give the context of a request's trace as a model sees it; None where nobody traces."""
+    fields = {} if request.trace is None else request.trace.context
+    return json.dumps(dict(fields), separators=(",", ":")) if fields else None
 
 
 class RequestMaker:

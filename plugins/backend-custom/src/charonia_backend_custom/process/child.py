@@ -35,6 +35,7 @@ from charonia_backend_custom.process.messages import (
     Open,
     RequestData,
 )
+from charonia_backend_custom.process.trace_context import current_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,13 +165,17 @@ class _Child:
         requests = [
             RemoteRequest(RequestData._make(data), self._link, decoupled=self._decoupled) for data in question.requests
         ]
+        with current_trace(requests):
+            self._begin(made, number, question.batch, requests)
+
+    def _begin(self, made: ModelObject, number: int, batch: int, requests: list[RemoteRequest]) -> None:
         if self._decoupled:
-            made.begin(requests, question.batch, partial(self._end, number, requests))
+            made.begin(requests, batch, partial(self._end, number, requests))
         elif made.is_async:
-            made.answers_later(requests, question.batch, partial(self._answer, number, time.monotonic_ns()))
+            made.answers_later(requests, batch, partial(self._answer, number, time.monotonic_ns()))
         else:
             begun_ns = time.monotonic_ns()
-            self._answer(number, begun_ns, made.answers(requests, question.batch), None)
+            self._answer(number, begun_ns, made.answers(requests, batch), None)
 
     def _end(self, number: int, requests: Sequence[RemoteRequest], failure: InferenceError | None) -> None:
         self._link.answer(number, [request.key for request in requests if request.rescheduled], failure)

@@ -64,6 +64,7 @@ class RemoteHost:
             request.flags(),
             request.timeout(),
             request.parameter_values(),
+            request.trace().get_context(),
         )
 
     def take(self, answer: CallAnswer) -> None:

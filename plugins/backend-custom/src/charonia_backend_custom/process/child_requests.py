@@ -37,6 +37,7 @@ class RemoteRequest(pb_utils.InferenceRequest):
             data.model_version,
             data.flags,
             data.timeout,
+            trace=pb_utils.InferenceTrace(data.trace),
             parameters=data.parameters,
         )
         self._line = _RemoteLine(link, data.key, ends_at_once=not decoupled)

@@ -51,7 +51,10 @@ ResponseData: TypeAlias = tuple[
 
 
 class RequestData(NamedTuple):
-    """A request: one that the server took, or a call of another model. `key` is the server's number for the former."""
+    """A request: one that the server took, or a call of another model. `key` is the server's number for the former.
+
+    `trace` is what `InferenceTrace.get_context` gives.
+    """
 
     key: int
     inputs: tuple[TensorData, ...]
@@ -63,6 +66,7 @@ class RequestData(NamedTuple):
     flags: int
     timeout: int
     parameters: Mapping[str, str | int | bool | float]
+    trace: str | None
 
 
 # -- both ways

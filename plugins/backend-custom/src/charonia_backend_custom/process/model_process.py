@@ -213,6 +213,7 @@ class ModelProcess:
             request.flags(),
             request.timeout(),
             dict(request.parameter_values()),
+            request.trace().get_context(),
         )
 
     def _unpacked(self, told: list[ResponseData | None] | None) -> list[pb_utils.InferenceResponse | None] | None:
@@ -333,6 +334,7 @@ class ModelProcess:
             data.model_version,
             data.flags,
             data.timeout,
+            trace=pb_utils.InferenceTrace(data.trace),
             parameters=data.parameters,
         )
         running = None if message.batch is None else self._running.get(message.batch)
