@@ -4,49 +4,78 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
+import pytest
 from charonia import Server, ServerOptions
 from charonia.plugins import Plugins
+from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
-from charonia_metrics_prometheus.collector import ServerCollector
 from charonia_metrics_prometheus.gpus import Gpus
-from charonia_metrics_prometheus.loop_lag import LoopLag
-from charonia_metrics_prometheus.machine import Machine
-from charonia_metrics_prometheus.settings import MetricsSettings
 
-DASHBOARD = Path(__file__).parents[3] / "deploy/grafana/charonia.json"
-WORDS = {"sum", "by", "rate", "increase", "histogram_quantile", "label_values"}
-LABELS_OF_SOME = {"gpu_uuid"}
+DASHBOARD = json.loads((Path(__file__).parents[3] / "deploy/grafana/charonia.json").read_text())
+TARGETS = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
+VARIABLES = [variable for variable in DASHBOARD["templating"]["list"] if variable["type"] == "query"]
+FUNCTIONS = {"sum", "by", "rate", "increase", "histogram_quantile", "label_values"}
+TEXTS_AND_SPANS = re.compile(r'"[^"]*"|\[[^\]]*\]')
 
 
-def test_every_query_names_families_and_labels_that_there_are(model_repository):
-    """Each name in a query is a family's or a sample's of a page, and each label one that the family has."""
+@pytest.fixture
+def page(model_repository):
+    """Give the labels of each name on a page that was read from a server with models of every kind."""
     config = model_config("m")
     config.response_cache.enable = True
     write_model(model_repository, config)
     write_model(model_repository, model_config("many", decoupled=True, max_batch_size=0))
     python = model_config("process", backend="python", parameters={"EXECUTION_MODE": "process"})
     write_model(model_repository, python, {"1/model.py": "class TritonPythonModel:\n    pass\n"})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     options = ServerOptions(cache_config={"local": {"size": "10000"}})
-    with Server(model_repository, options=options, plugins=Plugins(extra=[ArithmeticPlugin()])) as server:
+    with (
+        Server(model_repository, options=options, plugins=Plugins(extra=[ArithmeticPlugin()])) as server,
+        serve_in_thread(server, {"allow-http": False, "allow-grpc": False, "metrics-port": port}),
+    ):
         server.model("m").infer({"INPUT0": np.zeros((1, 16), np.float32)})
-        gpus = Gpus(0)
-        collector = ServerCollector(server, MetricsSettings(), machine=Machine(0), gpus=gpus, lag=LoopLag())
-        families = list(collector.collect())
-        gpus.close()
-    names = {family.name for family in families} | {sample.name for family in families for sample in family.samples}
-    labels = {label for family in families for sample in family.samples for label in sample.labels} | LABELS_OF_SOME
-    dashboard = json.loads(DASHBOARD.read_text())
-    targets = [target for panel in dashboard["panels"] for target in panel["targets"]]
-    queries = [target["expr"] for target in targets]
-    queries += [variable["query"] for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
-    for query in queries:
-        bare = re.sub(r'"[^"]*"|\[[^\]]*\]', "", query)
-        words = set(re.findall(r"[a-z_]\w*", bare)) - WORDS
-        assert words <= names | labels, query
-        assert words & names, query
-    for target in targets:
-        assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= labels
+        text = urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+    gpus = Gpus(0)  # a machine without any has no rows of them, but what their rows would be called is known
+    names = {family.name: {"gpu_uuid"} for family in gpus.metrics()}
+    gpus.close()
+    for name, labels in re.findall(r"^(\w+)(?:\{(.*)\})? \S+$", text, re.MULTILINE):
+        names.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
+    return names
+
+
+def names_in(query):
+    """Give all names in a query that are no functions."""
+    return set(re.findall(r"[a-z_]\w*", TEXTS_AND_SPANS.sub("", query))) - FUNCTIONS
+
+
+def test_every_query_names_what_is_on_a_page(page):
+    """Each name in a query is that of a row, or of a label that such a row has, and so is each label in a legend."""
+    for query in [*(target["expr"] for target in TARGETS), *(variable["query"] for variable in VARIABLES)]:
+        asked = names_in(query) & page.keys()
+        labels = set().union(*(page[name] for name in asked))
+        assert asked, query
+        assert names_in(query) <= asked | labels, query
+    for target in TARGETS:
+        labels = set().union(*(page[name] for name in names_in(target["expr"]) & page.keys()))
+        assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= labels, target
+
+
+def test_panels_have_places_of_their_own():
+    """No panel covers another, and none has the id of another."""
+    panels = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    squares = [
+        (place["x"] + x, place["y"] + y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["w"])
+        for y in range(place["h"])
+    ]
+    assert len(set(squares)) == len(squares)
