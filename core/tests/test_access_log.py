@@ -1,4 +1,4 @@
-"""The access log, and the requests that records in JSON belong to."""
+"""The access log, and the requests that records belong to."""
 
 from __future__ import annotations
 
@@ -91,6 +91,30 @@ def test_what_is_logged_in_an_execution_names_its_request(ask, log, tmp_path):
     assert line["message"] == 'model instance "m_0" failed to execute a batch'
     assert "ValueError: INPUT0 has the value 7" in line["exception"]
     assert line["time"].endswith("Z")
+
+
+@pytest.mark.parametrize("form", ["default", "ISO8601"])
+def test_every_format_names_the_request(ask, tmp_path, form):
+    """As text, it stands behind the message, and before the traceback; the access log has it in the message."""
+    lines = []
+    logger = logging.getLogger("charonia")
+    settings = LogSettings(LogSetting(format=form), logger)
+    settings.apply()
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(settings.formatter.format(record))
+    logger.addHandler(handler)
+    ask(trace=TraceSetting(level=("TIMESTAMPS",), rate=1, file=str(tmp_path / "t.json")), log_access=True)
+    logging.getLogger("charonia.elsewhere").error("hello")
+    logger.removeHandler(handler)
+    settings.close()
+    well, failed, badly, elsewhere = lines
+    assert well.split(" charonia.access: ")[1].startswith("model=m version=1 id=r1 status=OK total_us=")
+    assert well.endswith(" trace_id=1")
+    first = failed.splitlines()[0]
+    assert first.endswith("failed to execute a batch [model=m version=1 request_id=r2 trace_id=2]")
+    assert failed.endswith("ValueError: INPUT0 has the value 7")
+    assert badly.endswith(" trace_id=2")
+    assert elsewhere.endswith("charonia.elsewhere: hello")
 
 
 def test_what_is_logged_elsewhere_names_none(log):

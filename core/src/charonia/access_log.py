@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 __all__ = ["log_access"]
 
 _log = logging.getLogger("charonia.access")
+_TEXT = (
+    "model=%(model)s version=%(version)d id=%(request_id)s status=%(status)s total_us=%(total_us)d "
+    "queue_us=%(queue_us)d compute_us=%(compute_us)d"
+)
 
 
 def log_access(request: InferenceRequest, version: int, response: InferenceResponse, total_ns: int) -> None:
@@ -22,7 +26,7 @@ def log_access(request: InferenceRequest, version: int, response: InferenceRespo
         response: the final response.
         total_ns: from its arrival to that response.
     """
-    told = {
+    told: dict[str, str | int] = {
         "model": request.model_name,
         "version": version,
         "request_id": request.id,
@@ -31,9 +35,8 @@ def log_access(request: InferenceRequest, version: int, response: InferenceRespo
         "queue_us": (request.started_ns - request.queued_ns if request.started_ns else total_ns) // 1000,
         "compute_us": sum(request.compute_ns) // 1000,
     }
-    _log.info(
-        "model=%(model)s version=%(version)d id=%(request_id)s status=%(status)s total_us=%(total_us)d "
-        "queue_us=%(queue_us)d compute_us=%(compute_us)d",
-        told,
-        extra=told,
-    )
+    text = _TEXT
+    if request.trace is not None:
+        told["trace_id"] = request.trace.id
+        text += " trace_id=%(trace_id)s"
+    _log.info(text, told, extra=told)

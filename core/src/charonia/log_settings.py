@@ -163,7 +163,7 @@ def _checked(name: str, value: object) -> bool | int | str:
 
 
 class _Formatter(logging.Formatter):
-    """Writes the level's first letter, the time, the logger and the message."""
+    """Writes the level's first letter, the time, the logger, the message, and the requests that it is about."""
 
     def __init__(self, settings: LogSettings) -> None:
         super().__init__("%(levelname).1s %(asctime)s %(name)s: %(message)s")
@@ -172,6 +172,12 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
         return _json(record) if self._settings.get().format == "JSON" else super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """Write a record up to its traceback. One with a request of its own names that in its message."""
+        about = {} if hasattr(record, "request_id") else _executed()
+        told = " ".join([f"{name}={value}" for name, value in about.items()])
+        return super().formatMessage(record) + (f" [{told}]" if told else "")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's own name
         """Write a record's time."""
