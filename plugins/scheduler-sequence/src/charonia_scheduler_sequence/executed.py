@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from charonia.tensor import Array, Tensor
 
     from charonia_scheduler_sequence.controls import Controls
-    from charonia_scheduler_sequence.slots import Ticket
+    from charonia_scheduler_sequence.seats import Ticket
     from charonia_scheduler_sequence.states import State, States
 
 __all__ = ["Executed", "Kept", "fill_place"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from charonia_scheduler_sequence.rules import Rules
-    from charonia_scheduler_sequence.slots import Seats, Slot
+    from charonia_scheduler_sequence.seats import Seats, Slot
 
 __all__ = ["SLOTS_USED", "Formation", "form_direct", "form_oldest"]
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from charonia.config import ModelConfig
     from charonia.request import InferenceRequest, InferenceResponse
 
-    from charonia_scheduler_sequence.slots import Dropped, Seats, Slot
+    from charonia_scheduler_sequence.seats import Seats, Slot
+    from charonia_scheduler_sequence.slots import Dropped
 
 __all__ = ["SequenceScheduler"]
 

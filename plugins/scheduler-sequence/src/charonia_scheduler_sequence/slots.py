@@ -10,11 +10,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-from collections import deque
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
 from charonia.request import SEQUENCE_END, SEQUENCE_START
+
+from charonia_scheduler_sequence.seats import Entry, Seats, Sequence, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from charonia.errors import InferenceError
     from charonia.request import InferenceRequest
 
-__all__ = ["Dropped", "Entry", "Seats", "Sequence", "Slot", "SlotTable", "Ticket"]
+    from charonia_scheduler_sequence.seats import Slot
+
+__all__ = ["Dropped", "SlotTable"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,105 +37,6 @@ _STATE = TypeVar("_STATE")
 
 Dropped: TypeAlias = "tuple[InferenceRequest, InferenceError]"
 """A request that is not executed, and why."""
-
-
-class Entry(NamedTuple):
-    """A request that waits, and when it came."""
-
-    request: InferenceRequest
-    arrived_ns: int
-
-
-class Sequence:
-    """The requests of one client that belong together.
-
-    Attributes:
-        id: the correlation id.
-        open: whether further requests may join it.
-        alone: whether it is one request, however often that is executed.
-        excused: whether it was given another moment since its last request.
-        silent_ns: since when it has nothing that waits or is executed.
-        waiting: its requests that have not been taken yet, in the order of their arrival.
-    """
-
-    __slots__ = ("alone", "excused", "id", "open", "silent_ns", "waiting")
-
-    def __init__(self, correlation_id: int | str) -> None:
-        self.id = correlation_id
-        self.open = True
-        self.alone = False
-        self.excused = False
-        self.silent_ns = 0
-        self.waiting: deque[Entry] = deque()
-
-
-class Slot(Generic[_STATE]):
-    """A place for one sequence at one instance.
-
-    Attributes:
-        seats: all slots of the instance.
-        number: which of them it is.
-        generation: how many owners and starts it has had.
-        owner: the sequence that has it now.
-        busy: whether a request of this generation is being executed.
-        state: what is kept for the owner; None until its first request is taken.
-    """
-
-    __slots__ = ("busy", "generation", "number", "owner", "seats", "state")
-
-    def __init__(self, seats: Seats[_STATE], number: int) -> None:
-        self.seats = seats
-        self.number = number
-        self.generation = 0
-        self.owner: Sequence | None = None
-        self.busy = False
-        self.state: _STATE | None = None
-
-    @property
-    def head(self) -> Entry:
-        """The owner's next request; one waits if the slot is ready."""
-        if self.owner is None:
-            raise LookupError("the slot has no owner")
-        return self.owner.waiting[0]
-
-    def renew(self) -> None:
-        """Make a fresh start: nothing of before matters any more."""
-        self.generation += 1
-        self.busy = False
-        self.state = None
-
-
-class Seats(Generic[_STATE]):
-    """The slots of one instance.
-
-    Attributes:
-        instance: the instance.
-        order: its place among the instances.
-        leaving: whether its slots are given to no other sequence.
-        slots: its slots by number.
-        ready: those from which a request may be taken, in the order in which they became ready.
-    """
-
-    def __init__(self, instance: Hashable, order: int, count: int) -> None:
-        self.instance = instance
-        self.order = order
-        self.leaving = False
-        self.slots = [Slot(self, number) for number in range(count)]
-        self.ready: dict[Slot[_STATE], None] = {}
-
-    @property
-    def ended(self) -> bool:
-        """Whether its slots are given to no other sequence, and those that had one have ended."""
-        return self.leaving and all(slot.owner is None for slot in self.slots)
-
-
-class Ticket(NamedTuple, Generic[_STATE]):
-    """A request that is given out for execution, and what is kept for its sequence."""
-
-    request: InferenceRequest
-    slot: Slot[_STATE]
-    generation: int
-    state: _STATE
 
 
 class SlotTable(Generic[_STATE]):
