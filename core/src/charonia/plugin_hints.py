@@ -28,6 +28,7 @@ HINTS: dict[tuple[str, str], str] = {
     ("frontend", "grpc"): "charonia-frontend-grpc",
     ("frontend", "http"): "charonia-frontend-http",
     ("frontend", "metrics"): "charonia-metrics-prometheus",
+    ("rpc_transport", "lean"): "charonia-transport-lean",
     ("scheduler", "dynamic_batching"): "charonia-scheduler-dynamic",
     ("scheduler", "ensemble_scheduling"): "charonia-scheduler-ensemble",
     ("scheduler", "sequence_batching"): "charonia-scheduler-sequence",

@@ -28,6 +28,9 @@ __all__ = [
 Metadata: TypeAlias = Callable[[], Iterable[tuple[str, str | bytes]] | None]
 """Gives the fields that came with a call: text, or bytes where a name ends in `-bin`. Reading them costs, so few calls do."""
 
+LEAVING = "GRPC server is shutting down and has stopped accepting new requests."
+"""What the streams are told that are open when the server stops, as in the reference."""
+
 
 def no_metadata() -> tuple[()]:
     """Give no field at all."""

@@ -6,10 +6,11 @@ import asyncio
 from contextlib import ExitStack
 
 import charonia_frontend_grpc
+import charonia_transport_lean
 import grpc
 import numpy as np
 import pytest
-from charonia import Server
+from charonia import Server, ServerOptions
 from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
@@ -40,12 +41,19 @@ def model_repository(tmp_path):
     return tmp_path
 
 
+@pytest.fixture(params=["standard", "lean"])
+def transport(request):
+    """Name the transport, for tests that need a network: they run over each."""
+    return request.param
+
+
 @pytest.fixture
-def running(model_repository):
+def running(model_repository, request):
     """Give the server that `serve` and others put frontends before."""
-    with Server(
-        model_repository, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_grpc])
-    ) as server:
+    networked = "transport" in request.fixturenames
+    options = ServerOptions(transport=request.getfixturevalue("transport") if networked else "standard")
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_grpc, charonia_transport_lean])
+    with Server(model_repository, options=options, plugins=plugins) as server:
         yield server
 
 
@@ -60,7 +68,7 @@ def application(running):
 
 
 @pytest.fixture
-def serve(running):
+def serve(transport, running):
     """Serve over gRPC with options of the frontend, and give host and port."""
     with ExitStack() as opened:
 

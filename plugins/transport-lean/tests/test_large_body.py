@@ -20,7 +20,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def connections(transport):
     """Give the connections whose first bytes have come."""
-    return [guest for guest in transport._open if isinstance(guest, Connection)]
+    return [guest for guest in transport.door.guests if isinstance(guest, Connection)]
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

@@ -8,7 +8,8 @@ import socket
 import pytest
 from charonia.http_message import BodyStream, HttpResponse
 from charonia.transport import HttpLimits
-from charonia_transport_lean import transport as module
+from charonia_transport_lean import door as module
+from charonia_transport_lean.connection import Connection
 from charonia_transport_lean.transport import LeanTransport
 
 LIMITS = HttpLimits(line=4096, body=100_000_000)
@@ -60,6 +61,11 @@ class Endless(BodyStream):
         self.application.cancelled.set()
 
 
+def connections(transport):
+    """Give the connections whose first bytes have come."""
+    return [guest for guest in transport.door.guests if isinstance(guest, Connection)]
+
+
 @pytest.fixture
 async def application():
     return Application()
@@ -108,7 +114,7 @@ async def test_requests_behind_one_that_waits_are_bounded(client, application, t
     writer.write(GET % b"/wait")
     count = 200_000
     writer.write(GET % b"/next" * count)
-    await until(lambda: any(connection._full for connection in transport._open))
+    await until(lambda: any(connection._full for connection in connections(transport)))
     assert application.begun == 1
     application.go.set()
     assert await answer(reader) == b"/wait"
@@ -120,7 +126,7 @@ async def test_slow_reader_holds_up_only_itself(client, application, transport):
     """While a client does not read, its further requests are not begun, and others are served."""
     reader, writer = client
     writer.write(GET % b"/large" * 20)
-    await until(lambda: any(connection._room for connection in transport._open))
+    await until(lambda: any(connection._room for connection in connections(transport)))
     begun = application.begun
     other_reader, other = await asyncio.open_connection("127.0.0.1", transport.port)
     other.write(GET % b"/other")
@@ -135,7 +141,7 @@ async def test_stream_is_made_as_fast_as_it_is_read(client, application, transpo
     """A body without an end waits for its reader, and ends when the client goes."""
     _reader, writer = client
     writer.write(GET % b"/stream")
-    await until(lambda: any(connection._room for connection in transport._open))
+    await until(lambda: any(connection._room for connection in connections(transport)))
     made = application.pieces
     for _ in range(100):
         await asyncio.sleep(0)
@@ -177,11 +183,11 @@ async def test_request_that_is_left_unfinished_is_given_up(client, transport, mo
     writer.write(sent)
     _waiting_reader, waiting = await asyncio.open_connection("127.0.0.1", transport.port)
     waiting.write(GET % b"/wait")
-    await until(lambda: sum(not connection.idle for connection in transport._open) == 2)
+    await until(lambda: sum(not connection.idle for connection in connections(transport)) == 2)
     monkeypatch.setattr(module, "_STALL_SECONDS", -1.0)
-    transport._look_after()
+    transport.door._look_after()
     assert await reader.read() == b""
-    assert len(transport._open) == 1
+    assert len(connections(transport)) == 1
     waiting.close()
 
 
@@ -189,13 +195,13 @@ async def test_head_that_drips_is_given_up(client, transport, monkeypatch):
     """The clock of a head does not begin again with each byte of it."""
     reader, writer = client
     writer.write(b"GET / HT")
-    await until(lambda: any(not connection.idle for connection in transport._open))
-    touched = next(iter(transport._open)).touched
+    await until(lambda: any(not connection.idle for connection in connections(transport)))
+    touched = next(iter(connections(transport))).touched
     writer.write(b"TP/1.1\r\nHo")
-    await until(lambda: next(iter(transport._open))._reader._wire_size == 18)
-    assert next(iter(transport._open)).touched == touched
+    await until(lambda: next(iter(connections(transport)))._reader._wire_size == 18)
+    assert next(iter(connections(transport))).touched == touched
     monkeypatch.setattr(module, "_STALL_SECONDS", -1.0)
-    transport._look_after()
+    transport.door._look_after()
     assert await reader.read() == b""
 
 
@@ -203,10 +209,10 @@ async def test_client_that_does_not_read_is_given_up(client, transport, monkeypa
     """A response that nobody reads does not stay in memory for ever."""
     _, writer = client
     writer.write(GET % b"/large" * 3)
-    await until(lambda: any(connection._room for connection in transport._open))
+    await until(lambda: any(connection._room for connection in connections(transport)))
     monkeypatch.setattr(module, "_STALL_SECONDS", -1.0)
-    transport._look_after()
-    await until(lambda: not transport._open)
+    transport.door._look_after()
+    await until(lambda: not connections(transport))
 
 
 async def test_close_is_idempotent(application):

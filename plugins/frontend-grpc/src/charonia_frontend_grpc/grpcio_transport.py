@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc  # noqa: TID253 - this is the module that everyone else leaves to be imported late
 from charonia.errors import InferenceError, UnavailableError
-from charonia.rpc import UnaryMethod
+from charonia.rpc import LEAVING, UnaryMethod
 from charonia.transport import RpcTransport
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _COMPRESSION = {
 
 _ANY_SIZE = 2_147_483_647
 """grpcio's own limit would tell no one what to do; ours is looked at here."""
-
-_LEAVING = "GRPC server is shutting down and has stopped accepting new requests."
 
 
 class GrpcioTransport(RpcTransport):
@@ -60,7 +58,7 @@ class GrpcioTransport(RpcTransport):
         if server is None:
             return
         for stream in self._streams:
-            stream.end(UnavailableError(_LEAVING))
+            stream.end(UnavailableError(LEAVING))
         await server.stop(grace_seconds)
 
     def unary(self, method: UnaryMethod) -> grpc.RpcMethodHandler:
@@ -92,7 +90,7 @@ class GrpcioTransport(RpcTransport):
                 context.set_compression(compression)
             stream = method.open(context.invocation_metadata)
             if self._server is None:
-                stream.end(UnavailableError(_LEAVING))
+                stream.end(UnavailableError(LEAVING))
             self._streams.add(stream)
             reader = asyncio.create_task(self._read(stream, context))
             failure = None

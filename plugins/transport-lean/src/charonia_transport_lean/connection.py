@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from charonia.http_message import BodyParts, refusal, response_head
 
-from charonia_transport_lean.eager import go_on
+from charonia_transport_lean.eager import run
+from charonia_transport_lean.guest import Guest
 from charonia_transport_lean.large_body import BodyReceiver
 from charonia_transport_lean.request_reader import RefusedError, RequestReader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from charonia.http_message import BodyStream, HttpResponse
+    from charonia.transport import HttpTransport
 
+    from charonia_transport_lean.door import Door
     from charonia_transport_lean.request_reader import Incoming
-    from charonia_transport_lean.transport import LeanTransport
 
 __all__ = ["Connection"]
 
@@ -42,11 +41,12 @@ _LEAST_PER_SECOND = 1024
 """How many bytes of a body make a second's wait for the next ones legitimate, and how many that are read of a response."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, Guest):
     """A client's connection, from its first byte to its last.
 
     Args:
-        hub: the transport, which knows all connections.
+        hub: the door, which knows all connections.
+        http: what answers its requests.
 
     Attributes:
         touched: when the client did something the last time that makes a wait legitimate, in the loop's seconds.
@@ -55,6 +55,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_flaw",
         "_full",
+        "_handle",
         "_hub",
         "_last",
         "_later",
@@ -68,9 +69,10 @@ class Connection(asyncio.Protocol):
         "touched",
     )
 
-    def __init__(self, hub: LeanTransport) -> None:
+    def __init__(self, hub: Door, http: HttpTransport) -> None:
         self._hub = hub
-        self._reader = RequestReader(hub.limits)
+        self._handle = http.handle
+        self._reader = RequestReader(http.limits)
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
@@ -140,7 +142,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer what came, as far as it can be answered at once."""
         reader = self._reader
-        if self._last or self._flaw is not None:  # what still comes is dropped, so that the client can read the last response
+        if (
+            self._last or self._flaw is not None
+        ):  # what still comes is dropped, so that the client can read the last response
             if reader.skip(data) and self._last:
                 self.close()
             return
@@ -231,27 +235,17 @@ class Connection(asyncio.Protocol):
         return self._task is None and self._room is None and not self._last
 
     def _begin(self, incoming: Incoming) -> None:
-        context = copy_context()  # as a task would: what one request sets is not seen by the next
-        begun = self._hub.handle(incoming.request)
         try:
-            awaited = context.run(begun.send, None)
-        except StopIteration as stop:
-            response: HttpResponse = stop.value
-            if response.stream is None:
-                self._write(incoming, response)
-                return
-            rest = self._write_stream(incoming, response, response.stream)
+            self._task = run(self._hub.loop, self._answer_one(incoming))
         except Exception:  # noqa: BLE001 - the application's promise broken: a fault of ours ends this connection alone
             _log.exception("failed to answer a request")
             self._transport.abort()
-            return
         else:
-            rest = self._answer_later(incoming, go_on(begun, awaited))
-        self._task = self._hub.loop.create_task(rest, context=context)
-        self._task.add_done_callback(self._answered)
+            if self._task is not None:
+                self._task.add_done_callback(self._answered)
 
-    async def _answer_later(self, incoming: Incoming, answer: Awaitable[HttpResponse]) -> None:
-        response = await answer
+    async def _answer_one(self, incoming: Incoming) -> None:
+        response = await self._handle(incoming.request)
         if response.stream is None:
             self._write(incoming, response)
         else:

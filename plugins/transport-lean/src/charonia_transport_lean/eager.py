@@ -5,34 +5,63 @@ A task costs a turn of the event loop before it even begins. What is answered wi
 
 from __future__ import annotations
 
-from types import coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Coroutine
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    import asyncio
 
-__all__ = ["go_on"]
-
-T = TypeVar("T")
+__all__ = ["run"]
 
 
-@coroutine
-def go_on(begun: Coroutine[Any, Any, T], awaited: object) -> Generator[Any, Any, T]:
-    """Go on with a coroutine that has been sent its first None and gave `awaited` to wait for; to be awaited in a task.
+def run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+    """Run a coroutine. Gives a task for the rest of it, or None where it has ended.
 
-    Gives and raises what the coroutine does.
+    Raises whatever the coroutine raises before it first waits.
     """
+    context = copy_context()  # as a task would: what one request sets is not seen by the next
     try:
-        while True:
-            try:
-                sent = yield awaited
-            except GeneratorExit:
-                begun.close()
-                raise
-            except BaseException as error:  # noqa: BLE001 - the coroutine's matter, a cancellation included
-                awaited = begun.throw(error)
-            else:
-                awaited = begun.send(sent)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
+        awaited = context.run(coroutine.send, None)
+    except StopIteration:
+        return None
+    return loop.create_task(_Resumed(coroutine, awaited), context=context)
+
+
+class _Resumed(Coroutine[Any, Any, None]):
+    """A coroutine that has begun, as a task takes it: it first gives what is already being waited for.
+
+    A task that is cancelled before its first step throws that into the coroutine all the same, at the place where it waits;
+    one around it, which had not begun, would swallow it.
+
+    Args:
+        coroutine: the coroutine.
+        awaited: what it gave to wait for.
+    """
+
+    __slots__ = ("_awaited", "_coroutine", "_given")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
+        self._coroutine = coroutine
+        self._awaited = awaited
+        self._given = False
+
+    def send(self, value: object) -> object:
+        """Go on."""
+        if self._given:
+            return self._coroutine.send(value)
+        self._given = True
+        awaited, self._awaited = self._awaited, None
+        return awaited
+
+    def throw(self, *error: Any) -> object:
+        """Go on with an error."""
+        self._given = True
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        """End."""
+        self._coroutine.close()
+
+    def __await__(self) -> NoReturn:
+        raise TypeError("only a task goes on with it")

@@ -1,0 +1,52 @@
+"""Where the bytes of a body, or of a message, gather."""
+
+from __future__ import annotations
+
+from charonia_transport_lean.large_body import LARGE, LargeBody
+
+__all__ = ["BodyBuffer"]
+
+
+class BodyBuffer:
+    """A body in the making.
+
+    Args:
+        length: how long it will be, in bytes, or None if nobody knows.
+
+    Raises:
+        MemoryError: there is not enough memory; also by the other methods.
+    """
+
+    __slots__ = ("_filled", "_large", "_pieces")
+
+    def __init__(self, length: int | None) -> None:
+        self._large = None if length is None or length < LARGE else LargeBody(length)
+        self._pieces: list[bytes] = []
+        self._filled = 0
+
+    def __len__(self) -> int:
+        return self._filled
+
+    def add(self, piece: memoryview) -> None:
+        """Copy a piece to the end."""
+        self._filled += len(piece)
+        if self._large is None:
+            self._pieces.append(bytes(piece))
+        else:
+            self._large.add(piece)
+
+    def place(self) -> memoryview | None:
+        """Give where the next bytes of a large body belong."""
+        return None if self._large is None else self._large.place()
+
+    def placed(self, size: int) -> None:
+        """Take note that so many bytes are in their place."""
+        self._filled += size
+        if self._large is not None:
+            self._large.placed(size)
+
+    def take(self) -> bytes | memoryview:
+        """Give the body, which is whole."""
+        if self._large is not None:
+            return self._large.whole()
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

@@ -1,0 +1,379 @@
+"""One HTTP/2 connection of a client: its streams, its rules, and its end (RFC 9113)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from charonia_transport_lean.guest import Guest
+from charonia_transport_lean.http2 import frames
+from charonia_transport_lean.http2.budget import Budget
+from charonia_transport_lean.http2.control_frames import ControlFrames
+from charonia_transport_lean.http2.frame_reader import MAX_FRAME, FrameReader, FrameReceiver
+from charonia_transport_lean.http2.frames import (
+    ConnectionFault,
+    ErrorCode,
+    Setting,
+    StreamFault,
+)
+from charonia_transport_lean.http2.header_blocks import MAX_HEADER_LIST, HeaderDecoder
+from charonia_transport_lean.http2.inflow import STREAM_WINDOW, WINDOW, Inflow, check_length
+from charonia_transport_lean.http2.keeping import Keeping
+from charonia_transport_lean.http2.outflow import Outflow
+from charonia_transport_lean.http2.request_head import MalformedError, RequestHead, read_head
+from charonia_transport_lean.http2.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from charonia.transport import KeepAlive
+
+    from charonia_transport_lean.door import Door
+    from charonia_transport_lean.http2.header_blocks import Headers
+    from charonia_transport_lean.http2.outflow import OutgoingStream
+    from charonia_transport_lean.http2.stream import Opener
+
+__all__ = ["Http2Connection"]
+
+_log = logging.getLogger(__name__)
+
+_MOST_STREAMS = 1024
+_JOINED_BELOW = 65_536
+_MOST_UNSENT = 67_108_864
+"""While more than this waits for a client that does not read, it gets no new streams."""
+
+_MOST_UNREAD_REPLIES = 1_048_576
+"""How much a client that does not read may make the socket hold, in bytes; only replies to its frames can become so much."""
+
+_RESETS = 500, 100.0
+_UPKEEP = 10_000, 1_000.0
+_UPKEEP_EARNED = 8.0
+"""Resets, and frames that bring nothing: how many at once, and how many more in a second; and what an answer is worth."""
+
+_PATIENCE_SECONDS = 60.0
+"""How long a client may leave a request unfinished."""
+
+_LINGER_SECONDS = 1.0
+"""How long a client may take to close its side."""
+
+_DROPPED_AT_ONCE = 65_536
+
+
+class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
+    """A client's connection, from its preface on.
+
+    Args:
+        hub: the door, which knows all connections.
+        route: tells, for a request's head, what begins its exchange.
+        keep_alive: the care that its connection gets.
+
+    Attributes:
+        loop: the event loop.
+        inflow: the data that comes.
+        outflow: what is sent.
+        keeping: the care that the connection gets.
+        streams: the streams that are open, by number.
+        last: the number of the last stream that was opened.
+        touched: when the client did something the last time that makes a wait legitimate, in the loop's seconds.
+    """
+
+    def __init__(self, hub: Door, route: Callable[[RequestHead], Opener], keep_alive: KeepAlive) -> None:
+        self._hub = hub
+        self.loop = hub.loop
+        self.inflow = Inflow(self)
+        self._reader = FrameReader(self.inflow, self)
+        self._decoder: HeaderDecoder[tuple[RequestHead, Opener] | MalformedError] = HeaderDecoder(self._read_head)
+        self._route = route
+        self.streams: dict[int, Stream] = {}
+        self.last = 0
+        self._farewell: int | None = None
+        self._closed = False
+        self._lingering: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+        self._unsent: list[bytes] = []
+        self._size = 0
+        self.outflow = Outflow(self.put, self._put_large, self._answered)
+        now = self.loop.time()
+        self._resets = Budget(*_RESETS, now)
+        self._upkeep = Budget(*_UPKEEP, now)
+        self.keeping = Keeping(self, keep_alive)
+        self._control = ControlFrames(self)
+        self.touched = now
+
+    # -- what the hub asks
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request."""
+        return not self.streams
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it waits for its client: for the rest of a frame, for the reading of an answer, or for its farewell."""
+        return self._closed or self._reader.amid or self.outflow.paused or bool(self.outflow.unsent_bytes)
+
+    def send(self) -> None:
+        """Send what was written in this turn of the loop."""
+        unsent, self._unsent, self._size = self._unsent, [], 0
+        if unsent and not self._transport.is_closing():
+            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+
+    def leave(self) -> None:
+        """Take no new requests, and close when those that came are answered."""
+        if self._farewell is None:
+            self._say_farewell(ErrorCode.NO_ERROR)
+            for stream in list(self.streams.values()):
+                stream.exchange.leave()
+        if not self.streams:
+            self.close()
+
+    def close(self) -> None:
+        """Close when what was written has been sent, and the client has closed, too, or has had some time to do so."""
+        if not self._closed:
+            self._closed = True
+            if self._farewell is None:
+                self._say_farewell(ErrorCode.NO_ERROR)
+            self.send()
+            if self._transport.can_write_eof():
+                # What the client sends meanwhile is taken and dropped: the system would tell it of nothing else than that nobody
+                # takes it, and our farewell would be lost.
+                self._transport.write_eof()
+                self._lingering = self.loop.call_later(_LINGER_SECONDS, self._transport.close)
+            else:
+                self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._closed = True
+        self._transport.abort()
+
+    # -- what the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, with our settings."""
+        self._transport = transport  # type: ignore[assignment]  # a stream's transport
+        self._hub.opened(self)
+        self.put(
+            frames.settings(
+                {
+                    Setting.MAX_CONCURRENT_STREAMS: _MOST_STREAMS,
+                    Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+                    Setting.MAX_FRAME_SIZE: MAX_FRAME,
+                    Setting.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST,
+                }
+            )
+            + frames.window_update(0, WINDOW - 65_535)
+        )
+        self.keeping.start()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: what is in progress is taken back."""
+        self._closed = True
+        self.keeping.stop()
+        if self._lingering is not None:
+            self._lingering.cancel()
+        streams, self.streams = self.streams, {}
+        for stream in streams.values():
+            self.outflow.drop(stream)
+            stream.exchange.abandon()
+        self._hub.lost(self)
+
+    def eof_received(self) -> bool:
+        """Close: a client that sends nothing more cannot even open windows."""
+        return False
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Give the place for the next bytes."""
+        return memoryview(bytearray(_DROPPED_AT_ONCE)) if self._closed else self._reader.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Read the bytes that came."""
+        if self._closed:
+            return
+        self.keeping.heard()
+        try:
+            self._reader.received(nbytes)
+        except ConnectionFault as fault:
+            self._end(fault)
+        else:
+            if not self._reader.amid:
+                self.touched = self.loop.time()
+
+    def feed(self, data: bytes) -> None:
+        """Read bytes that came before this connection was there."""
+        while data and not self._closed:
+            room = self.get_buffer(-1)
+            piece = data[: len(room)]
+            room[: len(piece)] = piece
+            self.buffer_updated(len(piece))
+            data = data[len(piece) :]
+
+    def pause_writing(self) -> None:
+        """Write nothing more: the client does not read."""
+        self.outflow.pause()
+
+    def resume_writing(self) -> None:
+        """Write again."""
+        self.touched = self.loop.time()
+        self.outflow.resume()
+
+    # -- frames with requests
+
+    def headers(self, stream: int, block: bytes, *, end: bool) -> None:
+        """Begin a request, or take its trailers."""
+        opening = self._decoder.decode(block)  # even where it is not wanted: the table is that of all blocks
+        try:
+            if stream in self.streams:
+                self._take_trailers(self.streams[stream], opening, end=end)
+            elif stream <= self.last:
+                raise ConnectionFault(ErrorCode.STREAM_CLOSED, "headers on a stream that has ended")
+            elif not stream & 1:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's streams have odd numbers")
+            else:
+                self._begin(stream, opening, end=end)
+        except StreamFault as fault:
+            self.reset_stream(fault.stream, fault.code)
+
+    def _read_head(self, fields: Headers) -> tuple[RequestHead, Opener] | MalformedError:
+        head = read_head(fields)
+        return head if isinstance(head, MalformedError) else (head, self._route(head))
+
+    def _begin(self, number: int, opening: tuple[RequestHead, Opener] | MalformedError, *, end: bool) -> None:
+        self.last = number
+        if self._farewell is not None:  # its client has been told the last stream that counts, and asks somebody else
+            return
+        if isinstance(opening, MalformedError) or not opening[0].method:
+            raise StreamFault(number, ErrorCode.PROTOCOL_ERROR, "the head is none")
+        if len(self.streams) >= _MOST_STREAMS or self.outflow.unsent_bytes > _MOST_UNSENT:
+            raise StreamFault(number, ErrorCode.REFUSED_STREAM, "not now")
+        head, opener = opening
+        stream = Stream(number, self.outflow.first_window, STREAM_WINDOW, head, self.loop.time())
+        self.streams[number] = stream
+        stream.exchange = opener(self, stream)
+        if end:
+            self.finish(stream)
+
+    def _take_trailers(
+        self, stream: Stream, trailers: tuple[RequestHead, Opener] | MalformedError, *, end: bool
+    ) -> None:
+        if stream.half_closed:
+            raise StreamFault(stream.number, ErrorCode.STREAM_CLOSED, "headers after the end")
+        if not end or isinstance(trailers, MalformedError) or trailers[0].method:
+            raise StreamFault(stream.number, ErrorCode.PROTOCOL_ERROR, "these are no trailers")
+        self.finish(stream)
+
+    def finish(self, stream: Stream) -> None:
+        """Take note that a request is whole.
+
+        Raises:
+            StreamFault: its body is shorter than it was said to be.
+        """
+        check_length(stream, 0, end=True)
+        stream.half_closed = True
+        stream.exchange.finish()
+
+    # -- other frames
+
+    def frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        """Take any frame that is no part of a request."""
+        self._control.take(kind, flags, stream, payload)
+
+    def taken_back(self, number: int) -> None:
+        """Take note that the client has reset a stream."""
+        self._spend(self._resets, "resets")
+        stream = self.streams.pop(number, None)
+        if stream is not None:
+            self._drop(stream)
+
+    def spend_upkeep(self, what: str) -> None:
+        """Take note of a frame that brings nothing.
+
+        Raises:
+            ConnectionFault: there are too many of them.
+        """
+        self._spend(self._upkeep, what)
+
+    # -- ends
+
+    def look(self) -> None:
+        """Reset the streams whose clients do not go on with a request."""
+        late = self.loop.time() - _PATIENCE_SECONDS
+        for stream in list(self.streams.values()):
+            if not stream.half_closed and not stream.exchange.patient and stream.touched < late:
+                self.put(frames.reset(stream.number, ErrorCode.CANCEL))
+                self.streams.pop(stream.number)
+                self._drop(stream)
+
+    def break_stream(self, stream: Stream) -> None:
+        """End a stream because of a fault of ours."""
+        if stream.number in self.streams:
+            self.reset_stream(stream.number, ErrorCode.INTERNAL_ERROR)
+
+    def _answered(self, stream: OutgoingStream) -> None:
+        """Forget a stream whose answer is whole; a client that still sends is told that it need not."""
+        known = self.streams.pop(stream.number, None)
+        if known is None:
+            return
+        self.sent_data()
+        self._resets.earn(1)
+        if not known.half_closed:
+            self.put(frames.reset(stream.number, ErrorCode.NO_ERROR))
+        if self._farewell is not None and not self.streams:
+            self.loop.call_soon(self.close)
+
+    def sent_data(self) -> None:
+        """Take note that an answer goes on."""
+        self._upkeep.earn(_UPKEEP_EARNED)
+        self.keeping.sent()
+
+    def reset_stream(self, number: int, code: ErrorCode) -> None:
+        """End a stream whose client has broken a rule."""
+        self.put(frames.reset(number, code))
+        self._spend(self._resets, "streams that end in error")
+        stream = self.streams.pop(number, None)
+        if stream is not None:
+            self._drop(stream)
+
+    def _drop(self, stream: Stream) -> None:
+        self.outflow.drop(stream)
+        stream.exchange.abandon()
+        if self._farewell is not None and not self.streams:
+            self.loop.call_soon(self.close)
+
+    def _spend(self, budget: Budget, what: str) -> None:
+        if not budget.spend(self.loop.time()):
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
+
+    def _end(self, fault: ConnectionFault) -> None:
+        """Tell the client which rule it broke, and close."""
+        _log.info("a client's connection ends: %s", fault)
+        if not self._closed:
+            self._say_farewell(fault.code, str(fault))
+            self.close()
+
+    def _say_farewell(self, code: ErrorCode, text: str = "") -> None:
+        if self._farewell is None:  # the last stream that counts may not become a later one
+            self._farewell = self.last
+        self.put(frames.go_away(self._farewell, code, text))
+
+    # -- writing
+
+    def put(self, data: bytes) -> None:
+        """Have something sent at the end of the loop's turn, together with what comes until then, or now if it is much."""
+        if not self._unsent:
+            self._hub.send_later(self)
+        self._unsent.append(data)
+        self._size += len(data)
+        if self._size >= _JOINED_BELOW:
+            self.send()
+            if self.outflow.paused and self._transport.get_write_buffer_size() > _MOST_UNREAD_REPLIES:
+                self.abort()
+
+    def _put_large(self, pieces: list[bytes | memoryview]) -> None:
+        self.send()
+        self._transport.writelines(pieces)
+
+    def ping(self, payload: bytes) -> None:
+        """Ask whether the client is there."""
+        self.put(frames.ping(payload, ack=False))

@@ -1,0 +1,276 @@
+"""From the bytes of a connection to frames, free of any socket (RFC 9113, section 4).
+
+The payload of a large DATA frame does not pass through the reader's own buffer: the socket's bytes go where the stream wants
+them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from charonia_transport_lean.http2.frames import (
+    END_HEADERS,
+    END_STREAM,
+    HEAD,
+    HEAD_BYTES,
+    MAX_STREAM,
+    PADDED,
+    PREFACE,
+    PRIORITY,
+    ConnectionFault,
+    ErrorCode,
+    FrameType,
+)
+
+__all__ = ["MAX_FRAME", "DataReceiver", "FrameReader", "FrameReceiver"]
+
+MAX_FRAME = 1_048_576
+"""The largest payload that a client may send in a frame, in bytes. Only DATA may really be so large."""
+
+_BUFFER = 131_072
+_LARGEST_BLOCK = 65_536
+"""The bytes of a header block, its frames' heads included."""
+
+_DIRECT = 16_384
+"""From so many missing bytes on, a DATA frame's payload is read straight to where it belongs."""
+
+_DATA, _HEADERS, _CONTINUATION = FrameType.DATA, FrameType.HEADERS, FrameType.CONTINUATION
+
+
+class DataReceiver(ABC):
+    """What is told of the data that came. Each method may raise ConnectionFault."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def data(self, stream: int, payload: memoryview, size: int, *, end: bool) -> None:
+        """Take a piece of a DATA frame.
+
+        Args:
+            stream: the stream's number.
+            payload: the piece, which holds only until this returns. May be empty.
+            size: what it counts for in flow control.
+            end: whether the stream ends with it.
+        """
+
+    @abstractmethod
+    def place(self, stream: int) -> memoryview | None:
+        """Give where the next bytes of a stream belong, if that is known."""
+
+    @abstractmethod
+    def placed(self, stream: int, size: int, *, end: bool) -> None:
+        """Take note that so many bytes have been put where `place` said."""
+
+
+class FrameReceiver(ABC):
+    """What is told of the other frames that came. Each method may raise ConnectionFault."""
+
+    @abstractmethod
+    def headers(self, stream: int, block: bytes, *, end: bool) -> None:
+        """Take a whole header block. `end` tells whether the stream ends with it."""
+
+    @abstractmethod
+    def frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        """Take any other frame. One of an extension comes without its payload."""
+
+
+class FrameReader:
+    """Reads what a client sends, from its preface on.
+
+    Args:
+        data: is told of the data in frames.
+        receiver: is told of the other frames.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_data",
+        "_direct",
+        "_filled",
+        "_fragments",
+        "_fragments_bytes",
+        "_fragments_end",
+        "_fragments_of",
+        "_open_end",
+        "_open_left",
+        "_open_padding",
+        "_open_stream",
+        "_preface",
+        "_receiver",
+        "_view",
+    )
+
+    def __init__(self, data: DataReceiver, receiver: FrameReceiver) -> None:
+        self._data = data
+        self._receiver = receiver
+        self._buffer = bytearray(_BUFFER)
+        self._view = memoryview(self._buffer)
+        self._filled = 0
+        self._preface = True
+        self._direct = False
+        self._open_stream = 0  # the DATA frame of which a part is missing, or the frame that is dropped
+        self._open_left = 0
+        self._open_padding = 0
+        self._open_end = False
+        self._fragments: list[bytes] = []
+        self._fragments_of = 0
+        self._fragments_bytes = 0
+        self._fragments_end = False
+
+    @property
+    def amid(self) -> bool:
+        """Whether a frame, or a header block, has begun and not ended."""
+        return bool(self._filled or self._open_left or self._fragments_of or self._preface)
+
+    def room(self) -> memoryview:
+        """Give the place for the next bytes; at least one fits."""
+        missing = self._open_left - self._open_padding
+        if missing >= _DIRECT and self._open_stream and not self._filled:
+            place = self._data.place(self._open_stream)
+            if place is not None and len(place):
+                self._direct = True
+                return place[:missing]
+        return self._view[self._filled :]
+
+    def received(self, size: int) -> None:
+        """Read so many bytes, which are now where `room` said.
+
+        Raises:
+            ConnectionFault: they break a rule of the connection.
+        """
+        if self._direct:
+            self._direct = False
+            self._open_left -= size
+            self._data.placed(self._open_stream, size, end=self._open_end and not self._open_left)
+            return
+        end = self._filled + size
+        at = 0
+        if self._preface:
+            at = self._read_preface(end)
+            if not at:
+                self._filled = end
+                return
+        buffer, view, data = self._buffer, self._view, self._data
+        while True:
+            if self._open_left:
+                at = self._go_on(at, end)
+            start = at + HEAD_BYTES
+            if start > end:
+                break
+            word, flags, stream = HEAD.unpack_from(buffer, at)
+            stop = start + (word >> 8)
+            if word & 0xFF == _DATA and stop <= end and not flags & PADDED and not self._fragments_of and stream:
+                data.data(stream & MAX_STREAM, view[start:stop], stop - start, end=bool(flags & END_STREAM))
+                at = stop
+                continue
+            taken = self._take(word & 0xFF, flags, stream & MAX_STREAM, start, stop, end)
+            if not taken:
+                break
+            at = taken
+        left = end - at
+        if left and at:
+            buffer[:left] = buffer[at:end]
+        self._filled = left
+
+    def _take(self, kind: int, flags: int, stream: int, start: int, stop: int, end: int) -> int:
+        """Take a frame, or the beginning of a DATA frame. Gives where to go on, or 0 where too little has come."""
+        length = stop - start
+        if length > MAX_FRAME:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a frame is too large")
+        if self._fragments_of and (kind != _CONTINUATION or stream != self._fragments_of):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted")
+        if kind == _DATA:
+            return self._begin_data(start, end, length, flags, stream)
+        if kind > _CONTINUATION:  # of an extension, to be ignored
+            self._open_stream, self._open_left, self._open_padding, self._open_end = 0, length, 0, False
+            self._receiver.frame(kind, flags, stream, b"")
+            return start
+        if length > _LARGEST_BLOCK:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a frame is larger than any needs to be")
+        if stop > end:
+            return 0
+        payload = bytes(self._view[start:stop])
+        if kind == _HEADERS:
+            self._begin_block(stream, flags, payload)
+        elif kind == _CONTINUATION:
+            self._go_on_block(flags, payload)
+        else:
+            self._receiver.frame(kind, flags, stream, payload)
+        return stop
+
+    def _read_preface(self, end: int) -> int:
+        start = bytes(self._view[: min(end, len(PREFACE))])
+        if not PREFACE.startswith(start):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "this is not HTTP/2")
+        if end < len(PREFACE):
+            return 0
+        self._preface = False
+        return len(PREFACE)
+
+    # -- DATA frames of which not everything is there, or that are padded
+
+    def _begin_data(self, start: int, end: int, length: int, flags: int, stream: int) -> int:
+        """Begin a DATA frame. Gives where its data begins, or 0 if that is not known yet."""
+        if not stream:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "data on the connection itself")
+        padding = overhead = 0
+        if flags & PADDED:
+            if start >= end:
+                return 0
+            padding, overhead = self._buffer[start], 1
+            if padding >= length:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "more padding than frame")
+        last = bool(flags & END_STREAM)
+        self._open_stream, self._open_left, self._open_padding = stream, length - overhead, padding
+        self._open_end = last
+        if overhead:
+            done = not self._open_left
+            self._data.data(stream, self._view[:0], overhead, end=last and done)
+        return start + overhead
+
+    def _go_on(self, at: int, end: int) -> int:
+        """Pass on what has come of the frame that is open; gives where the next bytes are."""
+        piece = min(self._open_left, end - at)
+        if not piece:
+            return at
+        self._open_left -= piece
+        if self._open_stream:
+            real = piece - max(0, self._open_padding - self._open_left)
+            self._open_padding = min(self._open_padding, self._open_left)
+            last = self._open_end and not self._open_left
+            self._data.data(self._open_stream, self._view[at : at + max(real, 0)], piece, end=last)
+        return at + piece
+
+    # -- header blocks
+
+    def _begin_block(self, stream: int, flags: int, payload: bytes) -> None:
+        start, stop = 0, len(payload)
+        if flags & PADDED:
+            if not payload:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a padded frame without padding")
+            start, stop = 1, stop - payload[0]
+        if flags & PRIORITY:  # which has no meaning any more
+            start += 5
+        if start > stop:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "more padding than frame")
+        block = payload[start:stop] if flags & (PADDED | PRIORITY) else payload
+        end = bool(flags & END_STREAM)
+        if flags & END_HEADERS:
+            self._receiver.headers(stream, block, end=end)
+            return
+        self._fragments_of, self._fragments_end = stream, end
+        self._fragments, self._fragments_bytes = [block], len(block) + HEAD_BYTES
+        if not stream:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "headers on the connection itself")
+
+    def _go_on_block(self, flags: int, payload: bytes) -> None:
+        if not self._fragments_of:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the continuation of nothing")
+        self._fragments.append(payload)
+        self._fragments_bytes += len(payload) + HEAD_BYTES
+        if self._fragments_bytes > _LARGEST_BLOCK:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block is too large")
+        if flags & END_HEADERS:
+            stream, block = self._fragments_of, b"".join(self._fragments)
+            self._fragments_of, self._fragments = 0, []
+            self._receiver.headers(stream, block, end=self._fragments_end)

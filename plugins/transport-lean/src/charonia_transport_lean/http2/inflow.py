@@ -1,0 +1,118 @@
+"""The data that comes, and how much more of it a client may send (RFC 9113, sections 5.2 and 6.9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from charonia_transport_lean.http2 import frames
+from charonia_transport_lean.http2.frame_reader import DataReceiver
+from charonia_transport_lean.http2.frames import ConnectionFault, ErrorCode, StreamFault
+
+if TYPE_CHECKING:
+    from charonia_transport_lean.http2.connection import Http2Connection
+    from charonia_transport_lean.http2.stream import Stream
+
+__all__ = ["STREAM_WINDOW", "WINDOW", "Inflow", "check_length"]
+
+STREAM_WINDOW = 4_194_304
+WINDOW = 67_108_864
+"""How much a client may send before it is taken, on a stream and in all, in bytes."""
+
+
+class Inflow(DataReceiver):
+    """Gives the data of a connection's streams to those that take it.
+
+    Args:
+        connection: the connection.
+    """
+
+    __slots__ = ("_connection", "_credit")
+
+    def __init__(self, connection: Http2Connection) -> None:
+        self._connection = connection
+        self._credit = WINDOW
+
+    def data(self, stream: int, payload: memoryview, size: int, *, end: bool) -> None:
+        """Take a piece of a request's body."""
+        taker = self._connection.streams.get(stream)
+        self._take_credit(size)
+        if taker is None or taker.half_closed:
+            self._refuse_data(stream, taker)
+            return
+        if not payload and not end:
+            self._connection.spend_upkeep("frames without data")
+        taker.credit -= size
+        if taker.credit < 0:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window")
+        try:
+            check_length(taker, len(payload), end=end)
+            if payload:
+                taker.exchange.data(payload)
+            self._took(taker, end=end)
+        except StreamFault as fault:
+            self._connection.reset_stream(fault.stream, fault.code)
+        except MemoryError:
+            self._connection.reset_stream(stream, ErrorCode.INTERNAL_ERROR)
+
+    def place(self, stream: int) -> memoryview | None:
+        """Give where the next bytes of a stream belong, if that is known."""
+        taker = self._connection.streams.get(stream)
+        return taker.exchange.place() if taker is not None and not taker.half_closed else None
+
+    def placed(self, stream: int, size: int, *, end: bool) -> None:
+        """Take note of bytes that are in their place."""
+        taker = self._connection.streams[stream]
+        self._take_credit(size)
+        taker.credit -= size
+        if taker.credit < 0:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window")
+        try:
+            check_length(taker, size, end=end)
+            taker.exchange.placed(size)
+            self._took(taker, end=end)
+        except StreamFault as fault:
+            self._connection.reset_stream(fault.stream, fault.code)
+        except MemoryError:
+            self._connection.reset_stream(stream, ErrorCode.INTERNAL_ERROR)
+
+    def consumed(self, stream: Stream) -> None:
+        """Let a stream's client send on, after what it has sent was taken."""
+        missing = STREAM_WINDOW - stream.credit
+        if missing > STREAM_WINDOW // 2 and not stream.half_closed:
+            stream.credit = STREAM_WINDOW
+            self._connection.put(frames.window_update(stream.number, missing))
+
+    def _took(self, stream: Stream, *, end: bool) -> None:
+        stream.touched = self._connection.loop.time()
+        if end:
+            self._connection.finish(stream)
+        elif stream.number in self._connection.streams and not stream.exchange.patient:
+            self.consumed(stream)
+
+    def _take_credit(self, size: int) -> None:
+        self._credit -= size
+        if self._credit < 0:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window")
+        if self._credit < WINDOW // 2:
+            self._connection.put(frames.window_update(0, WINDOW - self._credit))
+            self._credit = WINDOW
+
+    def _refuse_data(self, number: int, stream: Stream | None) -> None:
+        if number > self._connection.last or not number & 1:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "data on a stream that nobody opened")
+        if stream is not None:  # it has said itself that nothing more comes
+            self._connection.reset_stream(number, ErrorCode.STREAM_CLOSED)
+        else:  # it may have been under way when the stream was reset; who goes on is told so by the budget
+            self._connection.spend_upkeep("data on streams that have ended")
+
+
+def check_length(stream: Stream, size: int, *, end: bool) -> None:
+    """Count so many more bytes of a body.
+
+    Raises:
+        StreamFault: it is longer or, at its end, shorter than it was said to be.
+    """
+    length = stream.head.length
+    stream.received += size
+    if length is not None and (stream.received > length or (end and stream.received != length)):
+        raise StreamFault(stream.number, ErrorCode.PROTOCOL_ERROR, "the body is not as long as it was said to be")

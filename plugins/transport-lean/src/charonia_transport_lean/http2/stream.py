@@ -1,0 +1,116 @@
+"""A stream of HTTP/2 with both halves, and the exchange that takes place on it."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from charonia_transport_lean.eager import run
+from charonia_transport_lean.http2.outflow import OutgoingStream
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+
+    from charonia_transport_lean.http2.connection import Http2Connection
+    from charonia_transport_lean.http2.request_head import RequestHead
+
+__all__ = ["Exchange", "Opener", "Stream"]
+
+_log = logging.getLogger(__name__)
+
+
+class Stream(OutgoingStream):
+    """A stream.
+
+    Attributes:
+        head: the head of its request.
+        credit: how much its client may still send, in bytes.
+        received: how much of the body has come.
+        half_closed: whether the client sends nothing more.
+        touched: when the client sent something the last time, in the loop's seconds.
+        exchange: what takes place on it.
+    """
+
+    __slots__ = ("credit", "exchange", "half_closed", "head", "received", "touched")
+
+    def __init__(self, number: int, window: int, credit: int, head: RequestHead, now: float) -> None:
+        super().__init__(number, window)
+        self.head = head
+        self.credit = credit
+        self.received = 0
+        self.half_closed = False
+        self.touched = now
+        self.exchange: Exchange
+
+
+Opener: TypeAlias = "Callable[[Http2Connection, Stream], Exchange]"
+"""Begins the exchange for a request whose head is known."""
+
+
+class Exchange(ABC):
+    """A request and its answer. All methods belong to the event loop.
+
+    Args:
+        connection: the connection.
+        stream: its stream there.
+    """
+
+    __slots__ = ("_connection", "_stream", "_task")
+
+    def __init__(self, connection: Http2Connection, stream: Stream) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def patient(self) -> bool:
+        """Whether the client may take its time with the body."""
+        return False
+
+    @abstractmethod
+    def data(self, payload: memoryview) -> None:
+        """Take a piece of the body, which holds only until this returns."""
+
+    def place(self) -> memoryview | None:
+        """Give where the next bytes of the body belong, if that is known."""
+        return None
+
+    def placed(self, size: int) -> None:
+        """Take note that so many bytes have been put where `place` said."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def finish(self) -> None:
+        """The body is whole."""
+
+    def leave(self) -> None:
+        """The server is about to stop: end soon, if this has no end of its own."""
+
+    def abandon(self) -> None:
+        """The client does not want the answer any more, or has gone."""
+        if self._task is not None:
+            self._task.cancel()
+
+    # -- for those that answer
+
+    def _run(self, begun: Coroutine[Any, Any, None]) -> None:
+        """Run what answers: at once, as far as it needs not wait, and the rest in a task."""
+        try:
+            self._task = run(self._connection.loop, begun)
+        except Exception as error:  # noqa: BLE001 - the application's promise broken
+            self._broken(error)
+        else:
+            if self._task is not None:
+                self._task.add_done_callback(self._ran)
+
+    def _ran(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken(error)
+
+    def _broken(self, error: BaseException) -> None:
+        """Survive a fault of ours: only this stream ends."""
+        _log.error("failed to answer a request", exc_info=error)
+        self._connection.break_stream(self._stream)

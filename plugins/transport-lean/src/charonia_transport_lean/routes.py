@@ -1,0 +1,46 @@
+"""Which kind of exchange a request over HTTP/2 is."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from charonia.http_message import HttpResponse
+from charonia.rpc import RpcCode, RpcStatus, StreamMethod
+from charonia.transport import HttpLimits
+
+from charonia_transport_lean.http2.http_exchange import HttpExchange
+from charonia_transport_lean.rpc.call_head import is_call, read_call
+from charonia_transport_lean.rpc.refused_call import RefusedCall
+from charonia_transport_lean.rpc.stream_call import StreamCall
+from charonia_transport_lean.rpc.unary_call import UnaryCall
+
+if TYPE_CHECKING:
+    from charonia.http_message import HttpRequest
+
+    from charonia_transport_lean.door import Door
+    from charonia_transport_lean.http2.request_head import RequestHead
+    from charonia_transport_lean.http2.stream import Opener
+
+__all__ = ["route"]
+
+
+def route(door: Door, head: RequestHead) -> Opener:
+    """Tell what begins the exchange for a request's head; once for all requests with that head."""
+    if door.rpc is not None and is_call(head):
+        method = door.rpc.application.methods.get(head.path)
+        call = read_call(head, method)
+        if method is None or head.method != "POST":
+            return partial(RefusedCall, status=RpcStatus(RpcCode.UNIMPLEMENTED, "Method not found!"))
+        kind = StreamCall if isinstance(method, StreamMethod) else UnaryCall
+        return partial(kind, head=call, application=door.rpc.application, settings=door.rpc.settings)
+    if door.http is not None:
+        return partial(HttpExchange, handle=door.http.handle, limits=door.http.limits)
+    return partial(HttpExchange, handle=_only_grpc, limits=_NO_BODY)
+
+
+_NO_BODY = HttpLimits(line=0, body=65_536)
+
+
+async def _only_grpc(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse(415, b"this port speaks gRPC: the content type of a request is application/grpc")

@@ -1,0 +1,87 @@
+"""What the head of a call says: its method, its deadline, its metadata, and how messages are compressed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from charonia.rpc import StreamMethod, UnaryMethod
+
+    from charonia_transport_lean.http2.request_head import RequestHead
+
+__all__ = ["CONTENT_TYPE", "CallHead", "is_call", "read_call"]
+
+CONTENT_TYPE = "application/grpc"
+
+_OF_THE_PROTOCOL = frozenset({"te", "content-type", "host", "content-length"})
+_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+_SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+@dataclass(frozen=True)
+class CallHead:
+    """A call without its messages. The same object stands for all calls with the same head.
+
+    Attributes:
+        method: what answers, or None where nobody does.
+        path: its name.
+        timeout: in how many seconds its client gives up, or None.
+        encoding: how its messages are compressed that say they are.
+        accepted: the compressions that its client takes.
+        fields: its metadata.
+    """
+
+    method: UnaryMethod | StreamMethod | None
+    path: str
+    timeout: float | None
+    encoding: str
+    accepted: frozenset[str]
+    fields: tuple[tuple[str, str | bytes], ...]
+
+    def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """Give the metadata."""
+        return self.fields
+
+
+def is_call(head: RequestHead) -> bool:
+    """Tell whether a request is one of gRPC."""
+    kind = head.headers.get("content-type", "")
+    return kind == CONTENT_TYPE or kind.startswith((f"{CONTENT_TYPE}+", f"{CONTENT_TYPE};"))
+
+
+def read_call(head: RequestHead, method: UnaryMethod | StreamMethod | None) -> CallHead:
+    """Read the head of a call."""
+    get = head.headers.get
+    timeout = _TIMEOUT.fullmatch(get("grpc-timeout", ""))
+    return CallHead(
+        method,
+        head.path,
+        int(timeout[1]) * _SECONDS[timeout[2]] if timeout else None,
+        get("grpc-encoding", "identity"),
+        frozenset(name.strip() for name in get("grpc-accept-encoding", "").split(",")),
+        tuple(_metadata(head)),
+    )
+
+
+def _metadata(head: RequestHead) -> list[tuple[str, str | bytes]]:
+    found: list[tuple[str, str | bytes]] = []
+    for name, value in head.fields:
+        if name in _OF_THE_PROTOCOL or (name.startswith("grpc-") and name != "grpc-trace-bin"):
+            continue
+        if name.endswith("-bin"):
+            found += [(name, data) for text in value.split(",") if (data := _binary(text)) is not None]
+        else:
+            found.append((name, value))
+    return found
+
+
+def _binary(text: str) -> bytes | None:
+    """Decode a binary value, whose padding clients leave out; what cannot be decoded is left out."""
+    try:
+        return base64.b64decode(text.strip() + "=" * (-len(text.strip()) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,155 @@
+"""A call with messages both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from charonia.errors import InferenceError, UnavailableError
+from charonia.rpc import LEAVING, StreamMethod
+
+from charonia_transport_lean.eager import run
+from charonia_transport_lean.rpc.call import Call
+from charonia_transport_lean.rpc.compression import compress, decompress
+from charonia_transport_lean.rpc.messages import message_prefix
+from charonia_transport_lean.rpc.status import OK_HEAD, OK_TRAILERS
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from charonia.rpc import RpcApplication, RpcStream
+    from charonia.transport import RpcSettings
+
+    from charonia_transport_lean.http2.connection import Http2Connection
+    from charonia_transport_lean.http2.stream import Stream
+    from charonia_transport_lean.rpc.call_head import CallHead
+
+__all__ = ["StreamCall"]
+
+
+class StreamCall(Call):
+    """Passes messages to the application while it has room for them, and what it answers to the client while that reads."""
+
+    __slots__ = ("_encoding_name", "_finished", "_open", "_reading")
+
+    def __init__(
+        self,
+        connection: Http2Connection,
+        stream: Stream,
+        head: CallHead,
+        application: RpcApplication,
+        settings: RpcSettings,
+    ) -> None:
+        super().__init__(connection, stream, head, application, settings)
+        method = head.method
+        assert isinstance(method, StreamMethod)  # noqa: S101 - else nobody would have opened this
+        self._open: RpcStream = method.open(head.metadata)
+        self._encoding_name = self._encoding(compressed=method.compressed)
+        self._finished = False
+        self._reading: asyncio.Task[None] | None = None
+        self._task = connection.loop.create_task(self._send_all())
+        self._task.add_done_callback(self._ran)
+        self._start_clock()
+
+    @property
+    def patient(self) -> bool:
+        """A client may take its time between messages, though not within one."""
+        return not self._reader.amid or self._reading is not None
+
+    # -- what comes
+
+    def data(self, payload: memoryview) -> None:
+        """Take a piece of a message."""
+        self._reader.feed(payload)
+        self._pass_on()
+
+    def placed(self, size: int) -> None:
+        """Take note of bytes in their place."""
+        self._reader.placed(size)
+        self._pass_on()
+
+    def refused(self, error: Exception) -> None:
+        """Tell in the stream that a message is too large."""
+        assert isinstance(error, InferenceError)  # noqa: S101 - the settings raise nothing else
+        self._open.refuse(error)
+
+    def finish(self) -> None:
+        """Take note that no more messages come."""
+        self._finished = True
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Pass on what has come, as far as the application has room; the rest when it has."""
+        if self._reading is not None:
+            return
+        self._reading = run(self._connection.loop, self._read_all())
+        if self._reading is not None:
+            self._reading.add_done_callback(self._read)
+
+    async def _read_all(self) -> None:
+        messages = self._reader.messages
+        while messages:
+            await self._open.wait_for_room()
+            message, compressed = messages.popleft()
+            if compressed:
+                try:
+                    message = await decompress(message, self._head.encoding, self._settings)
+                except InferenceError as error:
+                    self._open.end(error)
+                    return
+            self._open.receive(message)
+        if self._finished:
+            self._open.end()
+        else:
+            self._connection.inflow.consumed(self._stream)
+
+    def _read(self, task: asyncio.Task[None]) -> None:
+        self._reading = None
+        if not task.cancelled():
+            error = task.exception()
+            if error is not None:
+                self._ran(task)
+            elif self._reader.messages or self._finished:
+                self._pass_on()
+
+    # -- what goes
+
+    async def _send_all(self) -> None:
+        connection, stream = self._connection, self._stream
+        outflow, encoding = connection.outflow, self._encoding_name
+        try:
+            while (message := await self._open.next()) is not None:
+                if encoding:
+                    message = await compress(message, encoding, self._settings.compression)
+                if not self._head_sent:
+                    self._head_sent = True
+                    outflow.head(stream, (*OK_HEAD, ("grpc-encoding", encoding)) if encoding else OK_HEAD)
+                outflow.data(stream, message_prefix(len(message), compressed=bool(encoding)), message)
+                connection.sent_data()
+                if stream.unsent or outflow.paused:
+                    await outflow.wait_for_room(stream)
+        except InferenceError as error:
+            self._fail(error)
+        else:
+            self._end_well()
+        finally:
+            self._open.close()
+            if self._reading is not None:
+                self._reading.cancel()
+
+    def _end_well(self) -> None:
+        self._stop_clock()
+        outflow = self._connection.outflow
+        if not self._head_sent:
+            outflow.head(self._stream, OK_HEAD)
+        outflow.end(self._stream, OK_TRAILERS)
+
+    def leave(self) -> None:
+        """End when what was asked is answered."""
+        self._open.end(UnavailableError(LEAVING))
+
+    def abandon(self) -> None:
+        """Take back what is not answered."""
+        super().abandon()
+        self._open.close()
+        if self._reading is not None:
+            self._reading.cancel()

@@ -1,0 +1,65 @@
+"""A call with one message each way."""
+
+from __future__ import annotations
+
+from charonia.errors import InternalError
+from charonia.rpc import UnaryMethod
+
+from charonia_transport_lean.rpc.call import Call
+from charonia_transport_lean.rpc.compression import compress, decompress
+from charonia_transport_lean.rpc.messages import message_prefix
+from charonia_transport_lean.rpc.status import OK_HEAD, OK_TRAILERS
+
+__all__ = ["UnaryCall"]
+
+
+class UnaryCall(Call):
+    """Answers a message with a message."""
+
+    __slots__ = ()
+
+    def data(self, payload: memoryview) -> None:
+        """Take a piece of the message."""
+        self._reader.feed(payload)
+
+    def placed(self, size: int) -> None:
+        """Take note of bytes in their place."""
+        self._reader.placed(size)
+
+    def refused(self, error: Exception) -> None:
+        """End: the message is too large."""
+        self._fail(error)
+
+    def finish(self) -> None:
+        """Answer."""
+        if self._stream.ended:
+            return
+        messages = self._reader.messages
+        if len(messages) != 1 or self._reader.amid:
+            self._fail(InternalError(f"a unary call has one message, and this one has {len(messages)} whole ones"))
+            return
+        message, compressed = messages.popleft()
+        method = self._head.method
+        assert isinstance(method, UnaryMethod)  # noqa: S101 - else nobody would have opened this
+        self._run(self._answer(method, message, compressed=compressed))
+        if self._task is not None:
+            self._start_clock()
+
+    async def _answer(self, method: UnaryMethod, message: bytes | memoryview, *, compressed: bool) -> None:
+        try:
+            if compressed:
+                message = await decompress(message, self._head.encoding, self._settings)
+            answer = await method.call(message, self._head.metadata)
+            encoding = self._encoding(compressed=method.compressed)
+            if encoding:
+                answer = await compress(answer, encoding, self._settings.compression)
+        except Exception as error:  # noqa: BLE001 - the border of calls
+            self._fail(error)
+        else:
+            self._send(answer, encoding)
+
+    def _send(self, answer: bytes, encoding: str) -> None:
+        self._stop_clock()
+        head = (*OK_HEAD, ("grpc-encoding", encoding)) if encoding else OK_HEAD
+        prefix = message_prefix(len(answer), compressed=bool(encoding))
+        self._connection.outflow.answer(self._stream, head, (prefix, answer), OK_TRAILERS)
