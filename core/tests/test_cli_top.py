@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from charonia.cli.metrics_page import MetricsPage
-from charonia.cli.top import Moment, table_of
+from charonia.cli.top import Moment, Version, table_of
 
 
 def moment(requests, closed, *, seconds=0.0, states=None):
@@ -53,7 +53,19 @@ def test_a_model_that_was_loaded_anew_has_no_negative_rates():
 
 def test_models_that_do_not_serve_have_their_state():
     """Whatever was asked to load has a row, with what is known of it."""
-    states = {("m", "1"): "READY", ("broken", "2"): "UNAVAILABLE"}
+    states = {Version("m", "1"): "READY", Version("broken", "2"): "UNAVAILABLE"}
     broken, ready = rows_of(table_of(moment(0, {}), moment(0, {}, seconds=1.0, states=states)))
     assert broken == ["broken", "2", "UNAVAILABLE", *["-"] * 10]
     assert ready[:4] == ["m", "1", "READY", "0.0"]
+
+
+def test_models_of_one_name_are_told_apart():
+    """Where namespaces tell models apart, each has a row with its own numbers and its own state."""
+    rows = [({"model": "m", "version": "1", "namespace": place}, waiting) for place, waiting in (("/a", 3), ("/b", 4))]
+    page = MetricsPage({"nv_inference_request_success": rows, "nv_inference_pending_request_count": rows})
+    states = {Version("m", "1", "/a"): "READY", Version("m", "1", "/b"): "UNLOADING"}
+    table = table_of(Moment(page, 0.0, {}), Moment(page, 1.0, states))
+    assert [(cells[0], cells[2], cells[8]) for cells in rows_of(table)] == [
+        ("/a::m", "READY", "3"),
+        ("/b::m", "UNLOADING", "4"),
+    ]

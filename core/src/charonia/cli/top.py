@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from charonia.cli.metrics_page import MetricsPage
 
-__all__ = ["Moment", "table_of", "top"]
+__all__ = ["Moment", "Version", "table_of", "top"]
 
 _HELP = """Watch what a running server does.
 
@@ -41,6 +41,24 @@ _PATIENCE_SECONDS = 10.0
 _TOLD_REASONS = 2
 
 
+class Version(NamedTuple):
+    """A version of a model, with the namespace that tells the model from others of its name, or ""."""
+
+    model: str
+    version: str
+    namespace: str = ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that its metrics have."""
+        return {name: value for name, value in self._asdict().items() if value}
+
+    @property
+    def cells(self) -> tuple[str, str]:
+        """What stands in its row for it."""
+        return f"{self.namespace}::{self.model}" if self.namespace else self.model, self.version
+
+
 @dataclass(frozen=True)
 class Moment:
     """What a server told at one moment.
@@ -48,12 +66,12 @@ class Moment:
     Attributes:
         page: its metrics.
         seconds: when it was asked, on a clock that only goes forward.
-        states: the states of models by name and version; empty where nobody tells.
+        states: the states of versions; empty where nobody tells.
     """
 
     page: MetricsPage
     seconds: float
-    states: Mapping[tuple[str, str], str]
+    states: Mapping[Version, str]
 
 
 @click.command(help=_HELP, epilog=EXIT_CODES_EPILOG)
@@ -102,24 +120,35 @@ def _look(metrics_url: str, client: Client) -> Moment:
     return Moment(page, time.monotonic(), _states(client))
 
 
-def _states(client: Client) -> dict[tuple[str, str], str]:
+def _states(client: Client) -> dict[Version, str]:
     """Ask for the repository's index. A server need not have an HTTP frontend, nor one that tells everybody."""
     try:
         rows = client.post("repository", "index").document
     except (UnreachableError, RefusedError):
         return {}
-    return {(row["name"], row["version"]): row["state"] for row in rows if row.get("version") and row.get("state")}
+    return {
+        Version(row["name"], row["version"], row.get("namespace", "")): row["state"]
+        for row in rows
+        if row.get("version") and row.get("state")
+    }
 
 
 def table_of(before: Moment, now: Moment) -> Table:
     """Make the table of what happened between two looks, with a row for each version that serves, or was asked to."""
     from charonia.cli.console import make_table
 
-    serving = {(having["model"], having["version"]) for having, _ in now.page.of("nv_inference_request_success")}
+    serving = {
+        Version(having["model"], having["version"], having.get("namespace", ""))
+        for having, _ in now.page.of("nv_inference_request_success")
+    }
     idle = ["-"] * (len(_HEADINGS) - 3)
     rows = [
-        [*key, now.states.get(key, "-"), *(_Interval(before, now, key).cells() if key in serving else idle)]
-        for key in sorted(serving | set(now.states))
+        [
+            *version.cells,
+            now.states.get(version, "-"),
+            *(_Interval(before, now, version).cells() if version in serving else idle),
+        ]
+        for version in sorted(serving | set(now.states))
     ]
     table = make_table(_HEADINGS, rows)
     memory = now.page.total("process_resident_memory_bytes")
@@ -133,14 +162,14 @@ class _Interval:
     Args:
         before: the earlier look.
         now: the later one.
-        key: the model's name, and the version.
+        version: which.
     """
 
-    def __init__(self, before: Moment, now: Moment, key: tuple[str, str]) -> None:
+    def __init__(self, before: Moment, now: Moment, version: Version) -> None:
         self._before = before.page
         self._now = now.page
         self._seconds = now.seconds - before.seconds
-        self._labels = {"model": key[0], "version": key[1]}
+        self._labels = version.labels
 
     def cells(self) -> list[str]:
         """Write what stands in its row, behind the state."""
