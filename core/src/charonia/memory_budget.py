@@ -21,8 +21,12 @@ __all__ = ["MemoryBudget", "NobodyWaitsError", "Tenant"]
 
 _log = logging.getLogger(__name__)
 
-_LOOK_AGAIN_SECONDS = 0.25
-"""Who waits for room looks again after this at the latest: a sequence that was silent for too long ends without telling."""
+_LOOK_AGAIN_SECONDS = 0.1
+"""Who waits for room looks again after this at the latest: a sequence that was silent for too long ends without telling, and so
+does a request that is taken back."""
+
+_MOST_NAMES = 5
+"""So many models are named at most, where everything is in use."""
 
 
 class NobodyWaitsError(Exception):
@@ -107,8 +111,7 @@ class MemoryBudget:
             self._ledger.ask(residence)
             self._waiting += 1
         try:
-            while not self._try_reserve(residence, deadline, wanted):
-                pass
+            self._wait_for_room(residence, deadline, wanted)
         except BaseException:
             with self._changed:
                 self._ledger.withdraw(residence)
@@ -118,15 +121,20 @@ class MemoryBudget:
                 self._waiting -= 1
                 self._changed.notify_all()  # somebody else is the next now
 
-    def _try_reserve(self, residence: Residence, deadline: Deadline, wanted: Callable[[], bool]) -> bool:
+    def _wait_for_room(self, residence: Residence, deadline: Deadline, wanted: Callable[[], bool]) -> None:
+        while not self._try_reserve(residence, deadline):
+            if not wanted():
+                raise NobodyWaitsError
+
+    def _try_reserve(self, residence: Residence, deadline: Deadline) -> bool:
         """Take room if there is some; or let one model go, or wait for a while."""
         with self._changed:
             if self._ledger.try_admit(residence):
                 return True
-            leaving, model = self._send_away(residence)
+            leaving, model = self._send_away() if self._ledger.lacks_room(residence) else (None, None)
             if leaving is None:
-                self._check_worth_waiting(residence, deadline, wanted)
-                self._changed.wait(min(deadline.left, _LOOK_AGAIN_SECONDS))
+                self._check_patience(residence, deadline)
+                self._changed.wait(_LOOK_AGAIN_SECONDS)
         if leaving is not None and model is not None:
             _log.info("%s goes out of memory, to make room for %s", leaving.name, residence.name)
             try:
@@ -135,10 +143,10 @@ class MemoryBudget:
                 self.free(leaving)
         return False
 
-    def _send_away(self, residence: Residence) -> tuple[Residence, Model] | tuple[None, None]:
-        """Take the least recently used model that is not in use out of service, if one has to go."""
-        candidates = self._ledger.candidates(residence)
-        spared = self._parts_in_use() if candidates else frozenset()
+    def _send_away(self) -> tuple[Residence, Model] | tuple[None, None]:
+        """Take the least recently used model that is not in use out of service."""
+        spared = self._parts_in_use()
+        candidates = self._ledger.candidates()
         for other in sorted(candidates, key=lambda one: self._tenants[one].name in spared):  # keeps the order otherwise
             model = self._tenants[other].move_out()
             if model is not None:
@@ -156,16 +164,18 @@ class MemoryBudget:
             ahead += [inner for model, inner in self._composed.items() if model.name in parts]
         return frozenset(found)
 
-    def _check_worth_waiting(self, residence: Residence, deadline: Deadline, wanted: Callable[[], bool]) -> None:
-        if not wanted():
-            raise NobodyWaitsError
+    def _check_patience(self, residence: Residence, deadline: Deadline) -> None:
+        """Wait no more when the server ends, or when the time is over and nobody goes."""
         if self._closed:
             raise NoRoomError("Server exiting: it loads no more models")
-        if not deadline.left:
+        if not deadline.left and self._ledger.lacks_room(residence):
             busy = sorted(other.name for other in self._ledger.holders() if other.presence is not Presence.LEAVING)
+            told = ", ".join(busy[:_MOST_NAMES]) + (
+                f" and {len(busy) - _MOST_NAMES} more" if busy[_MOST_NAMES:] else ""
+            )
             raise NoRoomError(
                 f"{residence.name} has no room in the memory budget of {in_words(self._ledger.budget)}, since all that is "
-                f"loaded is in use or pinned: {', '.join(busy)}. Ask again later, or raise --memory-budget",
+                f"loaded is in use or pinned: {told}. Ask again later, or raise --memory-budget",
                 retry_after_seconds=1,
             )
 

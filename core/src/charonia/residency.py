@@ -116,14 +116,13 @@ class ResidencyLedger:
         self._hold(residence, residence.byte_size)
         return True
 
-    def candidates(self, residence: Residence) -> list[Residence]:
-        """List whom to let go, one of them, for one that waits: the least recently used first.
-
-        Nobody where others wait before it, or where those that leave already make enough room.
-        """
+    def lacks_room(self, residence: Residence) -> bool:
+        """Tell whether others have to go for one that waits: it is the first in the queue, and too little is leaving."""
         leaving = sum(held for other, held in self._held.items() if other.presence is Presence.LEAVING)
-        if not self._is_next(residence) or self.counted - leaving + residence.byte_size <= self.budget:
-            return []
+        return self._is_next(residence) and self.counted - leaving + residence.byte_size > self.budget
+
+    def candidates(self) -> list[Residence]:
+        """List those that may be let go, the least recently used first."""
         resident = [other for other in self._held if other.presence is Presence.RESIDENT and not other.pinned]
         return sorted(resident, key=lambda other: other.last_used_ns)
 
