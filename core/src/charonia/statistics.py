@@ -189,6 +189,7 @@ class ModelStatistics:
     """
 
     def __init__(self, first_response_bounds_ms: Sequence[float] = ()) -> None:
+        # what finished loads have counted together, and the loads that may still count; set before anybody sees this one
         self._before: tuple[StatisticsSnapshot | None, Sequence[ModelStatistics]] = None, ()
         self.finished = False
         self._first_response_bounds_ms = tuple(first_response_bounds_ms)

@@ -23,10 +23,8 @@ _USUAL_BOUNDS_MS = (100.0, 500.0, 2000.0, 5000.0)
 def first_response_bounds_ms(config: ModelConfig) -> Sequence[float]:
     """Give the upper bounds of the buckets for times to the first response, in milliseconds, ascending.
 
-    None for models that give one response to each request: their first responses are not counted by themselves.
+    Empty for models that give one response to each request: their first responses are not counted by themselves.
     """
-    if not config.model_transaction_policy.decoupled:
-        return ()
     bounds: Sequence[float] = _USUAL_BOUNDS_MS
     for control in config.model_metrics.metric_control:
         family = control.metric_identifier.family
@@ -39,4 +37,4 @@ def first_response_bounds_ms(config: ModelConfig) -> Sequence[float]:
                 family,
                 FIRST_RESPONSE,
             )
-    return bounds
+    return bounds if config.model_transaction_policy.decoupled else ()
