@@ -69,8 +69,12 @@ def request_id(body: bytes, name: bytes) -> bytes:
 
 def streamed_response(response: bytes) -> bytes:
     """Make an inference's response one of a stream."""
-    size = len(response)
-    length = bytes((size,)) if size <= _SEVEN_BITS else bytes((size & _SEVEN_BITS | 0x80, size >> 7))
+    rest = len(response)
+    length = bytearray()
+    while rest > _SEVEN_BITS:
+        length.append(rest & _SEVEN_BITS | 0x80)
+        rest >>= 7
+    length.append(rest)
     return _INFER_RESPONSE + length + response
 
 

@@ -45,7 +45,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, request: bytes, record: _Record) -> None:
         self._request = request
         self._record = record
-        self._received = b""
+        self._received = bytearray()
         self._start_ns = 0
         self._transport: asyncio.Transport
 
@@ -59,13 +59,16 @@ class _Connection(asyncio.Protocol):
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        received = self._received + data if self._received else data
+        received: bytes | bytearray = data
+        if self._received:
+            self._received += data
+            received = self._received
         end = received.find(_HEADER_END)
         if end < 0 or len(received) < end + len(_HEADER_END) + _content_length(received[:end]):
-            self._received = received
+            self._received = bytearray(data) if received is data else self._received
             return
         ended_ns = time.time_ns()
-        self._received = b""
+        self._received = bytearray()
         record = self._record
         if not received.startswith(b"HTTP/1.1 200"):
             record.fail(f"the server answered {received[:300]!r}")
@@ -86,7 +89,7 @@ class _Connection(asyncio.Protocol):
             record.finished.set_result(None)
 
 
-def _content_length(head: bytes) -> int:
+def _content_length(head: bytes | bytearray) -> int:
     lower = head.lower()
     start = lower.find(_LENGTH) + len(_LENGTH)
     if start < len(_LENGTH):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cpu_clock import CpuClock
 from benchmarks.generators import OwnGenerator
+from benchmarks.models import MODELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,7 @@ def measure(
         LoadError: a request failed.
         ServerError: a server has ended.
     """
-    runs = [run for run in _all_runs(sides, workload) if run[-1].serves(run[0])]
+    runs = [run for run in _all_runs(sides, workload) if _can(run[0], run[1], run[-1])]
     for way, model, concurrency, side in runs:
         if OwnGenerator().can(way):
             OwnGenerator().run(way, side.port(way), model, concurrency, min(_WARM_UP_SECONDS, workload.seconds))
@@ -93,7 +94,8 @@ def measure(
     for number in range(1, workload.rounds + 1):
         for way, model, concurrency, side in runs:
             with CpuClock(side.process.cpu_reader()) as clock:
-                load = generator.run(way, side.port(way), model, concurrency, workload.seconds)
+                sender = OwnGenerator() if MODELS[model].large else generator
+                load = sender.run(way, side.port(way), model, concurrency, workload.seconds)
             point = Point(way.name, model, concurrency, side.name)
             figures[point].append(_figures(load, concurrency, clock.seconds_between(load.begin_ns, load.end_ns)))
             tell(f"round {number} of {workload.rounds}: {_line(point, figures[point][-1])}")
@@ -102,6 +104,11 @@ def measure(
 
 def _all_runs(sides: Sequence[Side], workload: Workload) -> Iterator[tuple[Way, str, int, Side]]:
     return itertools.product(workload.ways, workload.models, workload.concurrencies, sides)
+
+
+def _can(way: Way, model: str, side: Side) -> bool:
+    """Tell whether a side can be loaded so: large tensors are the own generator's, since perf_analyzer records every tensor."""
+    return side.serves(way) and (OwnGenerator().can(way) or not MODELS[model].large)
 
 
 def _figures(load: Load, concurrency: int, cpu_seconds: float) -> Figures:

@@ -31,6 +31,7 @@ INPUT = "INPUT0"
 OUTPUT = "OUTPUT0"
 _SEED = 20
 _OPSET = 17
+_LARGE = 65_536
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class BenchmarkModel:
         """The values in a row of the output."""
         return self.widths[-1]
 
+    @property
+    def large(self) -> bool:
+        """Whether a request is more than a few packets of the network: its cost is in moving its bytes."""
+        return self.inputs > _LARGE
+
     def weights(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Make the layers' matrices (inputs by outputs) and biases; the same ones each time."""
         generator = np.random.default_rng(_SEED)
@@ -76,7 +82,14 @@ class BenchmarkModel:
         )
 
 
-MODELS = {model.name: model for model in (BenchmarkModel("identity", (16,)), BenchmarkModel("mlp", (64, 256, 256, 10)))}
+MODELS = {
+    model.name: model
+    for model in (
+        BenchmarkModel("identity", (16,)),
+        BenchmarkModel("mlp", (64, 256, 256, 10)),
+        BenchmarkModel("identity-1MiB", (262_144,)),
+    )
+}
 """All models by name."""
 
 ONE_THREAD = 'parameters { key: "intra_op_thread_count" value: { string_value: "1" } }\n'
