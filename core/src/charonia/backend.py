@@ -220,6 +220,10 @@ class LoadedModel(ABC):
         """Whether requests can be executed now. False, for example, while what executes them elsewhere is started again."""
         return True
 
+    def confirm_ready(self) -> bool:
+        """Ask the model itself whether it is ready, if it has something to say. It may take some seconds, on any thread."""
+        return True
+
     @property
     def host_byte_size(self) -> int | None:
         """How many bytes of this machine's memory the model takes now, its instances included, as far as the backend knows.

@@ -292,6 +292,10 @@ class Model:
         """Whether requests can be executed now."""
         return self._loaded is None or self._loaded.ready
 
+    def confirm_ready(self) -> bool:
+        """Ask the model itself whether it is ready; see `LoadedModel.confirm_ready`."""
+        return self._loaded is None or self._loaded.confirm_ready()
+
     @property
     def host_byte_size(self) -> int:
         """How many bytes of this machine's memory it takes: what its backend knows, or else the estimate."""

@@ -189,6 +189,11 @@ class OnDemandModel(Model):
         model = self._room.model
         return not self._room.failing if model is None else model.ready
 
+    def confirm_ready(self) -> bool:
+        """Ask the model itself whether it is ready, if it is in memory."""
+        model = self._room.model
+        return model is None or model.confirm_ready()
+
     @property
     def host_byte_size(self) -> int:
         """How many bytes of this machine's memory it takes; 0 while it is not there."""

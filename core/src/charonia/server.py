@@ -275,14 +275,16 @@ class Server:
         return self.live and any(model.ready for number, model in models.items() if version in (None, number))
 
     def model_ready(self, name: str, version: int | None = None) -> bool:
-        """Tell whether a model, or one version of it, is ready.
+        """Tell whether a model, or one version of it, is ready, by its own word, too.
+
+        It may take some seconds where the model has code that tells: no event loop calls this.
 
         Raises:
             NotFoundError: nobody ever asked to load such a model, as in the reference's later releases.
         """
         if not self._models.knows(name):
             raise self._models.explain_absence(name, version)
-        return self.can_serve(name, version)
+        return self.can_serve(name, version) and self.get(name, version).confirm_ready()
 
     def load(self, name: str, *, config: str | None = None, files: Mapping[str, bytes] | None = None) -> None:
         """Load a model, or load it anew beside the one that serves, and switch when it is ready.

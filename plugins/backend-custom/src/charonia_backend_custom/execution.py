@@ -15,6 +15,7 @@ from charonia.model_parameters import ModelParameters
 
 from charonia_backend_custom.answers import Answers
 from charonia_backend_custom.circles import Running
+from charonia_backend_custom.readiness import Readiness
 from charonia_backend_custom.room import Room, room_ahead
 from charonia_backend_custom.served import RequestMaker
 
@@ -72,6 +73,9 @@ class ModelCalls(Protocol):
     ) -> None:
         """Have requests executed that are answered by senders only. Some may say in the end that they are `rescheduled`."""
 
+    def is_ready(self) -> bool:
+        """Ask the model whether it is ready; wait as long as it takes."""
+
     def close(self) -> None:
         """Have the model finalise itself, and let it go. Idempotent."""
 
@@ -92,6 +96,9 @@ class ModelExecution(Execution):
         context: the instance.
         calls: the model's object, closed with the instance.
         graph: where executions that wait are known.
+
+    Attributes:
+        readiness: asks the model whether it is ready.
     """
 
     def __init__(self, context: InstanceContext, calls: ModelCalls, graph: WaitGraph) -> None:
@@ -102,6 +109,7 @@ class ModelExecution(Execution):
         self._requests = RequestMaker(layout, Answers(config, layout), decoupled=decoupled)
         self._graph = graph
         self._calls = calls
+        self.readiness = Readiness(calls.is_ready, f"charonia-ready-{context.name}")
 
     def _enter(self, batch: Batch, *, holds_instance: bool = True, behind: Running | None = None) -> Running:
         model = self.context.model
@@ -120,7 +128,10 @@ class ModelExecution(Execution):
 
     def close(self) -> None:
         """Have the model finalise itself, and let it go. Idempotent."""
-        self._calls.close()
+        try:
+            self._calls.close()
+        finally:
+            self.readiness.close()
 
 
 class UnaryExecution(ModelExecution):
@@ -178,6 +189,7 @@ class LateExecution(ModelExecution):
         running = self._enter(batch, holds_instance=in_turn, behind=behind)
         self._latest = weakref.ref(running)
         self._room.enter(batch.requests)
+        batch.outlast()
         requests = [self._requests.of(request) for request in batch.requests]
         try:
             self._calls.answers_later(requests, running, partial(self._take, batch, running))
@@ -220,6 +232,7 @@ class LateExecution(ModelExecution):
             batch.fail_all(error)
         finally:
             self._room.leave()
+            batch.end()
 
 
 class DecoupledExecution(ModelExecution):
@@ -234,11 +247,15 @@ class DecoupledExecution(ModelExecution):
         """Have the model begin to answer."""
         batch.mark_compute_start()
         running = self._enter(batch, holds_instance=not self._calls.is_async)
+        batch.outlast()
         requests = [self._requests.of(request) for request in batch.requests]
-        self._calls.begin(requests, running, partial(self._end, running, requests))
+        self._calls.begin(requests, running, partial(self._end, batch, running, requests))
 
-    def _end(self, running: Running, requests: Sequence[ServedRequest], failure: InferenceError | None) -> None:
+    def _end(
+        self, batch: Batch, running: Running, requests: Sequence[ServedRequest], failure: InferenceError | None
+    ) -> None:
         self._graph.leave(running)
+        batch.end()
         for request in requests:
             if failure is not None:
                 request.core.fail(failure)

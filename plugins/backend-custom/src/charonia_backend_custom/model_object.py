@@ -220,6 +220,20 @@ class ModelObject:
         _log.error("%s", failure)
         return failure
 
+    def is_ready(self) -> bool:
+        """Ask the model's `is_ready`, if it has one, and wait as long as it takes. What it raises means no, and is logged."""
+        if not hasattr(self._model, "is_ready"):
+            return True
+        try:
+            with busy_with(self._idle):
+                outcome = self._model.is_ready()
+                return bool(asyncio.run(outcome) if iscoroutine(outcome) else outcome)
+        except MODEL_FAILURES as error:  # the border to the model's code
+            _log.warning(
+                "model instance '%s' failed to tell whether it is ready: %s", self._instance, load_failure(error)
+            )
+            return False
+
     def close(self) -> None:
         """Cancel coroutines that still run, have the model finalise itself, and let it go. Idempotent.
 

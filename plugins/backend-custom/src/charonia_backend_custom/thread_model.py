@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from charonia.backend import LoadedModel
@@ -10,10 +11,12 @@ from triton_python_backend_utils.place import ModelPlace
 from charonia_backend_custom.execution import execution_of, initialize_arguments
 from charonia_backend_custom.model_file import ModelFile
 from charonia_backend_custom.model_object import ModelObject
+from charonia_backend_custom.readiness import all_confirmed
 
 if TYPE_CHECKING:
     from charonia.backend import Execution, InstanceContext, ModelContext
 
+    from charonia_backend_custom.execution import ModelExecution
     from charonia_backend_custom.host import ServerHost
     from charonia_backend_custom.imports import ModelFinder
 
@@ -40,20 +43,27 @@ class ThreadModel(LoadedModel):
     def __init__(self, context: ModelContext, host: ServerHost, finder: ModelFinder) -> None:
         super().__init__(context)
         self._host = host
+        self._executions: weakref.WeakSet[ModelExecution] = weakref.WeakSet()
         self._file = ModelFile(place_of(context, host), context.model_path, finder)
 
     def instantiate(self, context: InstanceContext) -> Execution:
         """Make and initialise an object of the model's class."""
         self._host.graph.station(self.context.name, self.context.version, context.instance_count)
         try:
-            return execution_of(context, self._object(context), self._host.graph)
+            execution = execution_of(context, self._object(context), self._host.graph)
         finally:
             self._file.keep_added_paths()
+        self._executions.add(execution)
+        return execution
 
     def _object(self, context: InstanceContext) -> ModelObject:
         decoupled = self.context.config.model_transaction_policy.decoupled
         file = self._file
         return ModelObject(file.kind, file.place, file.file, initialize_arguments(context), decoupled=decoupled)
+
+    def confirm_ready(self) -> bool:
+        """Ask all instances."""
+        return all_confirmed(execution.readiness for execution in list(self._executions))
 
     def close(self) -> None:
         """Let go of the model's modules and metrics."""

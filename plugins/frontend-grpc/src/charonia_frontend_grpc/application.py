@@ -194,7 +194,7 @@ class GrpcApplication:
         return pb.ServerReadyResponse(ready=self._server.ready)
 
     async def _model_ready(self, message: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
-        ready = self._server.model_ready(message.name, read_version(message.version))
+        ready = await asyncio.to_thread(self._server.model_ready, message.name, read_version(message.version))
         return pb.ModelReadyResponse(ready=ready)
 
     async def _server_metadata(self, message: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:

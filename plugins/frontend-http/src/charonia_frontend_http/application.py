@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,7 @@ class HttpApplication:
             "generate_stream": generate.stream,
             "index": repository.index,
             "load": repository.load,
+            "model_ready": self._model_ready,
             "unload": repository.unload,
             "openapi": docs.openapi,
             "docs_page": docs.page,
@@ -86,7 +88,6 @@ class HttpApplication:
         self._quick: Mapping[str, Callable[[Route, HttpRequest], HttpResponse]] = {
             "live": self._live,
             "ready": self._ready,
-            "model_ready": self._model_ready,
             "server_metadata": self._server_metadata,
             "model_metadata": self._model_metadata,
             "model_config": self._model_config,
@@ -128,8 +129,8 @@ class HttpApplication:
     def _ready(self, route: Route, request: HttpRequest) -> HttpResponse:
         return HttpResponse(200 if self._server.ready else 400, b"", PLAIN)
 
-    def _model_ready(self, route: Route, request: HttpRequest) -> HttpResponse:
-        if self._server.model_ready(route.model, route.version):
+    async def _model_ready(self, route: Route, request: HttpRequest) -> HttpResponse:
+        if await asyncio.to_thread(self._server.model_ready, route.model, route.version):
             return HttpResponse(200, b"", PLAIN)
         return HttpResponse(400, error_body("Model version not ready"), PLAIN)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from charonia.tensor import Array, Tensor
 
     from charonia_backend_custom.process.blocks import Announce, BlockPool, BlockViews
-    from charonia_backend_custom.process.messages import ResponseData, TensorData
+    from charonia_backend_custom.process.messages import Plain, ResponseData, TensorData
 
 __all__ = ["TensorCarrier"]
 
@@ -28,7 +28,7 @@ _WITHIN_MESSAGE = 1 << 14
 
 
 class TensorCarrier:
-    """Carries tensors, and responses with theirs, over one channel.
+    """Carries tensors, and requests and responses with theirs, over one channel.
 
     Args:
         pool: where this side writes.
@@ -67,6 +67,22 @@ class TensorCarrier:
     def pack_all(self, tensors: Iterable[pb_utils.Tensor]) -> tuple[TensorData, ...]:
         """Make the messages of several tensors."""
         return tuple([self.pack(tensor.name(), tensor.data) for tensor in tensors])
+
+    def pack_request(self, request: pb_utils.InferenceRequest, key: int = 0) -> Plain:
+        """Make the message of a request, with the fields of `RequestData`."""
+        return (
+            key,
+            self.pack_all(request.inputs()),
+            request.request_id(),
+            request.correlation_id(),
+            tuple(request.requested_output_names()),
+            request.model_name(),
+            request.model_version(),
+            request.flags(),
+            request.timeout(),
+            dict(request.parameter_values()),
+            request.trace().get_context(),
+        )
 
     def pack_response(self, response: pb_utils.InferenceResponse) -> ResponseData:
         """Make the message of a response. The outputs of an error are not sent."""

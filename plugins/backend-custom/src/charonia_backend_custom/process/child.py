@@ -10,7 +10,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError
@@ -97,9 +97,13 @@ class _Child:
         if isinstance(message, CallAnswer):
             self._host.take(message)
 
-    def on_question(self, number: int, question: Any) -> NoReturn:
-        """Never called: questions come over the main channel."""
-        raise AssertionError(number, question)
+    def on_question(self, number: int, question: Any) -> None:
+        """Ask the model whether it is ready, which is the only question that comes here. It may take for ever."""
+        del question
+        threading.Thread(target=self._tell_ready, args=(number,), name="charonia-ready", daemon=True).start()
+
+    def _tell_ready(self, number: int) -> None:
+        self._link.answer(number, self._object is not None and self._object.is_ready())
 
     def on_pause(self) -> None:
         """Nothing is held back."""

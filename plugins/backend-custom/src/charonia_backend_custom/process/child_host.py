@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from triton_python_backend_utils.host import Deliver
 
     from charonia_backend_custom.process.link import Link
-    from charonia_backend_custom.process.messages import Plain
 
 __all__ = ["RemoteHost"]
 
@@ -49,23 +48,8 @@ class RemoteHost:
         batch = activity.task if activity is not None and isinstance(activity.task, int) else None
         number = next(self._numbers)
         self._calls[number] = deliver
-        self._link.tell(Call(number, batch, self._packed(request), decoupled))
+        self._link.tell(Call(number, batch, self._link.saying.carrier.pack_request(request), decoupled))
         return _RemoteCall(self._link, number)
-
-    def _packed(self, request: pb_utils.InferenceRequest) -> Plain:
-        return (
-            0,
-            self._link.saying.carrier.pack_all(request.inputs()),
-            request.request_id(),
-            request.correlation_id(),
-            tuple(request.requested_output_names()),
-            request.model_name(),
-            request.model_version(),
-            request.flags(),
-            request.timeout(),
-            request.parameter_values(),
-            request.trace().get_context(),
-        )
 
     def take(self, answer: CallAnswer) -> None:
         """Take a response to a call. On the thread that reads."""

@@ -101,8 +101,15 @@ class Link:
             LinkEndedError: the other side has gone.
             Exception: what the other side has answered with.
         """
+        return self._asked_over(self.asking, question)
+
+    def ask_aside(self, question: Any) -> Any:
+        """Ask what the other side answers whatever it is busy with, and wait for it. Raises what `ask` raises."""
+        return self._asked_over(self.saying, question)
+
+    def _asked_over(self, outgoing: Outgoing, question: Any) -> Any:
         answered: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
-        self.ask_later(question, lambda value, error: answered.put((value, error)))
+        self._ask(outgoing, question, lambda value, error: answered.put((value, error)))
         value, error = answered.get()
         if error is not None:
             raise error
@@ -110,6 +117,9 @@ class Link:
 
     def ask_later(self, question: Any, take: Take) -> None:
         """Send a question. The answer is given to `take` on the thread that reads, or at once where the other side has gone."""
+        self._ask(self.asking, question, take)
+
+    def _ask(self, outgoing: Outgoing, question: Any, take: Take) -> None:
         with self._lock:
             self._asked += 1
             number, ended = self._asked, self._ended
@@ -118,7 +128,7 @@ class Link:
         if ended:
             take(None, LinkEndedError())
         else:
-            self.asking.send(QUESTION, number, plain(question))
+            outgoing.send(QUESTION, number, plain(question))
 
     def answer(self, number: int, value: Any = None, error: Exception | None = None) -> None:
         """Answer a question."""

@@ -22,6 +22,7 @@ __all__ = [
     "Finish",
     "HostWish",
     "IsCancelled",
+    "IsReady",
     "LogLine",
     "Make",
     "NewBlock",
@@ -125,6 +126,10 @@ class Execute(NamedTuple):
     log_level: int
 
 
+class IsReady(NamedTuple):
+    """Ask the model whether it is ready, whatever it is busy with; the answer is a boolean. Not over the main channel."""
+
+
 class Finish(NamedTuple):
     """Finalise the model, and end."""
 
@@ -207,6 +212,7 @@ _CLASSES: tuple[Any, ...] = (
     Make,
     Execute,
     Finish,
+    IsReady,
     CallAnswer,
     Send,
     Call,

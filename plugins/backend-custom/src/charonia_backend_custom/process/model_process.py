@@ -24,6 +24,7 @@ from charonia_backend_custom.process.messages import (
     Finish,
     HostWish,
     IsCancelled,
+    IsReady,
     LogLine,
     Make,
     Open,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from charonia_backend_custom.execution import TakeAnswers
     from charonia_backend_custom.host import ServerHost
     from charonia_backend_custom.process.launch import Interpreter
-    from charonia_backend_custom.process.messages import Plain, ResponseData
+    from charonia_backend_custom.process.messages import ResponseData
     from charonia_backend_custom.served import ServedRequest
 
 __all__ = ["ModelProcess", "NotBegunError"]
@@ -188,10 +189,18 @@ class ModelProcess:
         else:
             receive(given_back, None)
 
+    def is_ready(self) -> bool:
+        """Ask the model whether it is ready; as `ModelObject.is_ready`. False, too, if the process ends meanwhile."""
+        try:
+            return bool(self._link.ask_aside(IsReady()))
+        except LinkEndedError:
+            return False
+
     def _enter(self, requests: Sequence[ServedRequest], task: Running) -> Execute:
         batch = next(self._numbers)
         self._running[batch] = task
-        return Execute(batch, tuple([self._packed(request) for request in requests]), self._log_level)
+        pack, enter = self._link.asking.carrier.pack_request, self._requests.enter
+        return Execute(batch, tuple([pack(request, enter(request)) for request in requests]), self._log_level)
 
     def _leave(self, question: Execute, responses: Sequence[ResponseData | None] | None) -> bool:
         """Forget a batch, and tell whether the process may have begun with it."""
@@ -200,21 +209,6 @@ class ModelProcess:
             self._requests.rest(key for key, response in zip(keys, responses, strict=True) if response is None)
         self._requests.leave(keys)
         return self._running.pop(question.batch, None) is not None
-
-    def _packed(self, request: ServedRequest) -> Plain:
-        return (
-            self._requests.enter(request),
-            self._link.asking.carrier.pack_all(request.inputs()),
-            request.request_id(),
-            request.correlation_id(),
-            tuple(request.requested_output_names()),
-            request.model_name(),
-            request.model_version(),
-            request.flags(),
-            request.timeout(),
-            dict(request.parameter_values()),
-            request.trace().get_context(),
-        )
 
     def _unpacked(self, told: list[ResponseData | None] | None) -> list[pb_utils.InferenceResponse | None] | None:
         unpack = self._link.asking.carrier.unpack_response

@@ -15,6 +15,7 @@ from charonia_backend_custom.execution import initialize_arguments, remote_execu
 from charonia_backend_custom.process.model_process import ModelProcess
 from charonia_backend_custom.process.supervised import Crew, SupervisedProcess
 from charonia_backend_custom.process.suspects import Suspects
+from charonia_backend_custom.readiness import all_confirmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from charonia.backend import Execution, InstanceContext, ModelContext
     from charonia.request import InferenceRequest
 
+    from charonia_backend_custom.execution import ModelExecution
     from charonia_backend_custom.host import ServerHost
     from charonia_backend_custom.process.launch import Interpreter
 
@@ -47,6 +49,7 @@ class ProcessModel(LoadedModel):
         self._host = host
         self._interpreter = interpreter
         self._processes: weakref.WeakSet[SupervisedProcess] = weakref.WeakSet()
+        self._executions: weakref.WeakSet[ModelExecution] = weakref.WeakSet()
         self._crew = Crew(Clock() if clock is None else clock, Suspects(), self._count_restart)
         self._labels = {"model": context.name, "version": str(context.version)}
         host.metrics.declare(
@@ -64,6 +67,10 @@ class ProcessModel(LoadedModel):
         """Whether a process is up."""
         return self._crew.up > 0
 
+    def confirm_ready(self) -> bool:
+        """Ask all instances that have a process."""
+        return all_confirmed(execution.readiness for execution in list(self._executions))
+
     @property
     def host_byte_size(self) -> int:
         """How much memory the processes take that are up; what they share with each other counts for each."""
@@ -74,7 +81,9 @@ class ProcessModel(LoadedModel):
         self._host.graph.station(self.context.name, self.context.version, context.instance_count)
         calls = SupervisedProcess(context.name, partial(self._start, context), self._crew)
         self._processes.add(calls)
-        return remote_execution_of(context, calls, self._host.graph)
+        execution = remote_execution_of(context, calls, self._host.graph)
+        self._executions.add(execution)
+        return execution
 
     def _start(self, context: InstanceContext, ended: Callable[[Sequence[InferenceRequest]], None]) -> ModelProcess:
         process = ModelProcess(self.context, self._host, self._interpreter, context.name, ended)

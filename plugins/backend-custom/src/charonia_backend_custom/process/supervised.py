@@ -145,6 +145,11 @@ class SupervisedProcess:
         else:
             process.begin(left, task, end)
 
+    def is_ready(self) -> bool:
+        """Ask the model whether it is ready, if a process is up; another one may be. As `ModelObject.is_ready`."""
+        process = self._process
+        return process is None or process.is_ready()
+
     def _innocent(self, requests: Sequence[ServedRequest]) -> Sequence[ServedRequest]:
         """Refuse those that have ended a process twice, and give the others."""
         if not self._crew.suspects:
