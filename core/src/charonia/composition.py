@@ -33,13 +33,16 @@ class CompositionError(InvalidArgumentError):
         super().__init__(f"load failed for model '{model}': {self.told}\n")
 
 
-def compose(parsed: ParsedConfig, models: Models, failures: Mapping[str, CharoniaError]) -> ModelConfig:
+def compose(
+    parsed: ParsedConfig, models: Models, failures: Mapping[str, CharoniaError], homes: Mapping[str, str]
+) -> ModelConfig:
     """Check an ensemble against its models, and give its configuration with what follows from theirs.
 
     Args:
         parsed: the ensemble's configuration, sound by itself.
         models: the models of the server; the ensemble's own serve already, unless they failed.
         failures: why models of the ensemble could not be loaded, by name.
+        homes: the namespaces of its models, by name.
 
     Raises:
         CompositionError: they do not fit, or one is missing; it tells all problems.
@@ -61,6 +64,8 @@ def compose(parsed: ParsedConfig, models: Models, failures: Mapping[str, Charoni
     composed = ModelConfig()
     composed.CopyFrom(config)
     composed.model_transaction_policy.decoupled = any(it.model_transaction_policy.decoupled for it in found.values())
+    for step in composed.ensemble_scheduling.step:
+        step.model_namespace = homes.get(step.model_name, "")
     return composed
 
 

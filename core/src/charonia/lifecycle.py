@@ -1,7 +1,7 @@
 """The life of models: loading beside what serves, and taking out of service.
 
 A new set of versions is loaded while the old one serves, and takes its place when all of it is ready. A load that fails leaves
-the serving set untouched.
+the serving set untouched. Inside, models have their keys for names; see `charonia.model_names`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from charonia.composition import CompositionError
@@ -60,20 +62,20 @@ class Lifecycle:
         self._repositories = repositories
         self._loader = loader
         self._dependencies = Dependencies()
-        self.models = ModelTable(self._dependencies.users)
+        self.models = ModelTable(self._dependencies.users, repositories.model_names)
         self._lock = threading.Lock()  # guards `_closing`, and that nothing is given to `_pool` once it is True
         self._closing = False
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-loader")
 
     def load_all(
-        self, names: Iterable[str], listener: Callable[[LoadEvent], None] | None = None
+        self, keys: Iterable[str], listener: Callable[[LoadEvent], None] | None = None
     ) -> dict[str, CharoniaError]:
-        """Load models side by side and wait for all. Gives the failures by model; the others serve.
+        """Load models side by side and wait for all. Gives the failures by key; the others serve.
 
         Raises:
             UnavailableError: the lifecycle is closed, or was closed meanwhile.
         """
-        run = LoadRun(names)
+        run = LoadRun(keys)
         self._dependencies.want(run.names)
         with self._lock:
             self._check_open()
@@ -98,7 +100,7 @@ class Lifecycle:
         listener: Callable[[LoadEvent], None] | None = None,
         parameters: LoadParameters | None = None,
     ) -> None:
-        """Load the versions of a model that its configuration selects, and switch to them.
+        """Load the versions of a model that its configuration selects, and switch to them; of each, if several have the name.
 
         Args:
             name: the model's name.
@@ -111,10 +113,23 @@ class Lifecycle:
             InvalidArgumentError: a version failed to load; the text tells each version's reason.
             UnavailableError: the lifecycle is closed, or was closed meanwhile.
         """
-        run = LoadRun([name])
-        self._dependencies.want([name])
-        run.once(name, lambda: self._load(name, run, listener, parameters, at_once=True))
-        self._follow(run, listener)
+        keys = self.keys_of(name)
+        run = LoadRun(keys)
+        self._dependencies.want(keys)
+        failures: list[CharoniaError] = []
+        for key in keys:
+            try:
+                run.once(key, partial(self._load, key, run, listener, parameters, at_once=True))
+            except CharoniaError as error:
+                failures.append(error)
+        if len(failures) < len(keys):
+            self._follow(run, listener)
+        for failure in failures:
+            raise failure
+
+    def keys_of(self, name: str) -> list[str]:
+        """List the models that a client means by a name: those that are stored, else those that are known, else a new one."""
+        return self._repositories.keys_of(name) or self.models.keys_of(name) or [name]
 
     def _load_once(
         self, name: str, run: LoadRun, listener: Callable[[LoadEvent], None] | None, *, anew: bool = False
@@ -156,7 +171,7 @@ class Lifecycle:
 
     def _unchanged(self, record: ModelRecord, candidate: Candidate) -> Mapping[int, Model]:
         """Give the versions that serve and whose weights need not be loaded again."""
-        serving = self.models.serving.get(candidate.name, {})
+        serving = self.models.serving.get(candidate.key, {})
         unchanged = unchanged_versions(record.loaded if serving else None, candidate)
         return {version: model for version, model in serving.items() if version in unchanged}
 
@@ -187,16 +202,40 @@ class Lifecycle:
         self, candidate: Candidate, run: LoadRun, listener: Callable[[LoadEvent], None] | None
     ) -> Candidate:
         """See to it that the models that a model uses serve, and fill in what follows from them."""
-        used = list(dict.fromkeys(name for name, _ in composing_models(candidate.parsed.config)))
-        self._dependencies.declare(candidate.name, used)
+        used: dict[str, str] = {}
         failures: dict[str, CharoniaError] = {}
-        for name in used:
-            if name in run.names or name not in self.models.serving:
+        for name in dict.fromkeys(name for name, _ in composing_models(candidate.parsed.config)):
+            try:
+                used[name] = self._used_key(name, candidate.namespace)
+            except InternalError as error:
+                failures[name] = error
+        self._dependencies.declare(candidate.key, used.values())
+        for name, key in used.items():
+            if key in run.names or key not in self.models.serving:
                 try:
-                    self._load_once(name, run, listener)
+                    self._load_once(key, run, listener)
                 except CharoniaError as error:
                     failures[name] = error
-        return self._loader.compose(candidate, failures) if used else candidate
+        if not used and not failures:
+            return candidate
+        homes = {name: self._repositories.model_names.split(key)[1] for name, key in used.items()}
+        return self._loader.compose(replace(candidate, homes=homes), failures)
+
+    def _used_key(self, name: str, namespace: str) -> str:
+        """Find the model that another one means: that of its own namespace, else the only one.
+
+        Raises:
+            InternalError: there are several.
+        """
+        own = self._repositories.model_names.key(name, namespace)
+        keys = self.keys_of(name)
+        if own in keys or own in self.models.serving:
+            return own
+        if len(keys) > 1:
+            raise InternalError(
+                f"it is in {' and in '.join(self._repositories.model_names.split(it)[1] for it in keys)}"
+            )
+        return keys[0]
 
     def _follow(self, run: LoadRun, listener: Callable[[LoadEvent], None] | None) -> None:
         """Load the users of what has been loaded anew, with what they use now; those that do not fit any more go."""
@@ -220,7 +259,7 @@ class Lifecycle:
         *,
         at_once: bool,
     ) -> bool:
-        name = candidate.name
+        name = candidate.key
         self.models.begin(name, candidate.versions)
         as_before = record.loaded is not None and record.loaded.parsed.config == candidate.parsed.config
         attempt = LoadAttempt()
@@ -267,22 +306,24 @@ class Lifecycle:
     ) -> None:
         failures = {version: describe_cause(error) for version, error in errors.items()}
         attempt.discard()
-        self.models.fail(candidate.name, candidate.versions, failures)
+        self.models.fail(candidate.key, candidate.versions, failures)
         if not candidate.versions:
             text = f"at least one version must be available under the version policy of model '{candidate.name}'"
             reason = f"Invalid argument: {text}"
-            self.models.note_problem(candidate.name, "" if candidate.overridden else reason)
+            self.models.note_problem(candidate.key, "" if candidate.overridden else reason)
             tell(Phase.FAILED, reason=reason)
-            raise InvalidArgumentError(f"load failed for model '{candidate.name}': {text}")
+            raise InvalidArgumentError(f"load failed for model '{candidate.key}': {text}")
         self._check_open()
         told = "".join(
             f"version {version} is at UNAVAILABLE state: {reason};\n" for version, reason in sorted(failures.items())
         )
         tell(Phase.FAILED, reason="; ".join(dict.fromkeys(failures.values())), errors=tuple(errors.values()))
-        raise InvalidArgumentError(f"load failed for model '{candidate.name}': {told}")
+        raise InvalidArgumentError(f"load failed for model '{candidate.key}': {told}")
 
     def unload(self, name: str, *, unload_dependents: bool = False) -> None:
-        """Take a model and its users out of service. Returns once nobody new can reach them; accepted requests still finish.
+        """Take the models of a name, and their users, out of service.
+
+        Returns once nobody new can reach them; accepted requests still finish.
 
         As in the reference, unloading what is not loaded, or not known, is no error.
 
@@ -290,9 +331,14 @@ class Lifecycle:
             name: the model's name.
             unload_dependents: whether the models that it uses go, too, unless they were asked for by name, or others use them.
         """
-        self._dependencies.leave(name)
-        self._take_out(name)
-        for used in self._dependencies.used(name) if unload_dependents else ():
+        for key in sorted({*self.models.keys_of(name), *self._repositories.keys_of(name)}):
+            self.withdraw(key, unload_dependents=unload_dependents)
+
+    def withdraw(self, key: str, *, unload_dependents: bool = False) -> None:
+        """Do as `unload` with a single model."""
+        self._dependencies.leave(key)
+        self._take_out(key)
+        for used in self._dependencies.used(key) if unload_dependents else ():
             if not self._dependencies.wanted(used) and not any(
                 it in self.models.serving for it in self._dependencies.users(used)
             ):

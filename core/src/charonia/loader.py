@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from charonia.instances import Lineup
     from charonia.metric_families import MetricFamily
     from charonia.model_repositories import Candidate
-    from charonia.models import Models
+    from charonia.models import AllModels
     from charonia.on_demand import Shown
     from charonia.options import ServerOptions
     from charonia.plugins import Plugins
@@ -81,11 +81,11 @@ class Loader:
     """
 
     def __init__(
-        self, options: ServerOptions, plugins: Plugins, models: Models | None = None, tracer: Tracer | None = None
+        self, options: ServerOptions, plugins: Plugins, models: AllModels | None = None, tracer: Tracer | None = None
     ) -> None:
         self._options = options
         self._plugins = plugins
-        self._models = NoModels() if models is None else models
+        self._models: AllModels = NoModels() if models is None else models
         self._tracer = tracer
         self._clock = Clock()
         self._growth = GrowthMeter()
@@ -240,9 +240,9 @@ class Loader:
         made_up = [] if model.config.model_warmup else synthetic_samples(model.config, self._options.warmup_batch_sizes)
         if lineup.joining and (samples or made_up):
             tell(Phase.WARMING, version=model.version)
-        model.warm_up(samples, lineup.joining)
+        model.warm_up(samples, lineup)
         try:
-            model.warm_up(made_up, lineup.joining)
+            model.warm_up(made_up, lineup)
         except InvalidArgumentError as error:
             _log.warning('model "%s" does not take zeros to warm up with, and serves cold: %s', model.name, error)
 
@@ -256,12 +256,13 @@ class Loader:
             directory = _localize(candidate, version, tell)
             undo.callback(candidate.storage.release, directory)
             statistics = _statistics(config)
+            models = self._models.within(candidate.namespace, candidate.homes)
             model = Model(
                 config,
                 version,
-                scheduler=kind(SchedulerContext(config, version, directory, self._models, self._clock)),
+                scheduler=kind(SchedulerContext(config, version, directory, models, self._clock)),
                 statistics=statistics,
-                labels={**inherited_labels(config, self._models), **read_labels(config, directory)},
+                labels={**inherited_labels(config, models), **read_labels(config, directory)},
                 responses=self._responses(config, version, statistics),
                 tracer=self._tracer,
                 logs_access=self._options.log_access,
@@ -282,7 +283,8 @@ class Loader:
         Raises:
             CompositionError: they do not fit.
         """
-        config = compose(candidate.parsed, self._models, failures)
+        models = self._models.within(candidate.namespace, candidate.homes)
+        config = compose(candidate.parsed, models, failures, candidate.homes)
         return replace(candidate, parsed=replace(candidate.parsed, config=config))
 
     def _responses(self, config: ModelConfig, version: int, statistics: ModelStatistics) -> ResponseLookup | None:
@@ -303,7 +305,7 @@ class Loader:
             auto_complete=not self._options.disable_auto_complete_config,
             schedulers=frozenset(self._plugins.names("scheduler")),
             default_max_batch_size=self._options.default_max_batch_size(written.backend),
-            models=self._models,
+            models=self._models.within(candidate.namespace, candidate.homes),
         )
         completed = backend.complete_config(context) if context.auto_complete else written
         config = normalise(

@@ -82,6 +82,7 @@ class VersionStatistics:
         counters: the counters, which begin at 0 whenever it is loaded.
         running: the same, but going on where a load replaces another one, until the version is unloaded.
         load_seconds: how long the last load took.
+        namespace: the model's repository, where that tells models apart; else "".
     """
 
     name: str
@@ -89,9 +90,11 @@ class VersionStatistics:
     counters: StatisticsSnapshot
     running: StatisticsSnapshot
     load_seconds: float
+    namespace: str = ""
 
     @staticmethod
-    def of(model: Model) -> VersionStatistics:
+    def of(model: Model, namespace: str = "") -> VersionStatistics:
         """Take them of a model, as they are now."""
         now = model.snapshot()
-        return VersionStatistics(model.name, str(model.version), now, model.statistics.running(now), model.load_seconds)
+        running = model.statistics.running(now)
+        return VersionStatistics(model.name, str(model.version), now, running, model.load_seconds, namespace)

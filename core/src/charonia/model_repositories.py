@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from charonia.completion import complete_framework
 from charonia.config import ParsedConfig, parse_config, selected_versions
 from charonia.errors import RepositoryError, describe_cause
 from charonia.load_teller import LoadTeller, Phase
+from charonia.model_names import ModelNames
 from charonia.overrides import Override
 from charonia.repository import CONFIG_FILES, CONFIG_FOLDER, RepositoryStorage, StorageOptions, model_versions
 
@@ -35,24 +36,32 @@ class Candidate:
     """A model as it lies in its repository, read and found to be plausible.
 
     Attributes:
+        key: what the server keeps it under; see `charonia.model_names`.
         name: the model's name.
         storage: where it lies.
         parsed: its configuration as written, with backend and platform filled in.
         versions: those that the version policy selects, ascending.
         files: the state of each of its files before anything was read; see `RepositoryStorage.file_states`.
         overridden: whether something else than what is stored was read.
+        namespace: where the models that it uses are looked for first; "" where models are told apart by their names alone.
+        homes: the namespace of each model that it uses, by name.
     """
 
+    key: str
     name: str
     storage: RepositoryStorage
     parsed: ParsedConfig
     versions: Sequence[int]
     files: Mapping[str, str]
     overridden: bool
+    namespace: str = ""
+    homes: Mapping[str, str] = field(default_factory=dict)
 
 
 class ModelRepositories:
     """The repositories of a server. Owns their storages, which `close` closes. Any thread may call.
+
+    A key is that of a model; see `charonia.model_names`.
 
     Args:
         urls: where they lie.
@@ -61,6 +70,7 @@ class ModelRepositories:
 
     Attributes:
         storages: one for each repository.
+        model_names: how models are told apart.
     """
 
     def __init__(self, urls: Sequence[str], options: ServerOptions, plugins: Plugins) -> None:
@@ -69,6 +79,7 @@ class ModelRepositories:
         self._seen: dict[RepositoryStorage, list[str]] = {}  # what each storage told last, replaced as a whole
         self._files: dict[RepositoryStorage, Mapping[str, Mapping[str, str]]] = {}  # likewise, of the files
         self.storages = [self._storage(url) for url in urls]
+        self.model_names = ModelNames([it.url for it in self.storages] if options.model_namespacing else ())
 
     def _storage(self, url: str) -> RepositoryStorage:
         scheme, separator, _ = url.partition("://")
@@ -79,13 +90,29 @@ class ModelRepositories:
         )
         return self._plugins.storage(scheme if separator else "file", asker=asker)(url, settings)
 
-    def names(self) -> list[str]:
+    def keys(self) -> list[str]:
         """List the models of all repositories, sorted.
 
         Raises:
             RepositoryError: a repository cannot be read.
         """
-        return sorted({name for storage in self.storages for name in self._names_in(storage)})
+        return sorted({self._key(storage, name) for storage in self.storages for name in self._names_in(storage)})
+
+    def keys_of(self, name: str) -> list[str]:
+        """List the models of a name, as the repositories were when they could be read last. Without namespaces there is just one."""
+        if not self.model_names.namespaces:
+            return [name]
+        return [self._key(storage, name) for storage in self.storages if name in self._last_names_in(storage)]
+
+    def _key(self, storage: RepositoryStorage, name: str) -> str:
+        return self.model_names.key(name, storage.url) if self.model_names.namespaces else name
+
+    def _last_names_in(self, storage: RepositoryStorage) -> Sequence[str]:
+        try:
+            return self._names_in(storage)
+        except RepositoryError as error:
+            _log.warning("%s", error)
+            return self._seen.get(storage, ())
 
     def _names_in(self, storage: RepositoryStorage) -> list[str]:
         self._seen[storage] = names = storage.model_names()
@@ -95,10 +122,12 @@ class ModelRepositories:
         """Tell the models of all repositories; those that were seen last where one cannot be read now, each with the reason."""
         found: dict[str, str] = {}
         for storage in self.storages:
+            problem = ""
             try:
-                found.update(dict.fromkeys(self._names_in(storage), ""))
+                names = self._names_in(storage)
             except RepositoryError as error:
-                found.update(dict.fromkeys(self._seen.get(storage, ()), describe_cause(error)))
+                names, problem = self._seen.get(storage, []), describe_cause(error)
+            found.update(dict.fromkeys([self._key(storage, name) for name in names], problem))
         return found
 
     def survey_files(self) -> dict[str, Mapping[str, str]]:
@@ -111,7 +140,8 @@ class ModelRepositories:
             except RepositoryError as error:
                 _log.warning("%s", error)
             for name, states in self._files.get(storage, {}).items():
-                found.setdefault(name, {}).update({f"{place}/{path}": state for path, state in states.items()})
+                files = found.setdefault(self._key(storage, name), {})
+                files.update({f"{place}/{path}": state for path, state in states.items()})
         return {**found}
 
     def _files_of(
@@ -123,37 +153,39 @@ class ModelRepositories:
             _log.warning('model "%s" cannot be looked at: %s', name, error)
             return before.get(name, {})
 
-    def file_states(self, name: str) -> Mapping[str, str]:
+    def file_states(self, key: str) -> Mapping[str, str]:
         """Tell the state of each of a model's files, by repository and path; see `RepositoryStorage.file_states`.
 
         Raises:
             RepositoryError: a repository cannot be read now.
         """
+        name, namespace = self.model_names.split(key)
         return {
             f"{place}/{path}": state
             for place, storage in enumerate(self.storages)
+            if namespace in {"", storage.url}
             for path, state in storage.file_states(name).items()
         }
 
-    def override(self, name: str, parameters: LoadParameters) -> Override:
+    def override(self, key: str, parameters: LoadParameters) -> Override:
         """Read what comes with the load of a model. The caller closes it.
 
         Raises:
             RepositoryError: files came without a configuration, or a repository cannot be read.
             ConfigError: the configuration is wrong.
         """
-        return Override(name, parameters, self.file_states(name))
+        return Override(self.model_names.name(key), parameters, self.file_states(key))
 
-    def in_force(self, name: str, override: Override | None) -> Override | None:
+    def in_force(self, key: str, override: Override | None) -> Override | None:
         """Give the override that a load without parameters goes on with, or None.
 
         As in the reference, a configuration holds until the model's files in the repositories change, and files not at all.
         """
         if override is None or override.storage is not None:
             return None
-        return override if override.stored == self.file_states(name) else None
+        return override if override.stored == self.file_states(key) else None
 
-    def read(self, name: str, tell: LoadTeller, override: Override | None = None) -> Candidate:
+    def read(self, key: str, tell: LoadTeller, override: Override | None = None) -> Candidate:
         """Read a model's configuration and find its versions, in the repositories or in what stands in for them.
 
         Raises:
@@ -161,7 +193,8 @@ class ModelRepositories:
             ConfigError: the configuration is wrong.
         """
         tell(Phase.READING)
-        storage = (override.storage if override else None) or self._home_of(name)
+        name, namespace = self.model_names.split(key)
+        storage = (override.storage if override else None) or self._home_of(name, namespace)
         states = storage.file_states(name)
         entries = storage.entries(name)
         files = {entry.name for entry in entries if not entry.is_directory}
@@ -171,10 +204,13 @@ class ModelRepositories:
         inside = [entry.name for entry in storage.entries(name, first)] if first is not None else []
         parsed = complete_framework(parsed, inside, name)
         versions = selected_versions(parsed.config.version_policy, available, model=name)
-        return Candidate(name, storage, parsed, versions, states, overridden=override is not None)
+        return Candidate(
+            key, name, storage, parsed, versions, states, overridden=override is not None, namespace=namespace
+        )
 
-    def _home_of(self, name: str) -> RepositoryStorage:
-        homes = [storage for storage in self.storages if name in self._names_in(storage)]
+    def _home_of(self, name: str, namespace: str) -> RepositoryStorage:
+        storages = [storage for storage in self.storages if namespace in {"", storage.url}]
+        homes = [storage for storage in storages if name in self._names_in(storage)]
         if not homes:
             places = ", ".join(f'"{storage.url}"' for storage in self.storages)
             raise RepositoryError(f'model "{name}" is not found in any model repository ({places})')

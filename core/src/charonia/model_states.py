@@ -74,12 +74,21 @@ class ModelRecord:
     overrides: OverrideSlot = field(default_factory=OverrideSlot)
     loaded: Candidate | None = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a version serves, or should: it is loading, or has failed to load."""
+        return any(
+            known.state is not VersionState.UNLOADING and (known.state is VersionState.READY or not known.settled)
+            for known in self.versions.values()
+        )
+
 
 @dataclass(frozen=True)
 class IndexEntry:
     """A row of the repository's index. `version`, `state` and `reason` are "" where there is nothing to say.
 
-    `host_byte_size` is how much of this machine's memory the version takes; 0 where it does not serve.
+    `host_byte_size` is how much of this machine's memory the version takes; 0 where it does not serve. `namespace` is the repository
+    where that tells models apart.
     """
 
     name: str
@@ -87,3 +96,4 @@ class IndexEntry:
     state: str = ""
     reason: str = ""
     host_byte_size: int = 0
+    namespace: str = ""

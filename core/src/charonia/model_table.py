@@ -1,23 +1,28 @@
 """The models that serve, and what is known of all that were ever asked to.
 
 The switch from one set of a model's versions to another is one assignment; what was replaced then finishes what it accepted.
+Here, models have their keys; see `charonia.model_names`. Requests come with names.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from charonia.departures import Departures
-from charonia.errors import NotFoundError, UnavailableError
+from charonia.errors import InvalidArgumentError, NotFoundError, UnavailableError
 from charonia.model_states import UNLOADED, IndexEntry, ModelRecord, VersionRecord, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from charonia.deadline import Deadline
+    from charonia.errors import InferenceError
     from charonia.model import Model
+    from charonia.model_names import ModelNames
+    from charonia.request import InferenceRequest
 
 __all__ = ["ModelTable"]
 
@@ -27,14 +32,18 @@ class ModelTable:
 
     Args:
         users: tells the models that use a model, directly or not: each before those that it uses itself.
+        names: how models are told apart.
 
     Attributes:
-        serving: the serving versions by model, ascending. Replaced as a whole by each switch, so that it is read without a lock.
+        serving: the serving versions by key, ascending. Replaced as a whole by each switch, so that it is read without a lock.
+        by_name: likewise by name, without names that several models have that serve, or should.
     """
 
-    def __init__(self, users: Callable[[str], Iterable[str]]) -> None:
+    def __init__(self, users: Callable[[str], Iterable[str]], names: ModelNames) -> None:
         self.serving: Mapping[str, Mapping[int, Model]] = MappingProxyType({})
+        self.by_name: Mapping[str, Mapping[int, Model]] = self.serving
         self._users = users
+        self._names = names
         self._lock = threading.Lock()  # guards all below, what the records hold, and `serving` as it is replaced
         self._records: dict[str, ModelRecord] = {}
         self._departures = Departures()
@@ -65,6 +74,7 @@ class ModelTable:
                 known = record.versions.setdefault(version, VersionRecord())
                 if known.state is not VersionState.READY:  # one that serves goes on serving, and is shown so
                     known.move(VersionState.LOADING)
+            self._name()
 
     def fail(self, name: str, versions: Iterable[int], failures: Mapping[int, str]) -> None:
         """Take note that versions were loaded in vain, since some of them failed."""
@@ -76,6 +86,7 @@ class ModelTable:
                     records[version].move(VersionState.UNAVAILABLE, reason)
                 elif version in failures:
                     records[version].reason = f"serving; the last load failed: {reason}"
+            self._name()
 
     def switch(self, name: str, models: Mapping[int, Model], reason: str = UNLOADED) -> bool:
         """Have these versions serve from now on, and those that they replace finish and go. False if nothing changed by it.
@@ -105,6 +116,7 @@ class ModelTable:
                     known.move(VersionState.UNLOADING)
                 elif version not in models and known.state is VersionState.UNAVAILABLE:
                     known.reason = reason  # it failed once, and is not wanted any more
+            self._name()
         replaced = {version: model for version, model in old.items() if models.get(version) is not model}
         self._retire(name, replaced, leaving, reason)
         return old != models
@@ -116,6 +128,15 @@ class ModelTable:
         else:
             table.pop(name, None)
         self.serving = MappingProxyType(table)
+
+    def _name(self) -> None:
+        """Find out which names are clear."""
+        if not self._names.namespaces:
+            self.by_name = self.serving
+            return
+        wanted = Counter(self._names.name(key) for key, record in self._records.items() if record.wanted)
+        named = {self._names.name(key): versions for key, versions in self.serving.items()}
+        self.by_name = MappingProxyType({name: versions for name, versions in named.items() if wanted[name] == 1})
 
     def _retire(self, name: str, old: Mapping[int, Model], leaving: Iterable[int], reason: str) -> None:
         """Let old models finish and go; those that leave serve the last requests of their users before."""
@@ -136,31 +157,59 @@ class ModelTable:
 
     # -- what it tells
 
-    def leaving(self, name: str, version: int | None = None) -> Model | None:
-        """Find a version that serves no more, but for the last requests of its users; None if none does."""
-        return self._departures.find(name, version)
+    def find(self, name: str, namespace: str = "") -> Mapping[int, Model]:
+        """Give the versions that serve of the model in this namespace; where there is none, of the only one of this name."""
+        key = self._names.key(name, namespace)
+        return self.serving.get(key, {}) if namespace and self._known(key) else self.by_name.get(name, {})
 
-    def state(self, name: str, version: int) -> VersionState | None:
-        """Tell the state of a version; None if it was never asked to load."""
+    def _known(self, key: str) -> bool:
+        record = self._records.get(key)
+        return record is not None and bool(record.versions)
+
+    def namespaced(self) -> list[tuple[str, Model]]:
+        """List all versions that serve, each with its namespace; sorted by name, namespace and version."""
+        split = sorted((*self._names.split(key), versions) for key, versions in self.serving.items())
+        return [(namespace, model) for _, namespace, versions in split for model in versions.values()]
+
+    def serves(self, model: Model) -> bool:
+        """Tell whether this very object is in the table."""
+        return any(model is serving for versions in self.serving.values() for serving in versions.values())
+
+    def leaving(self, request: InferenceRequest) -> Model | None:
+        """Find the version that a request asks for where it serves no more, but for the last requests of its users."""
+        keys = self.keys_of(request.model_name, request.model_namespace)
+        return next(filter(None, [self._departures.find(key, request.model_version) for key in keys]), None)
+
+    def keys_of(self, name: str, namespace: str = "") -> list[str]:
+        """List the models of a name that were ever asked to load; just the one in this namespace if it is among them."""
         with self._lock:
-            record = self._records.get(name)
-            known = record.versions.get(version) if record else None
-            return known.state if known else None
+            key = self._names.key(name, namespace)
+            if self._known(key):
+                return [key]
+            return [key for key in self._records if self._known(key) and self._names.name(key) == name]
 
     def knows(self, name: str) -> bool:
-        """Tell whether any version of the model was ever asked to load."""
-        with self._lock:
-            record = self._records.get(name)
-            return record is not None and bool(record.versions)
+        """Tell whether any version of a model of this name was ever asked to load."""
+        return bool(self.keys_of(name))
 
-    def explain_absence(self, name: str, version: int | None) -> NotFoundError | UnavailableError:
+    def explain_absence(self, name: str, version: int | None, namespace: str = "") -> InferenceError:
         """Say why a model, or a version of it, does not serve, with the reference's texts."""
         asked = f"Request for unknown model: '{name}'"
-        if version is not None and self.state(name, version) in {VersionState.LOADING, VersionState.UNLOADING}:
+        keys = self.keys_of(name, namespace)
+        with self._lock:
+            records = [self._records[key] for key in keys]
+            wanted = sum(record.wanted for record in records)
+            states = {record.versions[version].state for record in records if version in record.versions}
+        if wanted > 1:
+            return InvalidArgumentError(
+                f"There are {wanted} identifiers of model '{name}' in global map, model namespace must be provided to "
+                "resolve ambiguity."
+            )
+        if states & {VersionState.LOADING, VersionState.UNLOADING}:
             return UnavailableError(f"{asked} version {version} is not at ready state")
-        if not self.knows(name):
+        if not keys:
             return NotFoundError(f"{asked} is not found")
-        if version is not None and name in self.serving:
+        if version is not None and self.find(name, namespace):
             return NotFoundError(f"{asked} version {version} is not found")
         return NotFoundError(f"{asked} has no available versions")
 
@@ -177,22 +226,25 @@ class ModelTable:
             return dict(self._records)
 
     def index(self, stored: Mapping[str, str]) -> list[IndexEntry]:
-        """List all versions that were ever asked to load, and the rest of what is stored; sorted by name and version.
+        """List all versions that were ever asked to load, and the rest of what is stored; sorted by namespace, name and version.
 
         Args:
             stored: by model, why its repository cannot be read now; "" where it can.
         """
         rows: list[IndexEntry] = []
         with self._lock:
-            known_names = {name for name, record in self._records.items() if record.versions}
-            for name in sorted({*stored, *known_names}):
-                record = self._records.get(name, ModelRecord())
-                problem = record.problem or stored.get(name, "")
+            known_keys = {key for key, record in self._records.items() if record.versions}
+            for key in sorted({*stored, *known_keys}):
+                record = self._records.get(key, ModelRecord())
+                problem = record.problem or stored.get(key, "")
+                name, namespace = self._names.split(key)
                 if problem:
-                    rows.append(IndexEntry(name, state=VersionState.UNAVAILABLE.value, reason=problem))
+                    rows.append(
+                        IndexEntry(name, state=VersionState.UNAVAILABLE.value, reason=problem, namespace=namespace)
+                    )
                 elif not record.versions:
-                    rows.append(IndexEntry(name))
-                serving = self.serving.get(name, {})
+                    rows.append(IndexEntry(name, namespace=namespace))
+                serving = self.serving.get(key, {})
                 rows += [
                     IndexEntry(
                         name,
@@ -200,6 +252,7 @@ class ModelTable:
                         known.state.value,
                         known.reason,
                         serving[version].host_byte_size if version in serving else 0,
+                        namespace,
                     )
                     for version, known in sorted(record.versions.items())
                 ]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from charonia.config import ModelConfig
     from charonia.request import InferenceRequest
 
-__all__ = ["Models", "NoModels"]
+__all__ = ["AllModels", "Models", "NoModels"]
 
 
 class Models(Protocol):
@@ -65,6 +65,18 @@ class Models(Protocol):
         """Take a model out of service. Requests that it accepted still finish. No error if it is not loaded."""
 
 
+class AllModels(Models, Protocol):
+    """The models of a server, as the server itself sees them."""
+
+    def within(self, namespace: str, homes: Mapping[str, str]) -> Models:
+        """Show them as the models of a namespace see them.
+
+        Args:
+            namespace: where a name is looked for first; "" where models are told apart by their names alone.
+            homes: the namespaces of those that are looked for elsewhere, by name.
+        """
+
+
 class NoModels:
     """The other models where there is no server around: none."""
 
@@ -108,3 +120,8 @@ class NoModels:
 
     def unload(self, name: str, *, unload_dependents: bool = False) -> None:
         """Do nothing: it is not loaded."""
+
+    def within(self, namespace: str, homes: Mapping[str, str]) -> NoModels:
+        """Give none."""
+        del namespace, homes
+        return self

@@ -36,6 +36,8 @@ class ServerOptions:
         disable_auto_complete_config: whether each model's configuration must be complete as it is written.
         model_config_name: the configuration `configs/NAME.pbtxt` is read instead of `config.pbtxt`, where a model has one; ""
             for none.
+        model_namespacing: whether models of equal names in several repositories are models of their own, which an ensemble of the
+            same repository finds by their names.
         model_load_thread_count: how many models load side by side.
         model_cache_directory: where copies of remote models lie; "" is a place in the user's folder of caches.
         model_cache_byte_size: how many bytes these may take; 0 is what the disk has.
@@ -71,6 +73,7 @@ class ServerOptions:
     exit_timeout_secs: float = 30.0
     disable_auto_complete_config: bool = False
     model_config_name: str = ""
+    model_namespacing: bool = False
     model_load_thread_count: int = 4
     model_cache_directory: str = ""
     model_cache_byte_size: int = 0

@@ -118,7 +118,7 @@ class RepositoryPoller:
         due = watch.look(now_ns, stored, retry=retry)
         for name in sorted(due - set(stored)):
             _log.info('model "%s" is not in its repository any more, and is unloaded', name)
-            self._lifecycle.unload(name)
+            self._lifecycle.withdraw(name)
         failures = self._lifecycle.load_all(due & set(stored)) if due & set(stored) else {}
         watch.note_failures(failures)
         for name, error in failures.items():

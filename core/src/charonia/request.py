@@ -86,6 +86,7 @@ class InferenceRequest:
     Attributes:
         model_name: the model that is asked.
         model_version: the version that is asked, or None for the greatest one that serves.
+        model_namespace: the repository in which the model is looked for first, where models are told apart by that; else "".
         id: the caller's own name of the request, or "".
         inputs: the tensors by name; with a batch dimension in front where the model's max_batch_size is 1 or more.
         requested_outputs: the outputs wanted, or () for all.
@@ -127,6 +128,7 @@ class InferenceRequest:
         "id",
         "inputs",
         "model_name",
+        "model_namespace",
         "model_version",
         "output_regions",
         "parameters",
@@ -160,6 +162,7 @@ class InferenceRequest:
     ) -> None:
         self.model_name = model_name
         self.model_version = model_version
+        self.model_namespace = ""
         self.id = id
         self.inputs: Mapping[str, Any] = inputs
         self.requested_outputs = requested_outputs

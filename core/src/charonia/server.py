@@ -19,6 +19,7 @@ from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, Ver
 from charonia.model import Model, ModelRetiredError
 from charonia.model_repositories import ModelRepositories
 from charonia.model_states import VersionState
+from charonia.namespaced_models import NamespacedModels
 from charonia.options import ServerOptions
 from charonia.overrides import LoadParameters, check_model_name
 from charonia.plugins import Plugins
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from charonia.load_teller import LoadEvent
     from charonia.metric_families import MetricFamily
     from charonia.model_states import IndexEntry
+    from charonia.models import Models
     from charonia.request import InferenceRequest
     from charonia.trace_settings import TraceSetting
 
@@ -126,10 +128,9 @@ class Server:
         """
         if self._closing:
             raise UnavailableError("the server was closed, and does not start again: make another one")
-        names = self._repositories.names()
-        wanted = names
-        if self.options.model_control_mode == "explicit":
-            wanted = names if list(self.options.load_model) == ["*"] else list(self.options.load_model)
+        wanted = self._repositories.keys()
+        if self.options.model_control_mode == "explicit" and list(self.options.load_model) != ["*"]:
+            wanted = [key for name in self.options.load_model for key in self._lifecycle.keys_of(name)]
         polling = self.options.model_control_mode == "poll" and self.options.repository_poll_secs > 0
         stored = self._repositories.survey_files() if polling else {}
         failures = self._lifecycle.load_all(wanted, listener)
@@ -233,16 +234,16 @@ class Server:
         if self._closing and request.parent is None:  # what was accepted may need other models to finish
             raise UnavailableError(_EXITING)
         try:
-            return self.get(request.model_name, request.model_version)
+            return self.get(request.model_name, request.model_version, request.model_namespace)
         except (NotFoundError, UnavailableError):
-            leaving = request.parent and self._models.leaving(request.model_name, request.model_version)
+            leaving = request.parent and self._models.leaving(request)
             if not leaving:
                 raise
             return leaving
 
     def _check_replaced(self, model: Model) -> None:
         """Go on if the table has another model by now; the switch comes before the retirement, so that it has."""
-        if self._models.serving.get(model.name, {}).get(model.version) is model:
+        if self._models.serves(model):
             raise UnavailableError(
                 f"Request for unknown model: '{model.name}' version {model.version} is not at ready state"
             )
@@ -253,25 +254,32 @@ class Server:
         """Give the in-process API of a model; None is the greatest version that serves. The model need not exist yet."""
         return ModelHandle(self, name, version)
 
-    def get(self, name: str, version: int | None = None) -> Model:
+    def get(self, name: str, version: int | None = None, namespace: str = "") -> Model:
         """Find the model that serves a name and version; None is the greatest version.
+
+        With `model_namespacing`, it is that of the namespace if there is one, else the only one of its name.
 
         Raises:
             NotFoundError: no such model, no such version, or nothing of it is loaded; with the reference's texts.
             UnavailableError: the version is loading or unloading.
+            InvalidArgumentError: several namespaces have a model of this name.
         """
-        versions = self._models.serving.get(name)
+        versions = self._models.find(name, namespace) if namespace else self._models.by_name.get(name)
         if versions:
             if version is None:
                 return versions[max(versions)]
             model = versions.get(version)
             if model is not None:
                 return model
-        raise UnavailableError(_EXITING) if self._closing else self._models.explain_absence(name, version)
+        raise UnavailableError(_EXITING) if self._closing else self._models.explain_absence(name, version, namespace)
 
-    def can_serve(self, name: str, version: int | None = None) -> bool:
+    def within(self, namespace: str, homes: Mapping[str, str]) -> Models:
+        """Show the models as those of a namespace see them; see `charonia.models.AllModels`."""
+        return NamespacedModels(self, namespace, homes) if namespace else self
+
+    def can_serve(self, name: str, version: int | None = None, namespace: str = "") -> bool:
         """Tell whether a model, or one version of it, can execute requests now. False, too, if there is none."""
-        models = self._models.serving.get(name, {})
+        models = self._models.find(name, namespace)
         return self.live and any(model.ready for number, model in models.items() if version in (None, number))
 
     def model_ready(self, name: str, version: int | None = None) -> bool:
@@ -328,9 +336,7 @@ class Server:
     def model_metadata(self, name: str, version: int | None = None) -> ModelMetadata:
         """Tell a model's ready versions, platform, inputs and outputs. Raises what `get` raises."""
         model = self.get(name, version)
-        served = (
-            [model.version] if version is not None else sorted(self._models.serving.get(name, {model.version: model}))
-        )
+        served = sorted(self._models.find(name) or {model.version: model}) if version is None else [model.version]
         return ModelMetadata(
             model.name,
             [str(number) for number in served],
@@ -339,13 +345,13 @@ class Server:
             [TensorMetadata.of(spec) for spec in model.signature.outputs.values()],
         )
 
-    def model_config(self, name: str, version: int | None = None) -> ModelConfig:
+    def model_config(self, name: str, version: int | None = None, namespace: str = "") -> ModelConfig:
         """Give a model's configuration, complete and normalised; read only. Raises what `get` raises."""
-        return self.get(name, version).config
+        return self.get(name, version, namespace).config
 
-    def labels(self, name: str, version: int | None = None) -> Mapping[str, Sequence[bytes]]:
+    def labels(self, name: str, version: int | None = None, namespace: str = "") -> Mapping[str, Sequence[bytes]]:
         """Give the labels of a model's outputs, for those that have any. Raises what `get` raises."""
-        return self.get(name, version).labels
+        return self.get(name, version, namespace).labels
 
     def statistics(self, name: str = "", version: int | None = None) -> list[VersionStatistics]:
         """Give the counters of all ready versions of a model, of one version, or of all models; sorted by name and version.
@@ -353,17 +359,14 @@ class Server:
         Raises:
             InvalidArgumentError: nothing of it is ready. As in the reference, it is no NotFoundError here.
         """
-        table = self._models.serving
-        if name and name not in table:
+        if not name:
+            return [VersionStatistics.of(model, namespace) for namespace, model in self._models.namespaced()]
+        models = self._models.find(name)
+        if not models:
             raise InvalidArgumentError(f"requested model '{name}' is not available")
-        if version is not None and version not in table.get(name, {}):
+        if version is not None and version not in models:
             raise InvalidArgumentError(f"requested model version is not available for model '{name}'")
-        return [
-            VersionStatistics.of(model)
-            for key in ([name] if name else sorted(table))
-            for model in table[key].values()
-            if version in (None, model.version)
-        ]
+        return [VersionStatistics.of(model) for number, model in models.items() if version in (None, number)]
 
     def metrics(self) -> list[MetricFamily]:
         """Give the metrics that backends, their models and the response cache tell of themselves, beside the statistics."""

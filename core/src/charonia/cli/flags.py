@@ -198,6 +198,12 @@ def _loading_flags() -> list[Flag]:
             metavar="NAME",
             help="Read configs/NAME.pbtxt in a model's directory instead of config.pbtxt, where there is one.",
         ),
+        _boolean(
+            "model-namespacing",
+            MODELS,
+            default=False,
+            help="Whether models of equal names in several repositories are models of their own.",
+        ),
         Flag(
             "disable-auto-complete-config",
             MODELS,

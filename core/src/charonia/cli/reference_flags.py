@@ -76,14 +76,7 @@ _METRICS = (
 _HARMLESS = {
     **dict.fromkeys(
         (
-            *(
-                "allow-http",
-                "allow-grpc",
-                "reuse-grpc-port",
-                "grpc-use-ssl",
-                "grpc-use-ssl-mutual",
-                "model-namespacing",
-            ),
+            *("allow-http", "allow-grpc", "reuse-grpc-port", "grpc-use-ssl", "grpc-use-ssl-mutual"),
             *("allow-metrics", "allow-gpu-metrics", "allow-cpu-metrics"),
             *("allow-sagemaker", "allow-vertex-ai"),
         ),

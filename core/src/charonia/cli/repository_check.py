@@ -66,7 +66,7 @@ class RepositoryCheck:
         try:
             probe = ModelRepositories([url], self._options, self._plugins)
             try:
-                probe.names()
+                probe.keys()
             finally:
                 probe.close()
         except (PluginError, RepositoryError) as error:

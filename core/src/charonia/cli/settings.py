@@ -67,6 +67,7 @@ class ServeSettings:
             disable_auto_complete_config=parameters["disable_auto_complete_config"]
             or parameters["strict_model_config"],
             model_config_name=parameters["model_config_name"] or "",
+            model_namespacing=parameters["model_namespacing"],
             model_load_thread_count=parameters["model_load_thread_count"],
             model_cache_directory=parameters["model_cache_directory"],
             model_cache_byte_size=parameters["model_cache_byte_size"],

@@ -63,7 +63,7 @@ class DocsEndpoints:
         for row in self._server.index(ready=True):
             try:
                 model = self._server.get(row.name, int(row.version))
-            except InferenceError:  # it has just been unloaded
+            except InferenceError:  # it has just been unloaded, or others have its name
                 continue
             served.setdefault(row.name, []).append(model)
         return {name: sorted(served[name], key=lambda model: model.version) for name in sorted(served)}

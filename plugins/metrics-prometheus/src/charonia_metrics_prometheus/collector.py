@@ -87,7 +87,7 @@ class ServerCollector(Collector):
         rows = []
         for told in self._server.statistics():
             try:
-                config = self._server.model_config(told.name, int(told.version))
+                config = self._server.model_config(told.name, int(told.version), told.namespace)
             except InferenceError:  # it has gone in this very moment
                 continue
             rows.append(ModelRow.of(told, config, self._gpu_uuid(config)))

@@ -47,6 +47,8 @@ class ModelRow:
         """
         labels = {f"_{tag}": value for tag, value in config.metric_tags.items()}
         labels |= {"model": told.name, "version": told.version}
+        if told.namespace:
+            labels["namespace"] = told.namespace
         if gpu_uuid is not None:
             labels["gpu_uuid"] = gpu_uuid
         return ModelRow(dict(sorted(labels.items())), config, told)

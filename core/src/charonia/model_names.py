@@ -1,0 +1,44 @@
+"""How models are told apart: by their names; or with namespaces by their repository, too, so that equal names are no clash.
+
+What a server knows of a model, it keeps under the model's key: its name, or with namespaces `REPOSITORY::NAME`. Clients say names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ModelNames"]
+
+_SEPARATOR = "::"
+
+
+class ModelNames:
+    """The names and keys of a server's models.
+
+    Args:
+        namespaces: the URLs of the repositories; none where models are told apart by their names alone.
+
+    Attributes:
+        namespaces: see above.
+    """
+
+    def __init__(self, namespaces: Sequence[str] = ()) -> None:
+        self.namespaces = namespaces
+
+    def key(self, name: str, namespace: str = "") -> str:
+        """Give the key of a model. One that is in no repository, since its files came with its load, has no namespace."""
+        return f"{namespace}{_SEPARATOR}{name}" if namespace else name
+
+    def split(self, key: str) -> tuple[str, str]:
+        """Give a model's name and namespace."""
+        for namespace in self.namespaces:
+            if key.startswith(namespace + _SEPARATOR):
+                return key.removeprefix(namespace + _SEPARATOR), namespace
+        return key, ""
+
+    def name(self, key: str) -> str:
+        """Give a model's name."""
+        return self.split(key)[0]
