@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 import hpack
 import pytest
-from charonia.errors import InferenceError, InvalidArgumentError
+from charonia.errors import ErrorCode, InferenceError, InvalidArgumentError
 from charonia.http_message import BodyStream, HttpResponse
 from charonia.rpc import RpcApplication, RpcCode, RpcStatus, RpcStream, StreamMethod, UnaryMethod
 from charonia.transport import HttpLimits, KeepAlive, RpcSettings
@@ -17,6 +18,14 @@ from charonia_transport_lean.transport import LeanTransport
 
 PATIENCE_SECONDS = 3
 LIMITS = HttpLimits(line=4096, body=3_000_000)
+
+
+CODES = {
+    ErrorCode.INVALID_ARG: RpcCode.INVALID_ARGUMENT,
+    ErrorCode.INTERNAL: RpcCode.INTERNAL,
+    ErrorCode.UNSUPPORTED: RpcCode.UNIMPLEMENTED,
+    ErrorCode.UNAVAILABLE: RpcCode.UNAVAILABLE,
+}
 
 
 class Calls:
@@ -36,7 +45,7 @@ class Calls:
         self.application = RpcApplication(
             {f"/t/{name}": UnaryMethod(call, compressed=True) for name, call in methods.items()}
             | {"/t/Chat": StreamMethod(self.chat, compressed=True)},
-            lambda error: RpcStatus(RpcCode.INVALID_ARGUMENT, str(error), (("hint", "7"),)),
+            lambda error: RpcStatus(CODES[error.code], str(error), (("hint", "7"),)),
         )
 
     async def echo(self, body, _metadata):
@@ -149,6 +158,7 @@ class Http2Client:
         self._reader, self._writer = reader, writer
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.settings = {}
+        self._kept = {}
 
     def send(self, *sent):
         """Send bytes."""
@@ -203,18 +213,23 @@ class Http2Client:
         """Gather an answer: the fields of its head and of its trailers, and its data. A reset gives its code instead."""
         heads, body = [], b""
         while True:
-            kind, flags, number, payload = await self.frame()
-            fields = dict(self.decoder.decode(payload)) if kind is FrameType.HEADERS else None
-            if number != stream:
-                continue
+            kind, flags, payload = await self._frame_of(stream)
             if kind is FrameType.RST_STREAM:
                 return frames.ErrorCode(int.from_bytes(payload, "big"))
-            if fields is not None:
-                heads.append(fields)
+            if kind is FrameType.HEADERS:
+                heads.append(payload)
             else:
                 body += payload
             if flags & frames.END_STREAM:
                 return heads, body
+
+    async def _frame_of(self, stream):
+        """Give the next frame of a stream, with fields for a payload if it is one of those; what others get meanwhile is kept."""
+        while not self._kept.get(stream):
+            kind, flags, number, payload = await self.frame()
+            content = dict(self.decoder.decode(payload)) if kind is FrameType.HEADERS else payload
+            self._kept.setdefault(number, deque()).append((kind, flags, content))
+        return self._kept[stream].popleft()
 
     async def messages(self, stream):
         """Gather the messages of a call's answer, and its trailers."""

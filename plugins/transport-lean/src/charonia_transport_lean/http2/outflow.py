@@ -283,7 +283,7 @@ class Outflow:
     def _send_turn(self, stream: OutgoingStream) -> None:
         allowed = min(stream.window, self.window, _TURN)
         pieces: list[bytes | memoryview] = []
-        sent = 0
+        sent, last = 0, False
         unsent = stream.unsent
         while unsent and sent < allowed:
             frame: list[memoryview] = []
@@ -301,8 +301,6 @@ class Outflow:
             pieces.append(frame_head(size, _DATA, END_STREAM if last else 0, stream.number))
             pieces += frame
             sent += size
-            if last:
-                self._end(stream)
         stream.window -= sent
         self.window -= sent
         stream.unsent_bytes -= sent
@@ -311,6 +309,8 @@ class Outflow:
             self._write_large(pieces)
         elif pieces:
             self._write(b"".join(pieces))
+        if last:
+            self._end(stream)
 
     def _send_end(self, stream: OutgoingStream) -> None:
         if stream.ended:  # with its data
