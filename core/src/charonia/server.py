@@ -255,9 +255,7 @@ class Server:
         return ModelHandle(self, name, version)
 
     def get(self, name: str, version: int | None = None, namespace: str = "") -> Model:
-        """Find the model that serves a name and version; None is the greatest version.
-
-        With `model_namespacing`, it is that of the namespace if there is one, else the only one of its name.
+        """Find the model of a name and version, None being the greatest: that of a namespace, where there is one, else the only one.
 
         Raises:
             NotFoundError: no such model, no such version, or nothing of it is loaded; with the reference's texts.
