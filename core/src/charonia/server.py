@@ -255,7 +255,7 @@ class Server:
         return ModelHandle(self, name, version)
 
     def get(self, name: str, version: int | None = None, namespace: str = "") -> Model:
-        """Find the model of a name and version, None being the greatest: that of a namespace, where there is one, else the only one.
+        """Find the model of a name and version, None is the greatest; in this namespace if there is one, else the only one.
 
         Raises:
             NotFoundError: no such model, no such version, or nothing of it is loaded; with the reference's texts.
