@@ -1,20 +1,24 @@
-"""What this thread executes, so that whatever is logged meanwhile, by a model's own code too, can be told apart."""
+"""What is executed here, so that whatever is logged meanwhile, by a model's own code too, can be told apart.
+
+It belongs to the context: coroutines that a model starts know it to their end, and so do threads that run in a copy of the
+context, as those of `asyncio.to_thread` do.
+"""
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from charonia.request import InferenceRequest
 
-__all__ = ["EXECUTING"]
+__all__ = ["EXECUTING", "Executed"]
 
 
-class _Executing(threading.local):
-    """The innermost execution of a thread.
+class Executed(NamedTuple):
+    """The innermost execution.
 
     Attributes:
         requests: those of its batch; none where nothing is executed.
@@ -25,4 +29,5 @@ class _Executing(threading.local):
     version: int = 0
 
 
-EXECUTING = _Executing()
+_NOTHING = Executed()
+EXECUTING: ContextVar[Executed] = ContextVar("charonia_executing", default=_NOTHING)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from charonia.backend import Batch, Device
 from charonia.errors import CancelledError, InferenceError, InternalError
-from charonia.executing import EXECUTING
+from charonia.executing import EXECUTING, Executed
 from charonia.inflight import InFlight
 from charonia.mailbox import Wakeups
 from charonia.promptness import Promptness, size_of
@@ -184,12 +184,11 @@ class ModelInstance:
                 break
         if not requests:
             return
-        outer = EXECUTING.requests, EXECUTING.version
-        EXECUTING.requests, EXECUTING.version = requests, self._version
+        executing = EXECUTING.set(Executed(requests, self._version))
         try:
             self._execute(requests, reason)
         finally:
-            EXECUTING.requests, EXECUTING.version = outer
+            EXECUTING.reset(executing)
 
     def takes_at_once(self, request: InferenceRequest) -> bool:
         """Tell whether executing a request would not wait for earlier ones."""

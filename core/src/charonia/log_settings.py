@@ -207,10 +207,10 @@ def _json(record: logging.LogRecord) -> str:
 
 
 def _executed() -> dict[str, object]:
-    requests = EXECUTING.requests
+    requests, version = EXECUTING.get()
     if not requests:
         return {}
-    told: dict[str, object] = {"model": requests[0].model_name, "version": EXECUTING.version}
+    told: dict[str, object] = {"model": requests[0].model_name, "version": version}
     names = [request.id for request in requests if request.id]
     traces = [request.trace.id for request in requests if request.trace is not None]
     return (

@@ -33,7 +33,7 @@ _LEVELS = {
 class Logger:
     """Writes to the logger `charonia.model.<model>` of the standard library, with the model's own file and line.
 
-    From any thread. A model may as well use `logging` itself.
+    From any thread. A model may as well use `logging` itself; on threads of its own, such records do not tell the model.
     """
 
     LogLevel = LogLevel
@@ -71,4 +71,5 @@ class Logger:
 def _write(level: int, message: str) -> None:
     place = calling_model()
     name = "charonia.model" if place is None else f"charonia.model.{place.name}"
-    logging.getLogger(name).log(level, "%s", message, stacklevel=_FRAMES)
+    told = None if place is None else {"model": place.name, "version": place.version}
+    logging.getLogger(name).log(level, "%s", message, extra=told, stacklevel=_FRAMES)

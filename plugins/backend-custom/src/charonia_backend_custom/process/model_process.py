@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError, UnavailableError
-from charonia.executing import EXECUTING
+from charonia.executing import EXECUTING, Executed
 from charonia.mailbox import Wakeups
 
 from charonia_backend_custom.activity import Activity, busy_with
@@ -259,12 +259,11 @@ class ModelProcess:
         if not logger.isEnabledFor(record.levelno):
             return
         running = None if line.batch is None else self._running.get(line.batch)
-        if running is not None:
-            EXECUTING.requests, EXECUTING.version = running.requests, running.version
+        executing = EXECUTING.set(Executed() if running is None else Executed(running.requests, running.version))
         try:
             logger.handle(record)
         finally:
-            EXECUTING.requests = ()
+            EXECUTING.reset(executing)
 
     def on_question(self, number: int, question: Any) -> None:
         """Answer what the process asks; what takes time, on a thread of its own."""
