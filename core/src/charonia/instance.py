@@ -233,8 +233,9 @@ class ModelInstance:
 
     def _await_answers(self, requests: list[InferenceRequest]) -> None:
         for request in requests:
-            self._late.enter()
-            request.watch_final(self._late.leave)
+            if request.turns is None or request.turns.count == 1:  # all turns of one are at the same instance
+                self._late.enter()
+                request.watch_final(self._late.leave)
 
     def _drop_cancelled(self, requests: list[InferenceRequest]) -> list[InferenceRequest]:
         for request in requests:
