@@ -9,7 +9,7 @@ PACKAGES := protos core $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pypro
 MANIFESTS := pyproject.toml constraints.txt VERSION $(wildcard */pyproject.toml */*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench soak protos clean
+.PHONY: help serve test check format bench soak fuzz protos clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
@@ -57,8 +57,15 @@ bench: $(VENV)/developed  ## measure this server beside the reference and a bare
 soak: $(VENV)/developed  ## ten minutes of mixed traffic, reloads and cancellations: everything answered, the memory flat
 	$(BIN)/python tests/end_to_end/soak.py --seconds 600
 
+$(VENV)/fuzzed: $(VENV)/developed
+	$(PIP) --group fuzz
+	touch $@
+
+fuzz: $(VENV)/fuzzed  ## ten minutes of made-up bytes for each reader of the network; needs Linux
+	$(BIN)/python plugins/transport-lean/tests/fuzz/fuzz.py --seconds 600
+
 protos: $(VENV)/developed  ## generate the modules of the wire messages anew
 	$(BIN)/python protos/generate.py
 
 clean:  ## remove what the commands above have made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

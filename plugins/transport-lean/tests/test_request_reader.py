@@ -243,3 +243,22 @@ def test_body_without_memory_is_refused(monkeypatch):
             reader.feed(piece)
         assert refused.value.status == 503
         assert not reader.in_body
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_nothing_follows_the_last_request(large):
+    """Behind a request that closes the connection there is no other, even one whose head is known; empty lines are nothing."""
+    reader = RequestReader(LIMITS)
+    reader.feed(written("GET", "/before"))
+    reader.feed(written("GET", "/last", fields=["Connection: close"], body=b"x" * LARGE if large else b"") + b"\r\n")
+    with pytest.raises(RefusedError, match="follows the one that closes"):
+        reader.feed(written("GET", "/before"))
+    assert [item.request.target for item in reader.requests] == ["/before", "/last"]
+
+
+@pytest.mark.parametrize("line", [b"GET /\n", b"GET /\r\n", b"GET / HTTP/0.9\r\n", b"GET / HTTP/2.0\r\n"])
+def test_other_versions_are_refused(line):
+    """What has no version, or another one than 1.0 and 1.1, is refused."""
+    with pytest.raises(RefusedError) as refused:
+        RequestReader(LIMITS).feed(line + b"Host: here\r\n\r\n")
+    assert refused.value.status in {400, 505}

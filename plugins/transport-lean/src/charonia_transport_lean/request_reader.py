@@ -84,6 +84,7 @@ class RequestReader:
 
     Args:
         limits: what is too large.
+        large: from how many bytes on a body gets memory of its own.
 
     Attributes:
         requests: those that are complete, in their order; whoever answers takes them out.
@@ -93,14 +94,16 @@ class RequestReader:
         large: the body that is arriving, if it is a large one: it takes what comes as well as `feed` does.
     """
 
-    def __init__(self, limits: HttpLimits) -> None:
+    def __init__(self, limits: HttpLimits, large: int = LARGE) -> None:
         self.requests: deque[Incoming] = deque()
         self.in_head = False
         self.in_body = False
         self.awaited = False
         self.large: LargeBody | None = None
         self._limits = limits
+        self._large_from = large
         self._known: _KnownHead | None = None
+        self._closing = False
         self._seam = b""
         self._parser = httptools.HttpRequestParser(self)
         self._flaw: RefusedError | None = None
@@ -124,6 +127,10 @@ class RequestReader:
     def _feed(self, data: bytes) -> None:
         at = 0
         while at < len(data):
+            if self._closing:
+                if data[at:].strip(b"\r\n"):
+                    raise RefusedError(400, "malformed request: it follows the one that closes the connection")
+                return
             if self.large is not None:
                 at += self._fill(memoryview(data)[at:])
             elif self.in_body:
@@ -140,7 +147,7 @@ class RequestReader:
         known = self._known
         while known is not None and data.startswith(known.head, at):
             body = at + len(known.head)
-            if known.length >= LARGE:
+            if known.length >= self._large_from:
                 self._expect_large(known.incoming(b""), known.length)
                 return body
             end = body + known.length
@@ -168,7 +175,7 @@ class RequestReader:
             return len(data)
         if begins and self._begun == 1:
             self._learn(head)
-        if self.in_body and not self._size and self._length >= LARGE and "Transfer-Encoding" not in self._headers:
+        if self.in_body and not self._size and self._length >= self._large_from and "Transfer-Encoding" not in self._headers:
             request = HttpRequest(self._method, self._target, self._headers, b"")
             self._parser = httptools.HttpRequestParser(self)  # it would go on to wait for the body
             self._expect_large(Incoming(request, self._http_1_1, self._keep), self._length)
@@ -213,7 +220,11 @@ class RequestReader:
         if large.complete:
             self.large, self.in_body = None, False
             self._pending.request.body = large.whole()
-            self.requests.append(self._pending)
+            self._complete(self._pending)
+
+    def _complete(self, incoming: Incoming) -> None:
+        self.requests.append(incoming)
+        self._closing = not incoming.keep
 
     def _refuse_large(self) -> NoReturn:
         self.large, self.in_body = None, False
@@ -312,7 +323,10 @@ class RequestReader:
         self._headers = Headers(self._fields)
         self._method = parser.get_method().decode("latin-1")
         self._target = self._url.decode("utf-8", "surrogateescape")
-        self._http_1_1 = parser.get_http_version() == "1.1"
+        version = parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            self._refuse(505, f"HTTP/{version} is not spoken here, but HTTP/1.1 and HTTP/1.0")
+        self._http_1_1 = version == "1.1"
         self._keep = parser.should_keep_alive()
         length = self._headers.get("Content-Length")
         if length is not None and length.isdecimal():
@@ -340,7 +354,7 @@ class RequestReader:
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         request = HttpRequest(self._method, self._target, self._headers, body)
-        self.requests.append(Incoming(request, self._http_1_1, self._keep))
+        self._complete(Incoming(request, self._http_1_1, self._keep))
 
 
 def _head_end(seam: bytes, data: bytes, at: int) -> int:
