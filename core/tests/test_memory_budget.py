@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from charonia import Server, ServerOptions
 from charonia.backend import ArrayExecution, Backend, LoadedModel
-from charonia.errors import InvalidArgumentError, NotFoundError, RepositoryError, UnavailableError
+from charonia.errors import CancelledError, InvalidArgumentError, NotFoundError, RepositoryError, UnavailableError
 from charonia.hookspecs import hookimpl
 from charonia.plugins import Plugins
 from charonia.request import InferenceRequest
@@ -339,7 +339,8 @@ def test_who_waits_for_room_too_long_is_told(serve, write, memory):
     ask(server, "m")
 
 
-def test_who_went_away_has_nothing_loaded(serve, write, memory):
+@pytest.mark.parametrize("early", [True, False])
+def test_who_went_away_has_nothing_loaded(serve, write, memory, early):
     """Where all requests that waited for a model were taken back, it is not loaded, and pushes nobody out."""
     write("busy", 100)
     write("m", 100)
@@ -348,8 +349,10 @@ def test_who_went_away_has_nothing_loaded(serve, write, memory):
     _, first = send(server, "busy")
     assert memory.entered.get(timeout=30) == "busy"
     request, answers = send(server, "m")
+    if not early:
+        wait_until(lambda: server._loader._budget._waiting)
     request.cancel()
-    assert "CancelledError" in repr(answers.get(timeout=30).error)
+    assert isinstance(answers.get(timeout=30).error, CancelledError)
     memory.run_gates["busy"].set()
     assert first.get(timeout=30).error is None
     assert memory.loads == ["busy"]
@@ -469,13 +472,36 @@ def test_polling_makes_models_known(serve, write, memory, tmp_path):
     wait_until(lambda: not server.can_serve("b") and memory.taken == 0)
 
 
-async def test_quick_models_are_quick_in_memory_only(serve, write):
-    """An event loop executes a request itself only where that takes no load."""
+def test_quick_models_are_quick_in_memory_only(serve, write, monkeypatch):
+    """An event loop executes a request itself where the model has proved to be quick, and where that takes no load."""
+    monkeypatch.setattr(Echo, "predictable", True)
+    write("m", 100)
+    write("other", 100)
+    server = serve(100)
+    answers = queue.SimpleQueue()
+
+    def prompt():
+        return server.submit_prompt(InferenceRequest("m", {"INPUT0": ROW}, answers.put))
+
+    assert not prompt()
+    while not prompt():
+        ask(server, "m")
+    assert answers.get_nowait().error is None
+    ask(server, "other")
+    assert not prompt()
+
+
+def test_a_load_that_nobody_needs_any_more_leaves_nothing(serve, write, memory):
+    """A model that is unloaded while it is loaded, for a request that has given up, goes as soon as it is there."""
     write("m", 100)
     server = serve(100)
-    request = InferenceRequest("m", {"INPUT0": ROW}, print)
-    assert not server.submit_prompt(request)
-    assert not server.submit_direct(request)
+    memory.load_gate = threading.Event()
+    _, answers = send(server, "m", timeout_us=1000)
+    assert isinstance(answers.get(timeout=30).error, UnavailableError)
+    server.unload("m")
+    memory.load_gate.set()
+    wait_until(lambda: memory.taken == 0 and server.index()[0].state == "UNAVAILABLE")
+    assert memory.loads == ["m"]
 
 
 def test_loads_and_unloads_go_with_requests(serve, write, memory):

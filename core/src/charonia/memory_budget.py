@@ -59,7 +59,6 @@ class MemoryBudget:
         self._tenants: dict[Residence, Tenant] = {}
         self._composed: weakref.WeakKeyDictionary[Model, frozenset[str]] = weakref.WeakKeyDictionary()
         self._waiting = 0
-        self._closed = False
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-resident")
 
     # -- who takes part
@@ -165,9 +164,7 @@ class MemoryBudget:
         return frozenset(found)
 
     def _check_patience(self, residence: Residence, deadline: Deadline) -> None:
-        """Wait no more when the server ends, or when the time is over and nobody goes."""
-        if self._closed:
-            raise NoRoomError("Server exiting: it loads no more models")
+        """Wait no more when the time is over and nobody goes."""
         if not deadline.left and self._ledger.lacks_room(residence):
             busy = sorted(other.name for other in self._ledger.holders() if other.presence is not Presence.LEAVING)
             told = ", ".join(busy[:_MOST_NAMES]) + (
@@ -210,8 +207,5 @@ class MemoryBudget:
         return self._ledger.counted
 
     def close(self) -> None:
-        """Refuse what waits, and join the threads. All models are closed. Idempotent."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        """Join the threads. All models are closed, so that nobody waits. Idempotent."""
         self._pool.shutdown()
