@@ -31,11 +31,11 @@ class Kept:
     """What is kept for a sequence between its executions.
 
     Attributes:
-        state: what its outputs have left.
+        tensors: what its outputs have left.
         executed: what is to be executed again, where that is the same request.
     """
 
-    state: State
+    tensors: State
     executed: Executed | None = None
 
 
@@ -64,7 +64,7 @@ class Executed:
         on_response: Callable[[Executed, InferenceResponse], None],
     ) -> None:
         self.ticket = ticket
-        self.state = ticket.state.state
+        self.state = ticket.state.tensors
         self._asked = asked = ticket.request
         self._controls = controls
         self._states = states
@@ -115,12 +115,13 @@ class Executed:
     # -- responses
 
     def _take(self, response: InferenceResponse) -> None:
-        if response.error is None:
-            nothing_to_tell = not response.final and self._states.alone(response.outputs)
-            response = self._without_states(response)
-            if nothing_to_tell and response.error is None:
-                return
-        self._on_response(self, response)
+        if response.error is not None:
+            self._on_response(self, response)
+            return
+        for_the_server = not response.final and self._states.alone(response.outputs)
+        told = self._without_states(response)
+        if told.error is not None or not for_the_server:
+            self._on_response(self, told)
 
     def _without_states(self, response: InferenceResponse) -> InferenceResponse:
         """Keep the states among the outputs, and make the response that the client gets."""

@@ -220,7 +220,7 @@ class SequenceScheduler(Scheduler):
             return None
         request = slot.head.request
         fresh = slot.state is None or request.flags & SEQUENCE_START
-        return self._signature.of(request, self._states.begin() if fresh or slot.state is None else slot.state.state)
+        return self._signature.of(request, self._states.begin() if fresh or slot.state is None else slot.state.tensors)
 
     def _requests(self, formation: Formation, desk: _Desk) -> list[InferenceRequest]:
         requests = [None if slot is None else self._executed(slot, desk).request for slot in formation.places]
