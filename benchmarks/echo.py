@@ -24,15 +24,13 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_FLOAT_BYTES = 4
-
 
 def _handler() -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     from aiohttp import web
 
     pages = {path: page for model in MODELS.values() for path, page in documents(model).items()}
     heads = {f"/v2/models/{model.name}/infer": response_head(model) for model in MODELS.values()}
-    sizes = {f"/v2/models/{model.name}/infer": model.outputs * _FLOAT_BYTES for model in MODELS.values()}
+    sizes = {f"/v2/models/{model.name}/infer": model.answer_size for model in MODELS.values()}
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         path = request.path

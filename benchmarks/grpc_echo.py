@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["start_grpc_echo"]
 
-_FLOAT_BYTES = 4
-_SIZES = {name.encode(): model.outputs * _FLOAT_BYTES for name, model in MODELS.items()}
+_SIZES = {name.encode(): model.answer_size for name, model in MODELS.items()}
 _HEADS = {name.encode(): response_head(name, streamed=False) for name in MODELS}
 _STREAM_HEADS = {name.encode(): response_head(name, streamed=True) for name in MODELS}
 

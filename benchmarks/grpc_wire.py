@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from charonia_protos import grpc_service_pb2 as pb
 from charonia_protos import model_config_pb2 as config_pb
 
@@ -23,7 +22,6 @@ __all__ = [
 SERVICE = "inference.GRPCInferenceService"
 MODEL_INFER = f"/{SERVICE}/ModelInfer"
 MODEL_STREAM_INFER = f"/{SERVICE}/ModelStreamInfer"
-_FLOAT_BYTES = 4
 _ID = 0x1A  # how field 3 begins, a text, in requests and in responses
 _INFER_RESPONSE = b"\x12"  # how field 2 begins, a message
 _SEVEN_BITS = 0x7F
@@ -31,20 +29,19 @@ _SEVEN_BITS = 0x7F
 
 def grpc_request(name: str) -> bytes:
     """Write an infer request of one row; the row's bytes are its last."""
-    width = MODELS[name].inputs
-    tensor = pb.ModelInferRequest.InferInputTensor(name=INPUT, datatype="FP32", shape=[1, width])
+    model = MODELS[name]
+    tensor = pb.ModelInferRequest.InferInputTensor(name=INPUT, datatype=model.datatype, shape=[1, model.inputs])
     wanted = pb.ModelInferRequest.InferRequestedOutputTensor(name=OUTPUT)
-    row = np.linspace(-1, 1, width, dtype=np.float32).tobytes()
     return pb.ModelInferRequest(
-        model_name=name, inputs=[tensor], outputs=[wanted], raw_input_contents=[row]
+        model_name=name, inputs=[tensor], outputs=[wanted], raw_input_contents=[model.row_bytes()]
     ).SerializeToString()
 
 
 def response_head(name: str, *, streamed: bool) -> bytes:
     """Write what stands before the output's bytes in an inference's response, of a call or of a stream."""
-    width = MODELS[name].outputs
-    tensor = pb.ModelInferResponse.InferOutputTensor(name=OUTPUT, datatype="FP32", shape=[1, width])
-    size = width * _FLOAT_BYTES
+    model = MODELS[name]
+    tensor = pb.ModelInferResponse.InferOutputTensor(name=OUTPUT, datatype=model.datatype, shape=[1, model.outputs])
+    size = model.answer_size
     response = pb.ModelInferResponse(
         model_name=name, model_version="1", outputs=[tensor], raw_output_contents=[bytes(size)]
     )
@@ -86,10 +83,11 @@ def documents(name: str) -> dict[str, bytes]:
         (metadata.inputs, INPUT, model.inputs),
         (metadata.outputs, OUTPUT, model.outputs),
     ):
-        tensors.add(name=tensor, datatype="FP32", shape=[-1, width])
+        tensors.add(name=tensor, datatype=model.datatype, shape=[-1, width])
     config = config_pb.ModelConfig(name=name, backend="bare", max_batch_size=8)
-    config.input.add(name=INPUT, data_type=config_pb.TYPE_FP32, dims=[model.inputs])
-    config.output.add(name=OUTPUT, data_type=config_pb.TYPE_FP32, dims=[model.outputs])
+    data_type = config_pb.DataType.Value(model.config_type)
+    config.input.add(name=INPUT, data_type=data_type, dims=[model.inputs])
+    config.output.add(name=OUTPUT, data_type=data_type, dims=[model.outputs])
     return {
         "ModelMetadata": metadata.SerializeToString(),
         "ModelConfig": pb.ModelConfigResponse(config=config).SerializeToString(),

@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from benchmarks.models import INPUT, MODELS
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ def measure_in_process(repository: Path, models: Sequence[str], rounds: int, cal
 def _compare(
     repository: Path, name: str, infer: Callable[[dict[str, object]], object], rounds: int, calls: int
 ) -> CallCost:
-    inputs: dict[str, object] = {INPUT: np.linspace(-1, 1, MODELS[name].inputs, dtype=np.float32).reshape(1, -1)}
+    inputs: dict[str, object] = {INPUT: MODELS[name].row()}
     run = _session(repository / name / "1" / "model.onnx").run
 
     def bare() -> None:

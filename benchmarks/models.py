@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -32,19 +32,22 @@ OUTPUT = "OUTPUT0"
 _SEED = 20
 _OPSET = 17
 _LARGE = 65_536
+_FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
 class BenchmarkModel:
-    """A model with one FP32 input and one FP32 output, of which a request carries one row.
+    """A model with one input and one output, of which a request carries one row.
 
     Attributes:
         name: the model's name.
         widths: how many values enter and leave each layer. A single number means the identity.
+        datatype: that of the values: FP32, or BYTES for the identity.
     """
 
     name: str
     widths: tuple[int, ...]
+    datatype: Literal["FP32", "BYTES"] = "FP32"
 
     @property
     def inputs(self) -> int:
@@ -59,7 +62,30 @@ class BenchmarkModel:
     @property
     def large(self) -> bool:
         """Whether a request is more than a few packets of the network: its cost is in moving its bytes."""
-        return self.inputs > _LARGE
+        return len(self.row_bytes()) > _LARGE
+
+    @property
+    def answer_size(self) -> int:
+        """The bytes of a row of the output, as it travels."""
+        return self.outputs * _FLOAT_BYTES if self.datatype == "FP32" else len(self.row_bytes())
+
+    def row(self) -> np.ndarray:
+        """Make what a request carries, of shape [1, inputs]: numbers, or strings of 12 bytes."""
+        if self.datatype == "FP32":
+            return np.linspace(-1, 1, self.inputs, dtype=np.float32).reshape(1, -1)
+        return np.array([[b"string %05d" % number for number in range(self.inputs)]], np.object_)
+
+    def row_bytes(self) -> bytes:
+        """Make the same as it travels."""
+        row = self.row()
+        if self.datatype == "FP32":
+            return row.tobytes()
+        return b"".join(len(value).to_bytes(4, "little") + value for value in row[0])
+
+    @property
+    def config_type(self) -> str:
+        """The datatype's name in configurations."""
+        return "TYPE_STRING" if self.datatype == "BYTES" else "TYPE_FP32"
 
     def weights(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Make the layers' matrices (inputs by outputs) and biases; the same ones each time."""
@@ -76,8 +102,8 @@ class BenchmarkModel:
         """Write the configuration: one instance on the CPU, and no batching of requests."""
         return (
             f'name: "{self.name}"\nbackend: "{backend}"\nmax_batch_size: 8\n'
-            f'input [ {{ name: "{INPUT}" data_type: TYPE_FP32 dims: [ {self.inputs} ] }} ]\n'
-            f'output [ {{ name: "{OUTPUT}" data_type: TYPE_FP32 dims: [ {self.outputs} ] }} ]\n'
+            f'input [ {{ name: "{INPUT}" data_type: {self.config_type} dims: [ {self.inputs} ] }} ]\n'
+            f'output [ {{ name: "{OUTPUT}" data_type: {self.config_type} dims: [ {self.outputs} ] }} ]\n'
             f"instance_group [ {{ kind: KIND_CPU count: 1 }} ]\n{more}"
         )
 
@@ -88,6 +114,7 @@ MODELS = {
         BenchmarkModel("identity", (16,)),
         BenchmarkModel("mlp", (64, 256, 256, 10)),
         BenchmarkModel("identity-1MiB", (262_144,)),
+        BenchmarkModel("identity-strings", (10_000,), "BYTES"),
     )
 }
 """All models by name."""
@@ -160,11 +187,12 @@ def onnx_model(model: BenchmarkModel) -> ModelProto:
             flow = f"layer{index}"
     if not nodes:
         nodes.append(helper.make_node("Identity", [INPUT], [OUTPUT]))
+    datatype = TensorProto.STRING if model.datatype == "BYTES" else TensorProto.FLOAT
     graph = helper.make_graph(
         nodes,
         model.name,
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["rows", model.inputs])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["rows", model.outputs])],
+        [helper.make_tensor_value_info(INPUT, datatype, ["rows", model.inputs])],
+        [helper.make_tensor_value_info(OUTPUT, datatype, ["rows", model.outputs])],
         constants,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=9)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from benchmarks.models import INPUT, OUTPUT
 
 if TYPE_CHECKING:
@@ -14,20 +12,18 @@ if TYPE_CHECKING:
 
 __all__ = ["documents", "http_request", "response_head"]
 
-_FLOAT_BYTES = 4
-
 
 def http_request(model: BenchmarkModel) -> bytes:
     """Write an infer request of one row, with its HTTP header."""
-    row = np.linspace(-1, 1, model.inputs, dtype=np.float32)
+    row = model.row_bytes()
     head = _json(
         {
             "id": "",
-            "inputs": [_tensor(INPUT, model.inputs)],
+            "inputs": [_tensor(INPUT, model.datatype, model.inputs, len(row))],
             "outputs": [{"name": OUTPUT, "parameters": {"binary_data": True}}],
         }
     )
-    body = head + row.tobytes()
+    body = head + row
     return (
         f"POST /v2/models/{model.name}/infer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\n"
         f"Inference-Header-Content-Length: {len(head)}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -36,7 +32,8 @@ def http_request(model: BenchmarkModel) -> bytes:
 
 def response_head(model: BenchmarkModel) -> bytes:
     """Write what stands before the output's bytes in a response."""
-    return _json({"model_name": model.name, "model_version": "1", "outputs": [_tensor(OUTPUT, model.outputs)]})
+    output = _tensor(OUTPUT, model.datatype, model.outputs, model.answer_size)
+    return _json({"model_name": model.name, "model_version": "1", "outputs": [output]})
 
 
 def documents(model: BenchmarkModel) -> dict[str, bytes]:
@@ -45,10 +42,10 @@ def documents(model: BenchmarkModel) -> dict[str, bytes]:
         (key, name, width) for key, name, width in (("input", INPUT, model.inputs), ("output", OUTPUT, model.outputs))
     ]
     metadata = {"name": model.name, "versions": ["1"], "platform": "bare"} | {
-        f"{key}s": [{"name": name, "datatype": "FP32", "shape": [-1, width]}] for key, name, width in tensors
+        f"{key}s": [{"name": name, "datatype": model.datatype, "shape": [-1, width]}] for key, name, width in tensors
     }
     config = {"name": model.name, "platform": "", "backend": "bare", "max_batch_size": 8, "instance_group": []} | {
-        key: [{"name": name, "data_type": "TYPE_FP32", "dims": [width]}] for key, name, width in tensors
+        key: [{"name": name, "data_type": model.config_type, "dims": [width]}] for key, name, width in tensors
     }
     path = f"/v2/models/{model.name}"
     return {
@@ -59,9 +56,8 @@ def documents(model: BenchmarkModel) -> dict[str, bytes]:
     }
 
 
-def _tensor(name: str, width: int) -> dict[str, object]:
-    size = {"binary_data_size": width * _FLOAT_BYTES}
-    return {"name": name, "datatype": "FP32", "shape": [1, width], "parameters": size}
+def _tensor(name: str, datatype: str, width: int, size: int) -> dict[str, object]:
+    return {"name": name, "datatype": datatype, "shape": [1, width], "parameters": {"binary_data_size": size}}
 
 
 def _json(document: object) -> bytes:

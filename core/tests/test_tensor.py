@@ -30,6 +30,12 @@ def test_bytes_round_trip(items):
     assert decode_bytes(encode_bytes(objects(items))) == items
 
 
+@given(st.integers(0, 9).flatmap(lambda size: st.lists(st.binary(min_size=size, max_size=size))))
+def test_elements_of_one_length_round_trip(items):
+    """They are decoded in another way, which keeps NULs at their ends, too."""
+    assert decode_bytes(encode_bytes(objects(items))) == items
+
+
 @given(st.binary(max_size=64))
 def test_decoding_arbitrary_bytes_gives_elements_or_an_error(buffer):
     """Any buffer is either the encoding of what comes out, or refused with the place's facts."""

@@ -6,7 +6,6 @@ models without leaving its device. Whoever needs the bytes calls `as_numpy`.
 
 from __future__ import annotations
 
-import itertools
 import struct
 import textwrap
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -26,6 +25,12 @@ __all__ = [
     "decode_bytes",
     "encode_bytes",
 ]
+
+
+_LENGTH = struct.Struct("<I")
+"""What stands before each element of a BYTES tensor on the wire."""
+
+_SHORT = 1 << 20
 
 
 @runtime_checkable
@@ -188,11 +193,12 @@ def encode_bytes(tensor: Array) -> bytes:
         InternalError: an element is neither bytes nor text.
     """
     items = tensor.ravel().tolist()
-    if not all(type(item) is bytes for item in items):
+    if not set(map(type, items)) <= {bytes}:
         items = [_element(item) for item in items]
-    lengths = np.fromiter(map(len, items), dtype="<u4", count=len(items)).tobytes()
-    words = [lengths[start : start + 4] for start in range(0, len(lengths), 4)]
-    return b"".join(itertools.chain.from_iterable(zip(words, items, strict=True)))
+    parts = [b""] * (2 * len(items))
+    parts[::2] = np.fromiter(map(len, items), "<u4", len(items)).view("V4").tolist()
+    parts[1::2] = items
+    return b"".join(parts)
 
 
 def _element(item: object) -> bytes:
@@ -214,18 +220,32 @@ def decode_bytes(buffer: bytes | bytearray | memoryview) -> list[bytes]:
             "element", so that the caller can word the error for its protocol.
     """
     view = bytes(buffer)
+    return _decode_equal(view) or _decode_each(view)
+
+
+def _decode_equal(view: bytes) -> list[bytes]:
+    """Decode short elements that are all of one length, which takes a tenth of the time; nothing if they are not."""
+    size = _LENGTH.unpack_from(view)[0] if len(view) >= _LENGTH.size else 0
+    if not 0 < size <= _SHORT or len(view) % (_LENGTH.size + size):
+        return []
+    records = np.frombuffer(view, [("length", "<u4"), ("element", f"V{size}")])
+    return records["element"].tolist() if (records["length"] == size).all() else []
+
+
+def _decode_each(view: bytes) -> list[bytes]:
     end = len(view)
-    unpack = struct.Struct("<I").unpack_from
+    unpack = _LENGTH.unpack_from
     items: list[bytes] = []
     append = items.append
-    at = 0
+    at = size = 0
     while at < end:
         if at + 4 > end:
             raise ValueError("length", 4, end - at)
         (size,) = unpack(view, at)
         at += 4
-        if at + size > end:
-            raise ValueError("element", size, end - at)
-        append(view[at : at + size])
-        at += size
+        stop = at + size
+        append(view[at:stop])
+        at = stop
+    if at > end:
+        raise ValueError("element", size, size - (at - end))
     return items
