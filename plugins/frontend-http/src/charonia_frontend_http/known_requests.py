@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from charonia.tensor_place import place_of
 
 from charonia_frontend_http.decoded import Decoded
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from charonia.request import InferenceResponse, ResponseSink
-    from charonia.tensor import Array
-
+    from charonia.tensor_place import TensorPlace
 
 __all__ = ["KnownRequests"]
 
@@ -27,27 +27,6 @@ _LONGEST = 4096
 
 _MOST = 64
 """How many are remembered. Clients that give each request an id of its own fill this in no time; then it begins anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an input lies in the body.
-
-    Attributes:
-        name, dtype, shape: the tensor's.
-        count: the number of its elements.
-        start: its first byte's place.
-    """
-
-    name: str
-    dtype: np.dtype[np.generic]
-    shape: tuple[int, ...]
-    count: int
-    start: int
-
-    def array(self, body: bytes | memoryview) -> Array:
-        array = np.frombuffer(body, self.dtype, self.count, self.start)
-        return (array if array.flags.aligned else array.copy()).reshape(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +40,7 @@ class _Known:
     """
 
     size: int
-    places: tuple[_Place, ...]
+    places: tuple[TensorPlace, ...]
     decoded: Decoded
 
     def again(self, body: bytes | memoryview, sink: ResponseSink) -> Decoded:
@@ -112,14 +91,16 @@ class KnownRequests:
         return decoded
 
 
-def _places(inputs: Mapping[str, object], start: int, end: int) -> tuple[_Place, ...]:
+def _places(inputs: Mapping[str, object], start: int, end: int) -> tuple[TensorPlace, ...]:
     """Tell where the inputs lie, if all of them are just the bytes from `start` to `end`, one after the other; else nothing."""
     places = []
     for name, tensor in inputs.items():
-        if not isinstance(tensor, np.ndarray) or tensor.dtype.kind in "Ob" or tensor.size == 0:
+        size = tensor.nbytes if isinstance(tensor, np.ndarray) else 0
+        place = place_of(name, tensor, start, size)
+        if place is None:
             return ()
-        places.append(_Place(name, tensor.dtype, tensor.shape, tensor.size, start))
-        start += tensor.nbytes
+        places.append(place)
+        start += size
     return tuple(places) if start == end else ()
 
 

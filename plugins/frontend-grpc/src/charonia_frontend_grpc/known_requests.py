@@ -1,0 +1,121 @@
+"""Infer requests that differ from an earlier one in their raw data alone.
+
+A client of a model sends the same message again and again, with other tensors at its end. What stands before them, byte for byte
+as it came before, says what it said then, and is not read again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from charonia.tensor_place import place_of
+
+from charonia_frontend_grpc.infer_request import Decoded
+from charonia_frontend_grpc.wire import length_delimited
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from charonia.request import InferenceResponse, ResponseSink
+    from charonia.tensor_place import TensorPlace
+
+__all__ = ["KnownRequest", "KnownRequests"]
+
+_RAW = 7  # a field's number in ModelInferRequest
+_LONGEST = 4096
+"""How much may stand before the first tensor, in bytes: what is longer costs more to compare than it saves."""
+
+_LARGEST = 32_768
+"""The largest message that is looked for, in bytes. Reading a message costs next to nothing beside more data than that."""
+
+_MOST_LENGTHS, _MOST_OF_A_LENGTH = 64, 4
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRequest:
+    """A request that was read before.
+
+    Attributes:
+        pieces: what stands before and between its tensors: first byte, end, and the bytes.
+        places: its inputs.
+        decoded: what it was, without its tensors.
+    """
+
+    pieces: tuple[tuple[int, int, bytes], ...]
+    places: tuple[TensorPlace, ...]
+    decoded: Decoded
+
+    def says(self, body: bytes | memoryview) -> bool:
+        """Tell whether a message of the same length says the same."""
+        return all(body[start:stop] == piece for start, stop, piece in self.pieces)
+
+    def again(self, body: bytes | memoryview, sink: ResponseSink) -> Decoded:
+        """Make the request anew, for the tensors of another message."""
+        said = self.decoded
+        request = said.request.again({place.name: place.array(body) for place in self.places}, sink)
+        return Decoded(request, said.wants_empty_final, said.classes)
+
+
+class KnownRequests:
+    """What was asked lately. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, list[KnownRequest]] = {}
+
+    def find(self, body: bytes | memoryview) -> KnownRequest | None:
+        """Give the known request that says what a message says; None if there is none."""
+        for known in self._known.get(len(body), ()):
+            if known.says(body):
+                return known
+        return None
+
+    def remember(self, body: bytes | memoryview, raw: Collection[bytes | memoryview], decoded: Decoded) -> None:
+        """Know a request from now on, if another one may differ in its data alone.
+
+        One with an id of its own is not expected to come again.
+
+        Args:
+            body: its message.
+            raw: the entries of its `raw_input_contents`.
+            decoded: what it says, before anybody has changed it.
+        """
+        request = decoded.request
+        if len(body) > _LARGEST or request.id or request.output_regions or len(raw) != len(request.inputs):
+            return
+        heads = [length_delimited(_RAW, len(data)) for data in raw]
+        start = len(body) - sum(map(len, heads)) - sum(map(len, raw))
+        if not 0 <= start <= _LONGEST:
+            return
+        places, ends = [], [start]
+        for (name, tensor), head, data in zip(request.inputs.items(), heads, raw, strict=True):
+            place = place_of(name, tensor, ends[-1] + len(head), len(data))
+            if (
+                place is None
+                or body[ends[-1] : place.start] != head
+                or body[place.start : place.start + len(data)] != data
+            ):
+                return
+            places.append(place)
+            ends.append(place.start + len(data))
+        if not places:
+            return
+        starts = [0, *ends[1:-1]]
+        pieces = tuple(
+            (at, place.start, bytes(body[at : place.start])) for at, place in zip(starts, places, strict=True)
+        )
+        self._keep(
+            len(body), KnownRequest(pieces, tuple(places), replace(decoded, request=request.again({}, _nowhere)))
+        )
+
+    def _keep(self, length: int, known: KnownRequest) -> None:
+        if len(self._known) >= _MOST_LENGTHS:
+            self._known.clear()
+        alike = self._known.setdefault(length, [])
+        if len(alike) >= _MOST_OF_A_LENGTH:
+            alike.clear()
+        alike.append(known)
+
+
+def _nowhere(response: InferenceResponse) -> None:
+    """Take the responses of a request that is never made."""
