@@ -60,7 +60,8 @@ def test_the_bare_grpc_handler_writes_the_messages_of_the_protocol(name):
     body = request.SerializeToString()
     assert body.endswith(request.raw_input_contents[0])
     assert model_name(body) == name.encode()
-    row = bytes(range(4 * MODELS[name].outputs % 256)).ljust(4 * MODELS[name].outputs, b"x")
+    size = MODELS[name].answer_size
+    row = bytes(range(size % 256)).ljust(size, b"x")
     response = request_id(body, name.encode()) + response_head(name, streamed=True) + row
     told = pb.ModelStreamInferResponse.FromString(streamed_response(response)).infer_response
     assert (told.model_name, told.id, told.raw_output_contents) == (name, "seven", [row])
