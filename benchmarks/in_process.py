@@ -55,10 +55,11 @@ def _compare(
     repository: Path, name: str, infer: Callable[[dict[str, object]], object], rounds: int, calls: int
 ) -> CallCost:
     inputs: dict[str, object] = {INPUT: MODELS[name].row()}
+    texts = {INPUT: MODELS[name].text_row()}
     run = _session(repository / name / "1" / "model.onnx").run
 
     def bare() -> None:
-        run(None, inputs)
+        run(None, texts)
 
     def served() -> None:
         infer(inputs)

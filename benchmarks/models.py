@@ -75,6 +75,13 @@ class BenchmarkModel:
             return np.linspace(-1, 1, self.inputs, dtype=np.float32).reshape(1, -1)
         return np.array([[b"string %05d" % number for number in range(self.inputs)]], np.object_)
 
+    def text_row(self) -> np.ndarray:
+        """Make the same as ONNX Runtime takes it, whose strings are text."""
+        row = self.row()
+        if self.datatype == "FP32":
+            return row
+        return np.array([[value.decode() for value in row[0]]], np.object_)
+
     def row_bytes(self) -> bytes:
         """Make the same as it travels."""
         row = self.row()
