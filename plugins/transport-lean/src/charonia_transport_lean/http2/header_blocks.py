@@ -85,9 +85,10 @@ class HeaderDecoder(Generic[T]):
         try:
             fields = self._decoder.decode(block, raw=True)
         except hpack.OversizedHeaderListError as error:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"a header block is too large: {error}") from error
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block is too large") from error
         except (hpack.HPACKError, IndexError, ValueError) as error:
-            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"a header block cannot be read: {error}") from error
+            # The cause stays here: the client would learn from it where things lie in our memory.
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, "a header block cannot be read") from error
         changed = self._table.take_changed()
         if changed or len(self._known) >= _MOST_KNOWN:
             self._known.clear()
