@@ -91,6 +91,10 @@ class RemoteStorage(RepositoryStorage):
     def describe(self, info: Mapping[str, Any]) -> tuple[str, str]:
         """Give the state and the MD5 of a file from what the file system tells of it; see `RemoteFile`."""
 
+    def denies(self, error: Exception) -> bool:
+        """Tell whether an error of the file system means that the store denies access."""
+        return isinstance(error, PermissionError)
+
     def tells_md5(self, path: str) -> bool:
         """Tell whether what `describe` gave as a file's MD5 really is one; asked where it turned out different."""
         return True
@@ -296,11 +300,12 @@ class RemoteStorage(RepositoryStorage):
             except Exception as error:  # noqa: BLE001 - the border to the store's client, which has errors of its own
                 _log.debug('"%s" failed', self.url, exc_info=error)
                 self._disconnect(files)
-                denied_again = isinstance(error, PermissionError) and isinstance(problem, PermissionError)
+                denied_again = self.denies(error) and problem is not None and self.denies(problem)
                 problem = error
                 if denied_again:
                     break
-        what = "denies access: check the credentials" if isinstance(problem, PermissionError) else "cannot be read"
+        denied = problem is not None and self.denies(problem)
+        what = "denies access: check the credentials" if denied else "cannot be read"
         raise RepositoryError(f'"{self.url}" {what}: {type(problem).__name__}: {problem}') from problem
 
     def _connected(self) -> AbstractFileSystem:

@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import json
-import logging
-from urllib.request import Request, urlopen
 
 import pytest
 from charonia.errors import RepositoryError
 from charonia.repository import StorageOptions
 from charonia.testing.repository_suite import RepositoryStorageSuite
 from charonia_repo_gcs.storage import GcsStorage
-from gcp_storage_emulator.server import create_server
-
-
-@pytest.fixture(scope="module")
-def endpoint():
-    """Run a storage server, and give its URL."""
-    logging.getLogger("gcp_storage_emulator").setLevel(logging.ERROR)
-    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket="models")
-    server.start()
-    port = server._api._httpd.socket.getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def options(endpoint, tmp_path, monkeypatch):
-    """Say where the server is, and keep copies for the test alone."""
-    monkeypatch.setattr(GcsStorage, "pauses_seconds", ())
-    urlopen(f"{endpoint}/wipe?keep-buckets=true").close()
-    environment = {"STORAGE_EMULATOR_HOST": endpoint}
-    return StorageOptions(cache_directory=str(tmp_path / "cache"), environment=environment)
 
 
 class TestGcsStorage(RepositoryStorageSuite):
     @pytest.fixture(autouse=True)
-    def _store(self, endpoint, options):
-        self.endpoint, self.options = endpoint, options
+    def _store(self, upload, endpoint, tmp_path, monkeypatch):
+        monkeypatch.setattr(GcsStorage, "pauses_seconds", ())
+        self.upload = upload
+        environment = {"STORAGE_EMULATOR_HOST": f"http://{endpoint}"}
+        self.options = StorageOptions(cache_directory=str(tmp_path / "cache"), environment=environment)
 
     def make_storage(self, directory):
         for path in directory.rglob("*"):
             if path.is_file():
-                name = f"production/{path.relative_to(directory)}".replace("/", "%2F")
-                url = f"{self.endpoint}/upload/storage/v1/b/models/o?uploadType=media&name={name}"
-                urlopen(Request(url, path.read_bytes(), {"Content-Type": "application/octet-stream"})).close()
+                self.upload(f"production/{path.relative_to(directory)}", path.read_bytes())
         return GcsStorage("gs://models/production", self.options)
 
     def make_missing_storage(self):

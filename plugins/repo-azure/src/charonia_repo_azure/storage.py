@@ -48,9 +48,16 @@ class AzureStorage(RemoteStorage):
 
     def open_file_system(self) -> AzureBlobFileSystem:
         """Make a client."""
-        return AzureBlobFileSystem(
+        files = AzureBlobFileSystem(
             **self._access(), use_listings_cache=False, skip_instance_cache=True, assume_container_exists=True
         )
+        # the storage tries again itself, and knows for how long; adlfs passes no such setting on
+        files.service_client._config.retry_policy.total_retries = 0  # noqa: SLF001
+        return files
+
+    def denies(self, error: Exception) -> bool:
+        """Know Azure's refusals by their status."""
+        return isinstance(error, PermissionError) or getattr(error, "status_code", None) in {401, 403}
 
     def _access(self) -> dict[str, Any]:
         environment = self.options.environment

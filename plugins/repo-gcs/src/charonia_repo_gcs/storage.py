@@ -11,6 +11,7 @@ from charonia.cloud_credentials import cloud_credentials
 from charonia.errors import RepositoryError
 from charonia.remote_storage import RemoteStorage
 from gcsfs.core import GCSFileSystem  # what `gcsfs` itself gives asks for each bucket's kind first, over gRPC
+from gcsfs.retry import retry_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from charonia.repository import StorageOptions
 
 __all__ = ["GcsStorage"]
+
+
+class _OneTry(GCSFileSystem):
+    """A file system that asks once: the storage tries again itself, and knows for how long."""
+
+    _request = retry_request(retries=1)(GCSFileSystem._request.__wrapped__)  # noqa: SLF001 - there is no setting for it
 
 
 class GcsStorage(RemoteStorage):
@@ -42,7 +49,7 @@ class GcsStorage(RemoteStorage):
         """Make a client."""
         environment = self.options.environment
         emulator = environment.get("STORAGE_EMULATOR_HOST")
-        return GCSFileSystem(
+        return _OneTry(
             project=environment.get("GOOGLE_CLOUD_PROJECT", ""),
             access="read_only",
             token=self._credential_file() or ("anon" if emulator else None),
@@ -57,6 +64,11 @@ class GcsStorage(RemoteStorage):
         if named and not Path(named).is_file():
             raise RepositoryError(f'the file "{named}" of credentials for "{self.url}" is not there')
         return named or None
+
+    def denies(self, error: Exception) -> bool:
+        """Know Google's refusals, which gcsfs tells by their text."""
+        refused = isinstance(error, OSError) and str(error).startswith("Forbidden")
+        return refused or getattr(error, "code", None) in {401, "401"}
 
     def describe(self, info: Mapping[str, Any]) -> tuple[str, str]:
         """Give the generation, and the MD5 where there is one: files that were composed of others have none."""
