@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["GcsStorage"]
 
 
-class _OneTry(GCSFileSystem):
+class _OneTry(GCSFileSystem):  # type: ignore[misc]  # gcsfs tells no types
     """A file system that asks once: the storage tries again itself, and knows for how long."""
 
     _request = retry_request(retries=1)(GCSFileSystem._request.__wrapped__)  # noqa: SLF001 - there is no setting for it
