@@ -41,7 +41,7 @@ class RequestOptions(TypedDict, total=False):
         timeout_us: how long the request may wait in the queue, in microseconds, where the model's scheduler allows it.
         sequence_id: the sequence to which the request belongs.
         sequence_start, sequence_end: whether it is the first or last one of its sequence.
-        passage: its passage through a frontend, if somebody looks on.
+        passage: its passage through the frontend that it comes by, or None where nobody looks on.
     """
 
     outputs: Sequence[str]
@@ -52,7 +52,7 @@ class RequestOptions(TypedDict, total=False):
     sequence_id: int | str
     sequence_start: bool
     sequence_end: bool
-    passage: Passage
+    passage: Passage | None
 
 
 class ModelHandle:
@@ -148,12 +148,20 @@ class ModelHandle:
     def _request(
         self, model: Model, inputs: Mapping[str, object], sink: ResponseSink, options: RequestOptions
     ) -> InferenceRequest:
-        tensors = _tensors(model.signature, inputs)
+        request = self._made(_tensors(model.signature, inputs), sink, options)
+        if "passage" not in options:
+            if self._server.tracer.on:
+                request.passage = self._server.tracer.passage(self.name)
+        elif options["passage"] is not None:
+            options["passage"].carry(request)
+        return request
+
+    def _made(self, tensors: Mapping[str, Tensor], sink: ResponseSink, options: RequestOptions) -> InferenceRequest:
         if not options:
             return InferenceRequest(self.name, tensors, sink, model_version=self.version)
         flags = SEQUENCE_START if options.get("sequence_start") else 0
         flags |= SEQUENCE_END if options.get("sequence_end") else 0
-        request = InferenceRequest(
+        return InferenceRequest(
             self.name,
             tensors,
             sink,
@@ -166,9 +174,6 @@ class ModelHandle:
             correlation_id=options.get("sequence_id", 0),
             flags=flags,
         )
-        if "passage" in options:
-            options["passage"].carry(request)
-        return request
 
 
 class _TheOne:

@@ -213,7 +213,7 @@ class Model:
         request.queued_ns = time.monotonic_ns()
         if self.decoupled:
             request.watch_first(self._count_first_response)
-        if self._tracer is not None and self._tracer.on:
+        if self._tracer is not None and (request.passage is not None or request.parent is not None):
             self._tracer.begin(request, self.version, composed=self._scheduler.answers_itself)
 
     def _answer_again(self, request: InferenceRequest, responses: ResponseLookup) -> bool:

@@ -11,7 +11,7 @@ from charonia.datatypes import DataType
 from charonia.tensor import as_numpy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from charonia.request import InferenceRequest, InferenceResponse
@@ -167,39 +167,57 @@ class Trace:
 
 
 class Passage:
-    """The passage of a request through a frontend, which exists only while somebody looks on.
+    """The passage of a request through the server's door, which exists only where somebody looks on.
 
-        with Passage("HTTP_RECV", "HTTP_SEND", headers.get) as passage:
-            request = decode(body)
-            passage.carry(request)
-            …
-            passage.answer()
-            answer = encode(response)
+        passage = server.tracer.passage(model, "HTTP_RECV", "HTTP_SEND", headers.get)
+        if passage is not None:
+            with passage:
+                request = decode(body)
+                passage.carry(request)
+                …
+                passage.answer()
+                answer = encode(response)
 
     It begins when the whole request has arrived. All of it belongs to one thread, from which the request is submitted, too.
 
     Args:
-        receiving: what the reference calls the time until the request is decoded.
+        receiving: what the reference calls the time until the request is decoded; "" in process, where there is no frontend.
         sending: what it calls the time from then on when there is something to answer.
-        field: gives a header field of the request, by its name in lower case.
+        setting: what is traced; None where somebody else looks on.
+        origin: the trace that the client's request belongs to, as the writer has found it, or None.
+        began_ns: when it began, in monotonic nanoseconds; now if not given.
 
     Attributes:
-        field: see above.
+        setting: see above.
+        origin: see above.
         request: the request, once it is decoded and until the end.
     """
 
-    __slots__ = ("_answered_ns", "_began_ns", "_receiving", "_sending", "field", "request")
+    __slots__ = ("_answered_ns", "_began_ns", "_receiving", "_sending", "origin", "request", "setting")
 
-    def __init__(self, receiving: str, sending: str, field: Callable[[str], str | None]) -> None:
-        self.field = field
+    def __init__(
+        self,
+        receiving: str,
+        sending: str,
+        setting: TraceSetting | None = None,
+        origin: object | None = None,
+        began_ns: int = 0,
+    ) -> None:
+        self.setting = setting
+        self.origin = origin
         self.request: InferenceRequest | None = None
         self._receiving = receiving
         self._sending = sending
         self._answered_ns = 0
-        self._began_ns = time.monotonic_ns()
+        self._began_ns = began_ns or time.monotonic_ns()
+
+    @property
+    def through_frontend(self) -> bool:
+        """Whether there is a frontend, which ends the passage."""
+        return bool(self._receiving)
 
     def carry(self, request: InferenceRequest) -> None:
-        """Say that the request is decoded; before it is submitted."""
+        """Say that the request is decoded; before it is submitted. Whoever does so ends the passage."""
         self.request = request
         request.passage = self
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 from charonia.trace_settings import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from charonia.trace import Passage, Trace
+    from charonia.trace import Trace
     from charonia.trace_settings import TraceSetting
 
 __all__ = ["TraceWriter"]
@@ -39,9 +39,13 @@ class TraceWriter(ABC):
     def __init__(self, setting: TraceSetting) -> None:
         self.setting = setting
 
-    def origin(self, passage: Passage) -> object | None:
-        """Find the trace that a client's request belongs to already, so that it is traced whether it is its turn or not."""
-        del passage
+    def origin(self, field: Callable[[str], str | None]) -> object | None:
+        """Find the trace that a client's request belongs to already, so that it is traced whether it is its turn or not.
+
+        Args:
+            field: gives a header field of the request, by its name in lower case.
+        """
+        del field
         return None
 
     def begin(self, trace: Trace, origin: object | None) -> None:

@@ -1,7 +1,8 @@
 """Which requests are traced.
 
-A request that is to be traced gets a `Trace` before its model does. Nothing else of it is changed: the times are those that every
-request has anyway, and they are written down when it is finished.
+That is decided at the server's doors, where requests come in: one that is to be traced gets a `Passage`. Its model then gives a
+`Trace` to it, and other models to the requests that it causes. Nothing else is changed: the times are those that every request has
+anyway, and they are written down when it is finished.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from charonia.trace import Trace
+from charonia.trace import Passage, Trace
 from charonia.trace_settings import TraceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from charonia.request import InferenceRequest
     from charonia.trace_settings import TraceSetting
@@ -36,16 +37,16 @@ class _Sampler:
         self.setting = setting
         self.on = on
         self.left = setting.count
-        self._lock = threading.Lock()  # guards `left` and `_seen`
-        self._seen = 0
+        self._lock = threading.Lock()  # guards `left`
+        self._numbers = itertools.count(1)  # each is given once, to whichever thread
 
     def take(self) -> bool:
         """Count a request, and tell whether it is chosen."""
-        if not self.on or not self.setting.rate:
+        rate = self.setting.rate
+        if not rate or next(self._numbers) % rate:
             return False
         with self._lock:
-            self._seen += 1
-            if self._seen % self.setting.rate or not self.left:
+            if not self.left:
                 return False
             self.left -= self.left > 0
             return True
@@ -58,7 +59,7 @@ class Tracer:
         writer: where traces go; closed with this one. Its settings hold as long as nobody changes them.
 
     Attributes:
-        on: whether anything is traced at all. While it is not, models do not call `begin`, and frontends make no `Passage`.
+        on: whether anything is traced at all. While it is not, nobody needs to ask for a `passage`.
     """
 
     def __init__(self, writer: TraceWriter) -> None:
@@ -70,42 +71,49 @@ class Tracer:
         self.on = False
         self._follow_settings()
 
-    def begin(self, request: InferenceRequest, version: int, *, composed: bool) -> None:
-        """Have a request traced if it is its turn, or if its client traces it.
+    def passage(
+        self,
+        model: str,
+        receiving: str = "",
+        sending: str = "",
+        field: Callable[[str], str | None] | None = None,
+        began_ns: int = 0,
+    ) -> Passage | None:
+        """Begin the passage of a request if it is its turn to be traced, or if its client traces it; None otherwise.
 
-        Of requests that others make, those are traced whose makers are.
+        Args:
+            model: the model that is asked.
+            receiving: see `Passage`.
+            sending: see `Passage`.
+            field: gives a header field of the request, by its name in lower case; None in process.
+            began_ns: see `Passage`.
+        """
+        sampler = self._sampler(model)
+        if not sampler.on:
+            return None
+        origin = None if field is None else self._writer.origin(field)
+        if origin is None and not sampler.take():
+            return None
+        return Passage(receiving, sending, sampler.setting, origin, began_ns)
+
+    def begin(self, request: InferenceRequest, version: int, *, composed: bool) -> None:
+        """Have a request traced if its passage says so; of requests that others make, those whose makers are traced.
 
         Args:
             request: a request that its model has just accepted.
             version: the version of that model.
             composed: whether it is an ensemble.
         """
-        if request.parent is not None:
-            parent = request.parent.trace
-            if parent is not None:
-                self._trace(request, parent.setting, parent, version=version, composed=composed)
-            return
-        sampler = self._sampler(request.model_name)
+        parent = None if request.parent is None else request.parent.trace
         passage = request.passage
-        origin = None if passage is None or not sampler.on else self._writer.origin(passage)
-        if origin is not None or sampler.take():
-            self._trace(request, sampler.setting, None, origin, version=version, composed=composed)
-
-    def _trace(
-        self,
-        request: InferenceRequest,
-        setting: TraceSetting,
-        parent: Trace | None,
-        origin: object | None = None,
-        *,
-        version: int,
-        composed: bool,
-    ) -> None:
+        setting = parent.setting if parent is not None else None if passage is None else passage.setting
+        if setting is None:
+            return
         trace = Trace(
             next(self._numbers), setting, parent, request, version=version, composed=composed, writer=self._writer
         )
-        self._writer.begin(trace, origin)
-        if request.passage is not None:
+        self._writer.begin(trace, None if passage is None else passage.origin)
+        if passage is not None and passage.through_frontend:
             trace.enter_frontend()
         request.trace = trace
 

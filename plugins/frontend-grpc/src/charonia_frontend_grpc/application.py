@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import ResponseEncoder
 from charonia_frontend_grpc.infer_stream import InferStream
-from charonia_frontend_grpc.metadata import forward_metadata, passage_with
+from charonia_frontend_grpc.known_requests import KnownRequests
+from charonia_frontend_grpc.metadata import begin_passage, forward_metadata
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
 from charonia_frontend_grpc.restricted_protocol import HEALTH_CHECK, RestrictedProtocol
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 
     from charonia.header_forwarding import HeaderForwarding
     from charonia.mailbox import Mailbox
+    from charonia.model import Model
     from charonia.request import InferenceRequest
     from charonia.restricted_access import Restriction
     from charonia.rpc import Metadata
     from charonia.server import Server
-    from charonia.trace import Passage
     from google.protobuf.message import Message
+
+    from charonia_frontend_grpc.infer_request import Decoded
 
 __all__ = ["SERVICE", "GrpcApplication"]
 
@@ -74,6 +78,7 @@ class GrpcApplication:
         self._forwarding = forwarding
         self._outbox = Outbox(server)
         self._encoders = PerModel(ResponseEncoder)
+        self._known = KnownRequests()
         repository = RepositoryCalls(server)
         settings = SettingsCalls(server)
         memory = SharedMemoryCalls(server.shared_memory)
@@ -107,10 +112,7 @@ class GrpcApplication:
         try:
             self._restricted.check(name, metadata)
             if name == "ModelInfer":
-                if not self._server.tracer.on:
-                    return await self._infer(body, self._forward(metadata))
-                with passage_with(metadata) as passage:
-                    return await self._infer(body, self._forward(metadata), passage)
+                return await self._infer(body, metadata)
             answer: Message = await self._calls[name](_parsed(name, body))
             return answer.SerializeToString()
         except InferenceError:
@@ -128,7 +130,7 @@ class GrpcApplication:
             self._encoders,
             strict=any(field == _STRICT for field in metadata() or ()),
             forward=self._forward(metadata),
-            begin=partial(self._begin_passage, metadata),
+            metadata=metadata,
         )
         try:
             self._restricted.check("ModelStreamInfer", metadata)
@@ -149,43 +151,50 @@ class GrpcApplication:
         """Give what writes a call's metadata into its requests, if any is to be."""
         return None if self._forwarding is None else partial(forward_metadata, self._forwarding, metadata)
 
-    def _begin_passage(self, metadata: Metadata) -> Passage | None:
-        return passage_with(metadata) if self._server.tracer.on else None
-
-    async def _infer(
-        self,
-        body: bytes | memoryview,
-        forward: Callable[[InferenceRequest], None] | None,
-        passage: Passage | None = None,
-    ) -> bytes:
-        message, raw = parse_infer(body)
-        version = read_version(message.model_version)
-        model = self._server.get(message.model_name, version)
-        if model.decoupled:
-            raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
+    async def _infer(self, body: bytes | memoryview, metadata: Metadata) -> bytes:
+        began_ns = time.monotonic_ns() if self._server.tracer.on else 0
         reply = Reply(self._mailbox)
-        memory = self._server.shared_memory
-        decoded = decode_infer(model, version, message, raw, memory, reply.sink)
+        model, decoded = self._decode(body, reply)
         request = decoded.request
-        if forward is not None:
-            forward(request)
-        if passage is not None:
-            passage.carry(request)
-        del message, raw, body  # a large request may wait for long: only its tensors are kept
+        if self._forwarding is not None:
+            forward_metadata(self._forwarding, metadata, request)
+        passage = begin_passage(self._server.tracer, request, metadata, began_ns) if began_ns else None
+        del body  # a large request may wait for long: only its tensors are kept
         self._outbox.put(request, reply.refuse)
         try:
             response = await reply
+            if response.error is not None:
+                raise response.error
+            if passage is not None:
+                passage.answer()
+            encode = self._encoders[model].encode
+            if decoded.classes and takes_long(response.outputs):
+                return await asyncio.to_thread(encode, decoded, response)
+            return encode(decoded, response)
         except asyncio.CancelledError:
             request.cancel()
             raise
-        if response.error is not None:
-            raise response.error
-        if passage is not None:
-            passage.answer()
-        encode = self._encoders[model].encode
-        if decoded.classes and takes_long(response.outputs):
-            return await asyncio.to_thread(encode, decoded, response)
-        return encode(decoded, response)
+        finally:
+            if passage is not None:
+                passage.end()
+
+    def _decode(self, body: bytes | memoryview, reply: Reply) -> tuple[Model, Decoded]:
+        known = self._known.find(body)
+        if known is not None:
+            asked = known.decoded.request
+            return self._unary_model(asked.model_name, asked.model_version), known.again(body, reply.sink)
+        message, raw = parse_infer(body)
+        version = read_version(message.model_version)
+        model = self._unary_model(message.model_name, version)
+        decoded = decode_infer(model, version, message, raw, self._server.shared_memory, reply.sink)
+        self._known.remember(body, raw, decoded)
+        return model, decoded
+
+    def _unary_model(self, name: str, version: int | None) -> Model:
+        model = self._server.get(name, version)
+        if model.decoupled:
+            raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
+        return model
 
     async def _live(self, message: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=self._server.live)

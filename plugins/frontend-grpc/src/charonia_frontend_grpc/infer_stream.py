@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from charonia.errors import InferenceError, InternalError
 from charonia.flow import Flow
-from charonia.rpc import RpcStream
+from charonia.rpc import RpcStream, no_metadata
 from charonia_protos import grpc_service_pb2 as pb
 
 from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import parameter_fields
+from charonia_frontend_grpc.metadata import begin_passage
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.status import error_text
 from charonia_frontend_grpc.wire import length_delimited
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from charonia.outbox import Outbox
     from charonia.per_model import PerModel
     from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.rpc import Metadata
     from charonia.server import Server
     from charonia.trace import Passage
 
@@ -48,17 +51,13 @@ _INFER_RESPONSE = 2  # a field's number in ModelStreamInferResponse
 _FINAL = {final: parameter_fields({"triton_final_response": final}) for final in (False, True)}
 
 
-def _unseen() -> None:
-    """Begin no passage: nobody looks on."""
-
-
 class _Call:
     """A request of the stream, and what is still to be sent of its answers."""
 
     __slots__ = ("answers", "decoded", "decoupled", "encoder", "finished", "flow", "named", "passage")
 
-    def __init__(self, passage: Passage | None = None) -> None:
-        self.passage = passage
+    def __init__(self) -> None:
+        self.passage: Passage | None = None
         self.named = pb.ModelInferResponse()  # as the request named itself, the version included
         self.decoupled = False
         self.encoder: ResponseEncoder | None = None
@@ -78,7 +77,7 @@ class InferStream(RpcStream):
         encoders: write the responses.
         strict: whether the first failing execution ends the stream with its status.
         forward: writes the metadata of the stream into each of its requests, or None.
-        begin: begins the passage of a request, if somebody looks on.
+        metadata: what came with the call, for the traces of its requests.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class InferStream(RpcStream):
         *,
         strict: bool,
         forward: Callable[[InferenceRequest], None] | None = None,
-        begin: Callable[[], Passage | None] = _unseen,
+        metadata: Metadata = no_metadata,
     ) -> None:
         self._server = server
         self._mailbox = mailbox
@@ -98,7 +97,7 @@ class InferStream(RpcStream):
         self._encoders = encoders
         self._strict = strict
         self._forward = forward
-        self._begin_passage = begin
+        self._metadata = metadata
         self._open: set[_Call] = set()
         self._in_order: deque[_Call] = deque()
         self._ready: deque[tuple[_Call, bytes | InferenceError]] = deque()
@@ -121,7 +120,7 @@ class InferStream(RpcStream):
         """Take a serialised ModelInferRequest. After the end it is dropped: the stream's status tells the client."""
         if self._ended:
             return
-        call = _Call(self._begin_passage())
+        call = _Call()
         try:
             self._begin(call, body)
         except Exception as error:  # noqa: BLE001 - the border of requests: a fault of ours is told and survived
@@ -184,6 +183,7 @@ class InferStream(RpcStream):
     # -- the server's side
 
     def _begin(self, call: _Call, body: bytes | memoryview) -> None:
+        began_ns = time.monotonic_ns() if self._server.tracer.on else 0
         message, raw = parse_infer(body)
         call.named = pb.ModelInferResponse(
             id=message.id, model_name=message.model_name, model_version=message.model_version
@@ -205,8 +205,8 @@ class InferStream(RpcStream):
             call.decoded.request.flow = call.flow
         if self._forward is not None:
             self._forward(call.decoded.request)
-        if call.passage is not None:
-            call.passage.carry(call.decoded.request)
+        if began_ns:
+            call.passage = begin_passage(self._server.tracer, call.decoded.request, self._metadata, began_ns)
 
     def _queue(self, call: _Call) -> None:
         self._open.add(call)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charonia.trace import Passage
-
 if TYPE_CHECKING:
     from charonia.header_forwarding import HeaderForwarding
     from charonia.request import InferenceRequest
     from charonia.rpc import Metadata
+    from charonia.trace import Passage
+    from charonia.tracing import Tracer
 
-__all__ = ["forward_metadata", "passage_with"]
+__all__ = ["begin_passage", "forward_metadata"]
 
 
 def forward_metadata(forwarding: HeaderForwarding, metadata: Metadata, request: InferenceRequest) -> None:
@@ -26,10 +26,20 @@ def forward_metadata(forwarding: HeaderForwarding, metadata: Metadata, request: 
     request.parameters = {**request.parameters, **forwarding.parameters(texts)}
 
 
-def passage_with(metadata: Metadata) -> Passage:
-    """Begin the passage of a request, for its trace."""
+def begin_passage(tracer: Tracer, request: InferenceRequest, metadata: Metadata, began_ns: int) -> Passage | None:
+    """Begin the passage of a request that has just been decoded, if it is to be traced; else give None.
+
+    Args:
+        tracer: decides about that.
+        request: the request.
+        metadata: the fields that came with its call.
+        began_ns: when its message was there, in monotonic nanoseconds.
+    """
 
     def field(name: str) -> str | None:
         return next((value for key, value in metadata() or () if key == name and isinstance(value, str)), None)
 
-    return Passage("GRPC_WAITREAD", "GRPC_SEND", field)
+    passage = tracer.passage(request.model_name, "GRPC_WAITREAD", "GRPC_SEND", field, began_ns)
+    if passage is not None:
+        passage.carry(request)
+    return passage

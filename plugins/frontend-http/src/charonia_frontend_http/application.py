@@ -106,8 +106,10 @@ class HttpApplication:
             return HttpResponse(405, _NOT_ALLOWED, content_type)
         if route.error is not None:
             return error_response(route.error, content_type)
-        if self._observation.wanted(route.endpoint):
-            return await self._observation.watch(self._dispatch, route, request, content_type)
+        if self._observation.on:
+            passage = self._observation.begin(route, request)
+            if passage is not None:
+                return await self._observation.watch(passage, self._dispatch(route, request, content_type), request)
         return await self._dispatch(route, request, content_type)
 
     async def _dispatch(self, route: Route, request: HttpRequest, content_type: str) -> HttpResponse:

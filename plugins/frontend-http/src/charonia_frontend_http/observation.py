@@ -10,7 +10,7 @@ from charonia.http_message import BodyStream
 from charonia.trace import Passage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from charonia.http_message import HttpRequest, HttpResponse
     from charonia.request import InferenceRequest
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Observation"]
 
+_MOMENTS = ("HTTP_RECV", "HTTP_SEND")
 _ENDPOINTS = frozenset({"infer", "generate", "generate_stream", "predict"})
 
 
@@ -35,32 +36,34 @@ class Observation:
         self._tracer = server.tracer
         self._timing = timing
 
-    def wanted(self, endpoint: str) -> bool:
-        """Tell whether a request is to be looked at."""
-        return (self._timing or self._tracer.on) and endpoint in _ENDPOINTS
+    @property
+    def on(self) -> bool:
+        """Whether any request is looked at."""
+        return self._timing or self._tracer.on
 
-    async def watch(
-        self,
-        answer: Callable[[Route, HttpRequest, str], Awaitable[HttpResponse]],
-        route: Route,
-        request: HttpRequest,
-        content_type: str,
-    ) -> HttpResponse:
-        """Have a request answered. Raises what `answer` raises."""
-        request.passage = passage = Passage("HTTP_RECV", "HTTP_SEND", request.headers.get)
+    def begin(self, route: Route, request: HttpRequest) -> Passage | None:
+        """Begin the passage of a request, if it is to be looked at."""
+        if route.endpoint not in _ENDPOINTS:
+            return None
+        passage = self._tracer.passage(route.model, *_MOMENTS, request.headers.get) if self._tracer.on else None
+        return Passage(*_MOMENTS) if passage is None and self._timing else passage
+
+    async def watch(self, passage: Passage, response: Awaitable[HttpResponse], request: HttpRequest) -> HttpResponse:
+        """Have a request answered by awaiting its response. Raises what that raises."""
+        request.passage = passage
         try:
-            response = await answer(route, request, content_type)
+            answered = await response
         except BaseException:
             passage.end()
             raise
         passage.answer()
         if self._timing and passage.request is not None:
-            response = replace(response, headers={**response.headers, "Server-Timing": _timing(passage.request)})
-        if response.stream is None:
+            answered = replace(answered, headers={**answered.headers, "Server-Timing": _timing(passage.request)})
+        if answered.stream is None:
             passage.end()
         else:
-            response.stream = _Watched(response.stream, passage)
-        return response
+            answered.stream = _Watched(answered.stream, passage)
+        return answered
 
 
 class _Watched(BodyStream):

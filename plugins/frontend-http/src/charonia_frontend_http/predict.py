@@ -14,7 +14,6 @@ from charonia_frontend_http.predict_request import READABLE, PredictReader
 from charonia_frontend_http.predict_response import write_prediction
 
 if TYPE_CHECKING:
-    from charonia.handle import RequestOptions
     from charonia.header_forwarding import HeaderForwarding
     from charonia.http_message import HttpRequest, HttpResponse
     from charonia.server import Server
@@ -61,10 +60,7 @@ class PredictEndpoint:
         inputs = self._reader.read(model.signature, content_type, await self._body(request))
         parameters = self._forwarding.parameters(request.headers.items()) if self._forwarding is not None else {}
         handle = self._server.model(route.model, route.version)
-        options: RequestOptions = {"outputs": outputs, "parameters": parameters}
-        if request.passage is not None:
-            options["passage"] = request.passage
-        response = await handle.infer_async(inputs, **options)
+        response = await handle.infer_async(inputs, outputs=outputs, parameters=parameters, passage=request.passage)
         # as with infer, an output that the configuration does not name is not told
         named = outputs or model.signature.outputs
         shown = {name: tensor for name, tensor in response.outputs.items() if name in named}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from charonia import __version__
-from charonia.trace import TIMESTAMPS, Passage
+from charonia.trace import TIMESTAMPS
 from charonia.trace_writer import TraceWriter
 from opentelemetry import context as contexts
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -34,7 +35,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from charonia_trace_opentelemetry.export import SpanExport
 from charonia_trace_opentelemetry.model_spans import of_server, serve_models, unserve_models
 from charonia_trace_opentelemetry.options import read_options
-from charonia_trace_opentelemetry.spans import ModelSpan, Moments, SpanMaker
+from charonia_trace_opentelemetry.spans import ModelSpan, Moments, ServerResource, SpanMaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenTelemetryWriter"]
 
+_Field: TypeAlias = Callable[[str], str | None]
 _SERVICE = "charonia"
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _REQUEST = ("REQUEST_START", "QUEUE_START", "REQUEST_END")
@@ -90,7 +92,8 @@ class OpenTelemetryWriter(TraceWriter):
         options = read_options(setting.options)
         super().__init__(replace(setting, options=options.describe()))
         environment = OTELResourceDetector().detect().attributes  # OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME
-        resource = Resource.create({SERVICE_NAME: _SERVICE, **environment, **options.resource})
+        known = Resource.create({SERVICE_NAME: _SERVICE, **environment, **options.resource})
+        resource = ServerResource(known.attributes, known.schema_url)
         self._export = SpanExport(options)
         self._ids = RandomIdGenerator()
         self._make = SpanMaker(resource, InstrumentationScope("charonia", __version__))
@@ -98,11 +101,11 @@ class OpenTelemetryWriter(TraceWriter):
         self._provider.add_span_processor(self._export.processor)
         serve_models(self._provider)
 
-    def origin(self, passage: Passage) -> Context | None:
+    def origin(self, field: _Field) -> Context | None:
         """Find the client's context. As in the reference, a client that has one is traced, whether it is sampled or not."""
-        if passage.field("traceparent") is None:
+        if field("traceparent") is None:
             return None
-        context = _PROPAGATOR.extract(passage, contexts.Context(), _FIELDS)
+        context = _PROPAGATOR.extract(field, contexts.Context(), _FIELDS)
         return context if get_current_span(context).get_span_context().is_valid else None
 
     def begin(self, trace: Trace, origin: object | None) -> None:
@@ -205,14 +208,14 @@ class OpenTelemetryWriter(TraceWriter):
         self._export.close()
 
 
-class _Fields(Getter[Passage]):
+class _Fields(Getter[_Field]):
     """Reads the header fields of a request."""
 
-    def get(self, carrier: Passage, key: str) -> list[str] | None:
-        value = carrier.field(key)
+    def get(self, carrier: _Field, key: str) -> list[str] | None:
+        value = carrier(key)
         return None if value is None else [value]
 
-    def keys(self, carrier: Passage) -> list[str]:
+    def keys(self, carrier: _Field) -> list[str]:
         del carrier
         return []
 
