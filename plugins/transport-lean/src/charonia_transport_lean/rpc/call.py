@@ -49,13 +49,9 @@ class Call(Exchange):
         self._head = head
         self._application = application
         self._settings = settings
-        self._reader = MessageReader(settings.check_size, self.refused)
+        self._reader = MessageReader(settings.check_size)
         self._head_sent = False
         self._timer: asyncio.TimerHandle | None = None
-
-    def refused(self, error: Exception) -> None:
-        """Tell that a message is too large."""
-        raise NotImplementedError
 
     def place(self) -> memoryview | None:
         """Give where the rest of a large message belongs."""

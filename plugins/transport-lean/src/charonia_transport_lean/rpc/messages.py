@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+from charonia.errors import InferenceError
 
 from charonia_transport_lean.body_buffer import BodyBuffer
 
@@ -14,8 +16,8 @@ __all__ = ["PREFIX_BYTES", "Message", "MessageReader", "message_prefix"]
 
 PREFIX_BYTES = 5
 
-Message = tuple[bytes | memoryview, bool]
-"""A message's bytes, and whether they are compressed."""
+Message: TypeAlias = "tuple[bytes | memoryview, bool] | InferenceError"
+"""A message's bytes, and whether they are compressed; or why it is refused, and was skipped."""
 
 
 def message_prefix(size: int, *, compressed: bool = False) -> bytes:
@@ -27,18 +29,16 @@ class MessageReader:
     """Finds the messages in a call's body, free of any connection.
 
     Args:
-        check_size: refuses a message by its size; it is skipped then.
-        refused: is told why.
+        check_size: refuses a message by its size.
 
     Attributes:
-        messages: what has come and is whole.
+        messages: what has come, in its order. What is refused is told when its size is known, and the rest when it is whole.
     """
 
-    __slots__ = ("_body", "_check_size", "_compressed", "_missing", "_prefix", "_refused", "messages")
+    __slots__ = ("_body", "_check_size", "_compressed", "_missing", "_prefix", "messages")
 
-    def __init__(self, check_size: Callable[[int], None], refused: Callable[[Exception], None]) -> None:
+    def __init__(self, check_size: Callable[[int], None]) -> None:
         self._check_size = check_size
-        self._refused = refused
         self._prefix = b""
         self._body: BodyBuffer | None = None
         self._missing = 0  # of the message that has begun
@@ -88,9 +88,9 @@ class MessageReader:
         self._compressed = bool(prefix[0])
         try:
             self._check_size(size)
-        except Exception as error:  # noqa: BLE001 - it is whoever reads the messages that knows what to do about it
+        except InferenceError as error:
             self._missing, self._body = size, None
-            self._refused(error)
+            self.messages.append(error)
             return at
         if len(data) - at >= size:
             self.messages.append((bytes(data[at : at + size]), self._compressed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from charonia.errors import InferenceError, UnavailableError
@@ -29,7 +30,7 @@ __all__ = ["StreamCall"]
 class StreamCall(Call):
     """Passes messages to the application while it has room for them, and what it answers to the client while that reads."""
 
-    __slots__ = ("_encoding_name", "_finished", "_open", "_reading")
+    __slots__ = ("_encoding_name", "_finished", "_open", "_reading", "_unread")
 
     def __init__(
         self,
@@ -45,6 +46,9 @@ class StreamCall(Call):
         self._open: RpcStream = method.open(head.metadata)
         self._encoding_name = self._encoding(compressed=method.compressed)
         self._finished = False
+        self._unread: deque[bytes] = (
+            deque()
+        )  # while the application has no room, as it came: that is the least it can take
         self._reading: asyncio.Task[None] | None = None
         self._task = connection.loop.create_task(self._send_all())
         self._task.add_done_callback(self._ran)
@@ -59,18 +63,20 @@ class StreamCall(Call):
 
     def data(self, payload: memoryview) -> None:
         """Take a piece of a message."""
+        if self._reading is not None:
+            self._unread.append(bytes(payload))
+            return
         self._reader.feed(payload)
         self._pass_on()
+
+    def place(self) -> memoryview | None:
+        """Give where the rest of a large message belongs, unless something before it is unread."""
+        return None if self._reading is not None else super().place()
 
     def placed(self, size: int) -> None:
         """Take note of bytes in their place."""
         self._reader.placed(size)
         self._pass_on()
-
-    def refused(self, error: Exception) -> None:
-        """Tell in the stream that a message is too large."""
-        assert isinstance(error, InferenceError)  # noqa: S101 - the settings raise nothing else
-        self._open.refuse(error)
 
     def finish(self) -> None:
         """Take note that no more messages come."""
@@ -86,17 +92,24 @@ class StreamCall(Call):
             self._reading.add_done_callback(self._read)
 
     async def _read_all(self) -> None:
-        messages = self._reader.messages
-        while messages:
+        messages, unread = self._reader.messages, self._unread
+        while messages or unread:
+            if not messages:
+                self._reader.feed(memoryview(unread.popleft()))
+                continue
             await self._open.wait_for_room()
-            message, compressed = messages.popleft()
+            message = messages.popleft()
+            if isinstance(message, InferenceError):
+                self._open.refuse(message)
+                continue
+            data, compressed = message
             if compressed:
                 try:
-                    message = await decompress(message, self._head.encoding, self._settings)
+                    data = await decompress(data, self._head.encoding, self._settings)
                 except InferenceError as error:
                     self._open.end(error)
                     return
-            self._open.receive(message)
+            self._open.receive(data)
         if self._finished:
             self._open.end()
         else:
@@ -108,7 +121,7 @@ class StreamCall(Call):
             error = task.exception()
             if error is not None:
                 self._ran(task)
-            elif self._reader.messages or self._finished:
+            elif self._reader.messages or self._unread or self._finished:
                 self._pass_on()
 
     # -- what goes

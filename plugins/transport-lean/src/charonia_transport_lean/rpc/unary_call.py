@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charonia.errors import InternalError
+from charonia.errors import InferenceError, InternalError
 from charonia.rpc import UnaryMethod
 
 from charonia_transport_lean.rpc.call import Call
@@ -19,29 +19,35 @@ class UnaryCall(Call):
     __slots__ = ()
 
     def data(self, payload: memoryview) -> None:
-        """Take a piece of the message."""
+        """Take a piece of the message. One that is too large, or a second one, ends the call before all has come."""
+        if self._stream.ended:
+            return
         self._reader.feed(payload)
+        messages = self._reader.messages
+        if messages and (len(messages) > 1 or isinstance(messages[0], InferenceError)):
+            self.finish()
 
     def placed(self, size: int) -> None:
         """Take note of bytes in their place."""
         self._reader.placed(size)
-
-    def refused(self, error: Exception) -> None:
-        """End: the message is too large."""
-        self._fail(error)
 
     def finish(self) -> None:
         """Answer."""
         if self._stream.ended:
             return
         messages = self._reader.messages
-        if len(messages) != 1 or self._reader.amid:
-            self._fail(InternalError(f"a unary call has one message, and this one has {len(messages)} whole ones"))
+        if messages and isinstance(messages[0], InferenceError):
+            self._fail(messages[0])
             return
-        message, compressed = messages.popleft()
+        if len(messages) != 1 or self._reader.amid:
+            self._fail(InternalError("a unary call has one message: none is whole, or there are several"))
+            return
+        (message,) = messages
+        assert not isinstance(message, InferenceError)  # noqa: S101 - that was looked at
         method = self._head.method
         assert isinstance(method, UnaryMethod)  # noqa: S101 - else nobody would have opened this
-        self._run(self._answer(method, message, compressed=compressed))
+        data, compressed = message
+        self._run(self._answer(method, data, compressed=compressed))
         if self._task is not None:
             self._start_clock()
 
