@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import inspect
 import queue
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from charonia import Server, ServerOptions
+from charonia.backend import Execution, LoadedModel, ModelContext
 from charonia.deadline import Deadline
 from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import RepositoryError
+from charonia.instances import Instances
 from charonia.limited_scheduler import LimitedScheduler
+from charonia.model import Model
 from charonia.plugins import Plugins
+from charonia.promptness import Promptness
 from charonia.rate_limiter import RateLimiter, ResourceLimit
-from charonia.request import InferenceRequest
+from charonia.request import InferenceRequest, InferenceResponse
 from charonia.scheduler import Scheduler
+from charonia.statistics import ModelStatistics
 from charonia.testing.builders import model_config, scheduler_context, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
 from charonia.testing.scheduler_suite import SchedulerSuite
+from charonia.warmup import WarmupSample
 
 X = np.ones((1, 16), np.float32)
 INSTANCES = ["only", "other", 0, 1, 2]
@@ -171,3 +179,140 @@ def test_reload_while_executing(serve):
         gate.open()
         first.result(30)
         second.result(30)
+
+
+class Late(Execution):
+    """Answers when the test says so; whether the computing goes on until then, too, is the class's."""
+
+    answers_late = True
+    outlasts = True
+
+    def __init__(self, context):
+        super().__init__(context)
+        self.begun = queue.SimpleQueue()
+
+    def execute(self, batch):
+        if self.outlasts:
+            batch.outlast()
+        self.begun.put(batch)
+
+    def finish(self, order):
+        """Take the batch that is in progress, answer it, and end it."""
+        batch = self.begun.get(timeout=30)
+        order.append(self.context.model.name)
+        batch.respond_all([InferenceResponse({"OUTPUT0": X})])
+        batch.end()
+
+
+class OnlyAnswersLate(Late):
+    outlasts = False
+
+
+class Weights(LoadedModel):
+    def __init__(self, context, execution):
+        super().__init__(context)
+        self.execution = execution
+
+    def instantiate(self, context):
+        self.execution = self.execution(context)
+        return self.execution
+
+
+@pytest.fixture
+def limiter():
+    return RateLimiter()
+
+
+def wait_for_a_waiter(limiter):
+    """Wait until some instance waits for what others hold."""
+    for _ in range(3000):
+        if limiter._turns._waiting:
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("nobody waits for anything")
+
+
+@pytest.fixture
+def limited_model(limiter):
+    """Make models of one limiter: `limited_model(execution, config)` gives the model, its execution, and its new instances."""
+    models = []
+
+    def make(execution, config):
+        context = ModelContext(config.name, 1, Path(), config)
+        statistics, scheduler = (
+            ModelStatistics(),
+            LimitedScheduler(DefaultScheduler(scheduler_context(config)), limiter),
+        )
+        loaded = Weights(context, execution)
+        instances = Instances(loaded, scheduler, statistics, Promptness())
+        model = Model(config, 1, loaded=loaded, scheduler=scheduler, instances=instances, statistics=statistics)
+        models.append(model)
+        lineup = model.prepare(context)
+        return model, loaded.execution, lineup
+
+    yield make
+    for model in models:
+        assert model.close(30)
+
+
+def send(model, answers):
+    """Submit a request, as a frontend does: executed here if that does not make it wait."""
+    request = InferenceRequest(model.name, {"INPUT0": X}, answers.put)
+    assert not model.submit_direct(request)
+    model.submit(request)
+
+
+def test_an_execution_that_goes_on_keeps_what_it_needs(limiter, limited_model):
+    """What is in progress after `execute` has returned holds its resources to its end; its instance takes nothing else meanwhile."""
+    (late, execution, one), (other, next_one, two) = (limited_model(Late, limited(name)) for name in ("late", "other"))
+    late.use(one)
+    other.use(two)
+    order, answers = [], queue.SimpleQueue()
+    send(late, answers)
+    execution.begun.put(execution.begun.get(timeout=30))
+    send(other, answers)
+    wait_for_a_waiter(limiter)
+    assert next_one.begun.empty()
+    execution.finish(order)
+    next_one.finish(order)
+    for _ in range(2):
+        send(late, answers)
+    for _ in range(2):
+        execution.finish(order)
+    assert order == ["late", "other", "late", "late"]
+    assert all(answers.get(timeout=30).error is None for _ in order)
+
+
+def test_an_answer_that_comes_late_keeps_nothing(limited_model):
+    """As in the reference, a model that only answers later gives its resources back when `execute` returns."""
+    late, execution, lineup = limited_model(OnlyAnswersLate, limited("late"))
+    late.use(lineup)
+    answers = queue.SimpleQueue()
+    for _ in range(3):
+        send(late, answers)
+    batches = [execution.begun.get(timeout=30) for _ in range(3)]
+    for batch in batches:
+        batch.respond_all([InferenceResponse({"OUTPUT0": X})])
+        assert answers.get(timeout=30).error is None
+
+
+def test_warm_up_waits_for_its_turn(limiter, limited_model):
+    """As in the reference, an instance warms up only while it holds what it needs."""
+    busy, execution, lineup = limited_model(Late, limited("busy"))
+    busy.use(lineup)
+    new, warming, joining = limited_model(Late, limited("new"))
+    order, answers = [], queue.SimpleQueue()
+    send(busy, answers)
+    execution.begun.put(execution.begun.get(timeout=30))
+    with ThreadPoolExecutor(2) as threads:
+        warm = threads.submit(new.warm_up, [WarmupSample("w", 1, 2, {"INPUT0": X})], joining)
+        wait_for_a_waiter(limiter)
+        assert warming.begun.empty()
+        execution.finish(order)
+        for _ in range(2):
+            warming.finish(order)
+        warm.result(30)
+        new.use(joining)
+        send(busy, answers)
+        execution.finish(order)
+    assert order == ["busy", "new", "new", "busy"]

@@ -76,7 +76,7 @@ def warm(tmp_path):
         models.append(model)
         lineup = model.prepare(context)
         try:
-            model.warm_up(warmup_samples(config, tmp_path) if samples is None else samples, lineup.joining)
+            model.warm_up(warmup_samples(config, tmp_path) if samples is None else samples, lineup)
         finally:
             model.use(lineup)
         return model, loaded.executions

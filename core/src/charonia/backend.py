@@ -130,7 +130,9 @@ class Execution(ABC):
     """
 
     answers_late: ClassVar[bool] = False
-    """Whether a request may still be without its final response when `execute` returns. Otherwise such a request fails."""
+    """Whether a request may still be without its final response when `execute` returns. Otherwise such a request fails.
+
+    Where the computing itself goes on after that, the execution says so: see `Batch.outlast`."""
 
     counts_itself: ClassVar[bool] = False
     """Whether it counts its batches when they are answered, be it late: by `respond_all`, `fail_all` or `count`. Otherwise a

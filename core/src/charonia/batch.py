@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Batch:
     __slots__ = (
         "_asked",
         "_computed_ns",
+        "_end",
         "_gathered_ns",
         "_started_ns",
         "_statistics",
@@ -54,6 +56,7 @@ class Batch:
         self.size = sum([request.batch_size for request in self._asked])
         self._statistics = statistics
         self._started_ns = self._gathered_ns = self._computed_ns = time.monotonic_ns()
+        self._end: threading.Lock | None = None
         self.counted = False
         for request in requests:
             request.started_ns = self._started_ns
@@ -71,6 +74,23 @@ class Batch:
     def mark_compute_end(self, at_ns: int | None = None) -> None:
         """Say that the model has computed and the outputs are being made; `at_ns` as in `mark_compute_start`."""
         self._computed_ns = time.monotonic_ns() if at_ns is None else at_ns
+
+    def outlast(self) -> None:
+        """Say that the execution goes on after `execute` has returned, until `end` is called."""
+        self._end = threading.Lock()
+        self._end.acquire()
+
+    def end(self) -> None:
+        """Say that an execution that outlasts `execute` is over, whether or not its requests are answered. On any thread."""
+        end, self._end = self._end, None
+        if end is not None:
+            end.release()
+
+    def await_end(self) -> None:
+        """Wait until the execution is over. `execute` has returned."""
+        end = self._end
+        if end is not None:
+            end.acquire()
 
     def respond_all(self, responses: Sequence[InferenceResponse | None]) -> None:
         """Answer every request with the response at its place. The execution is counted before anyone learns of it.

@@ -191,8 +191,9 @@ class ModelInstance:
             EXECUTING.reset(executing)
 
     def takes_at_once(self, request: InferenceRequest) -> bool:
-        """Tell whether executing a request would not wait for earlier ones."""
-        return self._execution.takes_at_once(request)
+        """Tell whether executing a request would neither wait for earlier ones nor for its own end."""
+        waits = self._execution.answers_late and self._scheduler.one_at_a_time
+        return not waits and self._execution.takes_at_once(request)
 
     def _run(self, batch: Batch) -> None:
         for request in batch.requests:
@@ -229,6 +230,8 @@ class ModelInstance:
             )
         if not batch.counted and not self._execution.counts_itself:
             batch.count(successes=batch.successes)
+        if self._scheduler.one_at_a_time:
+            batch.await_end()
         self._promptness.note(clock_ns() - begun_ns, sum([size_of(request.inputs) for request in requests]))
 
     def _await_answers(self, requests: list[InferenceRequest]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from charonia.errors import UnavailableError
@@ -10,7 +11,7 @@ from charonia.rate_limiter import demands
 from charonia.scheduler import FormedBatch, Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from charonia.config import ModelConfig
     from charonia.rate_limiter import RateLimiter, Seat
@@ -22,9 +23,9 @@ __all__ = ["LimitedScheduler"]
 class LimitedScheduler(Scheduler):
     """Stands before another scheduler, which decides on everything else.
 
-    An instance takes its resources once it has work, and gives them back when it asks for more: while it has nothing to do, it
-    holds none. Where it cannot have them at once, but another instance of the model that has nothing to do can, that one gets the
-    work.
+    An instance takes its resources once it has work, and gives them back when it asks for more, which is when its execution is
+    over: while it has nothing to do, it holds none. Where it cannot have them at once, but another instance of the model that has
+    nothing to do can, that one gets the work.
 
     Args:
         inner: the model's scheduler; closed with this one.
@@ -39,13 +40,30 @@ class LimitedScheduler(Scheduler):
         self._inner = inner
         self._limiter = limiter
         self._free = limiter.join(demands(inner.context.config))  # the instances' seats, until there are instances
+        self._limits = any(seat.demand.resources for seat in self._free)
         self._seats: dict[Hashable, Seat] = {}
         self._lock = threading.Lock()  # guards changes of `_seats`
+
+    @property
+    def one_at_a_time(self) -> bool:  # type: ignore[override]  # decided by what the model needs
+        """Whether the model needs any resources: its executions hold them to their ends."""
+        return self._limits
 
     @property
     def resizable(self) -> bool:  # type: ignore[override]  # what the one behind says
         """Whether the scheduler behind is."""
         return self._inner.resizable
+
+    @contextmanager
+    def turn(self, config: ModelConfig, place: int) -> Iterator[None]:
+        """Wait for what the instance's execution needs, and give it back afterwards."""
+        (seat,) = self._limiter.join([demands(config)[place]])
+        try:
+            self._limiter.take(seat)
+            yield
+        finally:
+            self._limiter.give_back(seat)
+            self._limiter.leave([seat])
 
     def attach(self, instances: Sequence[Hashable]) -> None:
         """Give each instance its seat."""

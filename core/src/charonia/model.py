@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +22,7 @@ from charonia.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from charonia.backend import LoadedModel, ModelContext
@@ -129,19 +131,26 @@ class Model:
         # a decoupled model may have to wait for its reader, whom an event loop would then keep from reading
         self._promptness = self._proving if self._instances.predictable and not self.decoupled else None
 
-    def warm_up(self, samples: Sequence[WarmupSample], instances: Sequence[ModelInstance]) -> None:
-        """Have each of the instances execute the samples, before it serves.
+    def warm_up(self, samples: Sequence[WarmupSample], lineup: Lineup) -> None:
+        """Have each of the joining instances execute the samples, before it serves.
 
         Raises:
             InvalidArgumentError: a sample does not fit the model, or its execution failed; the text tells all that failed.
         """
         failures = []
-        for instance in instances:
+        for instance in lineup.joining:
             for sample in samples:
                 for _ in range(sample.count):
-                    failures += self._run_sample(instance, sample)
+                    with self._turn(instance, lineup):
+                        failures += self._run_sample(instance, sample)
         if failures:
             raise InvalidArgumentError("".join(dict.fromkeys(failures)))
+
+    def _turn(self, instance: ModelInstance, lineup: Lineup) -> AbstractContextManager[object]:
+        if instance.passive:
+            return nullcontext()
+        active = [each for each in lineup.members if not each.passive]
+        return self._scheduler.turn(lineup.config, active.index(instance))
 
     def _run_sample(self, instance: ModelInstance, sample: WarmupSample) -> list[str]:
         responses: queue.SimpleQueue[InferenceResponse] = queue.SimpleQueue()

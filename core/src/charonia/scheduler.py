@@ -7,12 +7,14 @@ each instance's thread asks it for the next batch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from charonia.clock import Clock
@@ -96,11 +98,23 @@ class Scheduler(ABC):
     """Whether it answers requests by itself, by those that it makes to other models. Its model then has neither a backend nor
     instances, and nobody asks for batches. A request's `started_ns` and `compute_ns` are its to set."""
 
+    one_at_a_time: bool = False
+    """Whether an instance asks for more only when its execution is over, also where that goes on after `execute` has returned."""
+
     resizable: bool = False
     """Whether `resize` may be called. Where it may not (the default), another number of instances makes another scheduler."""
 
     def __init__(self, context: SchedulerContext) -> None:
         self.context = context
+
+    def turn(self, config: ModelConfig, place: int) -> AbstractContextManager[object]:
+        """Let an instance execute, within the context, what does not come from the queue: a warm-up.
+
+        Args:
+            config: the configuration that is to be in force when the instance serves.
+            place: the instance's place among those that the configuration asks for and that are not passive.
+        """
+        return nullcontext()
 
     def attach(self, instances: Sequence[Hashable]) -> None:
         """Learn of all instances that will ask for work, in their order. Called once, before the first request."""
