@@ -36,9 +36,12 @@ def no_surviving_threads():
     """Let the threads of models live that one exchange loads and others ask; `address_of` sees to their end."""
 
 
-@pytest.fixture(scope="module")
-def address_of():
-    """Serve the recordings' models, and tell where by topic; topics that were recorded with the same flags share a server."""
+@pytest.fixture(scope="module", params=["lean", "standard"])
+def address_of(request):
+    """Serve the recordings' models, over each transport, and tell where by topic.
+
+    Topics that were recorded with the same flags share a server.
+    """
     addresses = {}
     before = set(threading.enumerate())
     with recorded_memory.objects(FILES.values()), ExitStack() as opened:
@@ -46,7 +49,7 @@ def address_of():
         def address(topic):
             flags = tuple(FILES[topic]["server_args"])
             if flags not in addresses:
-                options, frontend = settings_of(flags)
+                options, frontend = settings_of(flags, request.param)
                 server = opened.enter_context(Server(MODELS, options=options))
                 (url,) = opened.enter_context(
                     serve_in_thread(server, {"http-port": 0, "allow-grpc": False, **frontend})
@@ -58,13 +61,14 @@ def address_of():
     assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("charonia-")]
 
 
-def settings_of(flags):
+def settings_of(flags, transport):
     """Give the server's options and the frontend's that recorded flags stand for."""
     told = {}
     for flag in flags:
         name, _, value = flag.removeprefix("--").partition("=")
         told.setdefault(name, []).append(value)
     options = ServerOptions(
+        transport=transport,
         model_control_mode=told.pop("model-control-mode")[0],
         load_model=told.pop("load-model", []),
         exit_on_error=told.pop("exit-on-error", ["true"]) == ["true"],

@@ -28,10 +28,11 @@ def _no_surviving_threads():
     """Let a model that is loaded anew keep its new threads: they are of the server of all tests here, and end with it."""
 
 
-@pytest.fixture(scope="module")
-def channel():
-    """Serve the recordings' models, with their flags, on a free port, and connect to it."""
+@pytest.fixture(scope="module", params=["lean", "standard"])
+def channel(request):
+    """Serve the recordings' models, with their flags, on a free port, over each transport, and connect to it."""
     options = ServerOptions(
+        transport=request.param,
         model_control_mode="explicit",
         load_model=["*"],
         exit_on_error=False,
