@@ -24,6 +24,7 @@ from benchmarks.observing_http import measure_observing_http
 from benchmarks.picture import draw
 from benchmarks.process import ServerError
 from benchmarks.report import Report, document, tables
+from benchmarks.repositories import measure_loads, measure_starts
 from benchmarks.sides import SIDES
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.perf_analyzer import install_perf_analyzer
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "results"
 CALLS = 2_000
 ROUNDS_IN_PROCESS = 15
+ROUNDS_OF_STARTS = 3
+LOADS = 50
 QUICK_CALLS = 100
 QUICK_ROUNDS = 3
 
@@ -163,6 +166,10 @@ def _run(options: argparse.Namespace) -> Report:
         observing = measure_observing(folder / "observing", *turns)
         scrape = measure_scrape(folder / "scrape", turns[0])
         watched = measure_observing_http(folder / "observing_http", options.seconds, options.rounds, _say)
+        _say("measuring repositories")
+        counts, starts_rounds, loads = ((1, 2), 1, 4) if options.quick else ((1, 10, 100), ROUNDS_OF_STARTS, LOADS)
+        starts = measure_starts(folder / "starts", counts, starts_rounds, left_out)
+        load_gaps = measure_loads(folder / "loads", loads)
     return Report(
         workload,
         generator.name,
@@ -175,6 +182,8 @@ def _run(options: argparse.Namespace) -> Report:
         observing,
         scrape,
         watched,
+        starts=starts,
+        load_gaps=load_gaps,
     )
 
 

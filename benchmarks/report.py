@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Workload
     from benchmarks.observing import ObservingCost, ScrapeCost
     from benchmarks.observing_http import WatchedServer
+    from benchmarks.repositories import LoadGap, StartTime
 
 __all__ = ["Report", "cpu_over_bare_us", "document", "ratio", "tables"]
 
@@ -44,6 +45,8 @@ class Report:
         observing: what traces and the access log cost.
         scrape: what a page of metrics costs, if it was measured.
         observing_http: servers that are watched, each in another way.
+        starts: how long models take to be ready.
+        load_gaps: what clients notice of loads.
     """
 
     workload: Workload
@@ -57,6 +60,8 @@ class Report:
     observing: list[ObservingCost] = field(default_factory=list)
     scrape: ScrapeCost | None = None
     observing_http: list[WatchedServer] = field(default_factory=list)
+    starts: list[StartTime] = field(default_factory=list)
+    load_gaps: list[LoadGap] = field(default_factory=list)
 
 
 def ratio(figures: dict[Point, Figures], point: Point, side: str) -> float | None:
@@ -107,6 +112,8 @@ def document(report: Report) -> dict[str, object]:
         "observing": [asdict(cost) for cost in report.observing],
         "scrape": None if report.scrape is None else asdict(report.scrape),
         "observing_http": [asdict(server) for server in report.observing_http],
+        "starts": [asdict(start) for start in report.starts],
+        "load_gaps": [asdict(gap) for gap in report.load_gaps],
     }
 
 
@@ -138,6 +145,8 @@ def tables(report: Report) -> str:
         _decision_table(report.decisions),
         _observing_table(report.observing),
         _observing_http_table(report.observing_http),
+        _starts_table(report.starts),
+        _load_gaps_table(report.load_gaps),
     ]
     if report.scrape is not None:
         cost = report.scrape
@@ -187,6 +196,25 @@ def _observing_http_table(servers: list[WatchedServer]) -> str:
         for server in servers
     ]
     return _table(["watched over HTTP", "requests/s", "CPU µs/request", "over nothing µs"], rows, left=(0,))
+
+
+def _starts_table(starts: list[StartTime]) -> str:
+    counts = sorted({start.models for start in starts})
+    seconds = {(start.place, start.models): f"{start.seconds:.2f}" for start in starts}
+    rows = [
+        [place, *(seconds.get((place, count), "") for count in counts)]
+        for place in dict.fromkeys(start.place for start in starts)
+    ]
+    return _table(["small models until ready, s", *map(str, counts)], rows, left=(0,))
+
+
+def _load_gaps_table(gaps: list[LoadGap]) -> str:
+    rows = [
+        [gap.what, str(gap.loads), f"{gap.requests:,}", str(gap.lost), f"{gap.gap_ms:.1f}", f"{gap.quiet_ms:.1f}"]
+        for gap in gaps
+    ]
+    head = ["loads under four clients", "loads", "answered", "lost", "longest gap ms", "without loads ms"]
+    return _table(head, rows, left=(0,))
 
 
 def _ensemble_table(cost: EnsembleCost) -> str:
