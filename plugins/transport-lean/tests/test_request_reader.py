@@ -97,6 +97,21 @@ def test_fields_are_found_in_any_case_and_the_first_counts():
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 5\r\nX: a\nb\x00c\r\n\r\nhello",
         b"GET / HTTP/1.1\r\nX: a\r\n folded: b\r\nContent-Length: 3\r\n\t4\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: a\n\n",
+        b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 70000\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000,
+        b"POST / HTTP/1.1\r\nContent-Length: \r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello",
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a\nhello\r\n0\r\n\r\n",
+        b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a="\r\nhello\r\n0\r\n\r\n',
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\x00\r\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n",
     ],
 )
 def test_doubtful_ends_are_refused(smuggled):
@@ -262,3 +277,29 @@ def test_other_versions_are_refused(line):
     with pytest.raises(RefusedError) as refused:
         RequestReader(LIMITS).feed(line + b"Host: here\r\n\r\n")
     assert refused.value.status in {400, 505}
+
+
+def test_other_codings_of_the_transfer_are_refused():
+    """A body in a coding that nobody here undoes is not taken for what is in it."""
+    with pytest.raises(RefusedError, match="'gzip, chunked'") as refused:
+        RequestReader(LIMITS).feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
+    assert refused.value.status == 501
+
+
+def test_length_may_have_spaces_around_it():
+    """Spaces around the number, which llhttp passes over, change nothing."""
+    sent = b"POST / HTTP/1.1\r\nContent-Length:  5 \r\n\r\nhello"
+    assert [body for *_, body in read(sent, sent + written("GET", "/next"), sent)] == [
+        b"hello",
+        b"hello",
+        b"",
+        b"hello",
+    ]
+
+
+def test_nothing_goes_through_a_tunnel():
+    """What follows CONNECT is no request, whatever length it tells."""
+    reader = RequestReader(LIMITS)
+    with pytest.raises(RefusedError):
+        reader.feed(b"CONNECT a:1 HTTP/1.1\r\nContent-Length: 31\r\n\r\n" + written("GET", "/through"))
+    assert [item.keep for item in reader.requests] == [False]

@@ -175,7 +175,7 @@ class RequestReader:
             return len(data)
         if begins and self._begun == 1:
             self._learn(head)
-        if self.in_body and not self._size and self._length >= self._large_from and "Transfer-Encoding" not in self._headers:
+        if self.in_body and not self._size and self._length >= self._large_from:
             request = HttpRequest(self._method, self._target, self._headers, b"")
             self._parser = httptools.HttpRequestParser(self)  # it would go on to wait for the body
             self._expect_large(Incoming(request, self._http_1_1, self._keep), self._length)
@@ -232,17 +232,14 @@ class RequestReader:
 
     def _learn(self, head: bytes) -> None:
         """Remember a head that was read just now, if it says by itself where its request ends, and that another may follow."""
-        length = self._headers.get("Content-Length", "0")
         plain = self.in_body or (self.requests and self.requests[-1].request.headers is self._headers)
         if (
             plain
-            and length.isdecimal()
             and self._keep
             and not self.awaited
             and not self._body
-            and "Transfer-Encoding" not in self._headers
+            and self._length >= 0
             and "Upgrade" not in self._headers
-            and int(length) == self._length
         ):
             self._known = _KnownHead(head, self._length, self._method, self._target, self._headers, self._http_1_1)
 
@@ -281,7 +278,7 @@ class RequestReader:
             return not self.in_body
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.in_body = False
         return not self.in_body
 
@@ -327,12 +324,14 @@ class RequestReader:
         if version not in {"1.1", "1.0"}:
             self._refuse(505, f"HTTP/{version} is not spoken here, but HTTP/1.1 and HTTP/1.0")
         self._http_1_1 = version == "1.1"
-        self._keep = parser.should_keep_alive()
-        length = self._headers.get("Content-Length")
-        if length is not None and length.isdecimal():
-            self._length = int(length)
-        elif "Transfer-Encoding" not in self._headers:
-            self._length = 0
+        self._keep = parser.should_keep_alive() and self._method != "CONNECT"  # what follows would belong to a tunnel
+        coding = self._headers.get("Transfer-Encoding")
+        if coding is None:
+            self._length = int(self._headers.get("Content-Length", "0"))  # which llhttp has found to be a number
+        elif not self._http_1_1:
+            self._refuse(400, "malformed request: HTTP/1.0 has no Transfer-Encoding")
+        elif "," in coding:  # and `chunked` is the last one, which llhttp sees to
+            self._refuse(501, f"no other Transfer-Encoding is read than 'chunked', but it is {coding!r}")
         if self._length > self._limits.body:
             self._refuse(413, self._limits.body_refusal)
         self.awaited = self._http_1_1 and self._headers.get("Expect", "").lower() == "100-continue"

@@ -17,6 +17,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 CORPUS = FOLDER / "corpus"
 LONGEST = 4096
+PATIENCE_SECONDS = 10
 
 
 def targets() -> list[str]:
@@ -46,7 +47,8 @@ def main() -> None:
         kept = options.found / target
         kept.mkdir(parents=True, exist_ok=True)
         if options.here:
-            limits = [f"-max_total_time={options.seconds}", f"-max_len={LONGEST}", f"-artifact_prefix={kept}/"]
+            limits = [f"-max_total_time={options.seconds}", f"-max_len={LONGEST}", f"-timeout={PATIENCE_SECONDS}"]
+            limits.append(f"-artifact_prefix={kept}/")
             fuzz(target, [*limits, str(kept), str(CORPUS / target)])
         words = [f"--seconds={options.seconds}", f"--found={options.found}", "--here", target]
         subprocess.run([sys.executable, __file__, *words], check=True)
