@@ -161,8 +161,8 @@ class WaitingRoom(Scheduler):
                 if not waiting:
                     self.model = model
                     return True
-            for request in waiting:  # without the lock: a scheduler may answer requests, and whoever sent them ask again
-                try:
+            for request in waiting:
+                try:  # without the lock: a scheduler may answer requests, and whoever sent them ask again
                     model.scheduler.enqueue(request)
                 except Exception as error:  # noqa: BLE001 - the border of requests: this one is told, and the others go on
                     request.fail(error)
