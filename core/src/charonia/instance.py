@@ -167,7 +167,6 @@ class ModelInstance:
                 wakeups.held = True
                 held_since = now
             self.execute(formed.requests, formed.reason, fixed=formed.fixed)
-            self._execution.await_room()
             del formed  # an idle instance keeps no request alive, nor the memory that its tensors lie in
 
     def execute(
@@ -189,11 +188,12 @@ class ModelInstance:
             self._execute(requests, reason)
         finally:
             EXECUTING.reset(executing)
+        self._execution.await_room()
 
-    def takes_at_once(self, request: InferenceRequest) -> bool:
-        """Tell whether executing a request would neither wait for earlier ones nor for its own end."""
-        waits = self._execution.answers_late and self._scheduler.one_at_a_time
-        return not waits and self._execution.takes_at_once(request)
+    @property
+    def takes_at_once(self) -> bool:
+        """Whether executing a request does not wait until it has ended elsewhere."""
+        return not (self._execution.answers_late and self._scheduler.one_at_a_time)
 
     def _run(self, batch: Batch) -> None:
         for request in batch.requests:

@@ -378,6 +378,23 @@ def test_many_coroutines_in_one_process(serve):
         assert not thread.is_alive()
 
 
+def test_a_coroutine_that_raises_answers(serve):
+    """What a coroutine raises in its process is the answer to its requests, and the next ones are executed."""
+    source = """
+    class TritonPythonModel:
+        async def execute(self, requests):
+            x = pb_utils.get_input_tensor_by_name(requests[0], "X").as_numpy()
+            if x[0] < 0:
+                raise ValueError("less than nothing")
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x)]) for _ in requests]
+    """
+    handle = serve(source, **APART)
+    for number in range(3):
+        with pytest.raises(InternalError, match="less than nothing"):
+            handle.infer({"X": [-1]})
+        assert handle.infer({"X": [number]})["Y"].tolist() == [number]
+
+
 def test_an_unloaded_model_leaves_no_process_and_no_mapping(serve):
     """What the two shared is given back, and the process is gone, with all that it has started."""
     shape = {"inputs": [("X", "INT32", [-1])], "outputs": [("Y", "INT32", [-1])]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from charonia.promptness import Promptness, size_of
 from charonia.scheduler import DEFAULT, scheduler_name
@@ -18,8 +18,6 @@ __all__ = ["QuickRoom", "Room", "room_ahead"]
 
 _AHEAD = 32
 _AHEAD_BYTES = 1 << 21
-_SMALL = 1 << 12
-_SHORT = 64
 
 
 class Room:
@@ -29,13 +27,11 @@ class Room:
         most: how many batches may be in progress.
     """
 
-    predictable: ClassVar[bool] = False
-    """Whether there is ever room at once, as `takes_at_once` tells."""
-
     def __init__(self, most: int) -> None:
         self._most = most
-        self._left = threading.Condition()  # guards `_inside`
+        self._left = threading.Condition()  # guards all below
         self._inside = 0
+        self._enough = 0  # whoever waits goes on when there are fewer inside
 
     def enter(self, requests: Sequence[InferenceRequest]) -> None:
         """A batch of these requests begins."""
@@ -46,17 +42,14 @@ class Room:
         """A batch has ended."""
         with self._left:
             self._inside -= 1
-            self._left.notify()
+            if self._inside < self._enough:
+                self._left.notify()
 
     def note(self, span: tuple[int, int]) -> None:
         """Learn when a batch began and ended to compute, in nanoseconds of one clock."""
 
     def forget(self) -> None:
         """Forget what was learned: another process executes from now on."""
-
-    def takes_at_once(self, request: InferenceRequest) -> bool:
-        """Tell whether a request and the next one may begin now."""
-        return False
 
     def wait(self) -> None:
         """Wait until one more batch may begin."""
@@ -66,7 +59,9 @@ class Room:
         """Where there are as many as may be, wait until there are fewer than is enough."""
         with self._left:
             if self._inside >= most:
+                self._enough = enough
                 self._left.wait_for(lambda: self._inside < enough)
+                self._enough = 0
 
 
 class QuickRoom(Room):
@@ -75,8 +70,6 @@ class QuickRoom(Room):
     Then neither the model waits for the next batch, nor the thread that passes batches on for each single one to end. Where a
     batch takes long, the next one stays in the queue, where it can be taken back, and another instance can take it.
     """
-
-    predictable: ClassVar[bool] = True
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -96,16 +89,6 @@ class QuickRoom(Room):
     def forget(self) -> None:
         """Expect batches to take long, until others have proved otherwise."""
         self._promptness = Promptness()
-
-    def takes_at_once(self, request: InferenceRequest) -> bool:
-        """Tell whether a request and the next one may begin now: small ones, since a socket takes as many of those at once."""
-        return (
-            self._promptness.proven
-            and self._inside < self._fitting // 2
-            and not request.parameters
-            and len(request.id) <= _SHORT
-            and size_of(request.inputs) <= _SMALL
-        )
 
     def wait(self) -> None:
         """Wait until one more batch may begin; if there is no room, until half of it is free, so as not to be woken for each."""

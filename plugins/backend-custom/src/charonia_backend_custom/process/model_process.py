@@ -159,12 +159,12 @@ class ModelProcess:
         def receive(told: tuple[list[ResponseData | None] | None, int, int] | None, error: Exception | None) -> None:
             responses, begun_ns, ended_ns = (None, 0, 0) if told is None else told
             begun = self._leave(question, responses)
-            if told is not None:
+            if error is None:
                 take(self._unpacked(responses), None, (begun_ns, ended_ns))
             elif isinstance(error, LinkEndedError) and not begun:
                 take(None, NotBegunError(str(self._failure(error))))
             else:
-                take(None, self._failure(error or LinkEndedError()))
+                take(None, self._failure(error))
 
         self._link.ask_later(question, receive)
 
