@@ -18,6 +18,7 @@ from charonia.errors import InferenceError, InvalidArgumentError, NotFoundError
 from charonia.plugins import Plugins
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
+from google.protobuf import text_format
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -41,10 +42,14 @@ def infer(server, name):
     return server.model(name).infer({"INPUT0": ONES})["OUTPUT0"][0]
 
 
+def config_of(name, count=1):
+    return model_config(name, max_batch_size=0, instance_count=count)
+
+
 def write(repository, name, scale):
     """Write the one version of a model; without a scale it fails to load. Each file is newer than those before it."""
     text = "[" if scale is None else json.dumps({"scale": scale})
-    directory = write_model(repository, model_config(name, max_batch_size=0), {"1/model.json": text})
+    directory = write_model(repository, config_of(name), {"1/model.json": text})
     newer = next(TIMES)
     os.utime(directory / "1" / "model.json", (newer, newer))
 
@@ -71,6 +76,12 @@ class ConcurrentLoads(RuleBasedStateMachine):
         scale = None if broken else float(self.number)
         write(self.repository, name, scale)
         self.stored[name] = scale
+
+    @rule(name=st.sampled_from(NAMES), count=st.integers(1, 3))
+    def change_count(self, name, count):
+        """Have another number of instances at the next load, which changes nothing else."""
+        if name in self.stored:
+            (self.repository / name / "config.pbtxt").write_text(text_format.MessageToString(config_of(name, count)))
 
     @rule(name=st.sampled_from(NAMES))
     def remove(self, name):

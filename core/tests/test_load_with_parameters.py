@@ -172,6 +172,17 @@ def test_names_that_lead_elsewhere_are_refused(loaded, temporary, name):
     assert list(temporary.iterdir()) == []
 
 
+def test_files_lead_through_no_stored_link(loaded, model_repository, temporary, tmp_path):
+    """A link in the stored directory is not followed: the files that come with a load lie in a directory of their own."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (model_repository / "m" / "link").symlink_to(outside)
+    loaded.load("m", config=as_json(), files={"1/model.json": b"{}", "link/model.json": b"{}"})
+    assert list(outside.iterdir()) == []
+    (own,) = temporary.iterdir()
+    assert (own / "m" / "link" / "model.json").is_file()
+
+
 def test_files_stay_for_requests_in_progress(loaded, temporary):
     """A request that a replaced model still executes keeps that model's files; then they go."""
     with Gate("slow") as gate, ThreadPoolExecutor(1) as pool:

@@ -120,7 +120,7 @@ class Screen:
         self._say(f"Serving {len(ready)} {'model' if len(ready) == 1 else 'models'}{without}:", "bold")
         for url in urls:
             self._say(f"  {url}", "cyan")
-            if url.startswith("http") and ready:
+            if url.startswith("http") and ready and not self._settings.options.model_namespacing:
                 self._say(f"  {url}/v2/models/{ready[0].name}")
         for label, value in serving.describe().items():
             self._say(f"  {label}: {value}")
