@@ -196,6 +196,20 @@ def test_answered_between_turns(model, section):
 
 
 @both
+def test_the_end_comes_between(model, section):
+    """Where one thread ends a request just when another one gives it back, it has no other turn, and its slot is another's."""
+    model = model(section, max_batch_size=1)
+    model.send(0, 1)
+    (request,) = model.take()
+    model.execute(request)
+    model.send(0, 2)
+    request.turns.take_back()
+    assert model.scheduler.pending == 1
+    assert model.values() == [2]
+    assert model.take() is None
+
+
+@both
 def test_a_failure_ends_it(model, section):
     """A turn that fails is the last one."""
     model = model(section)
