@@ -84,10 +84,13 @@ class Dependencies:
         return found
 
     def _ordered(self, names: Iterable[str]) -> list[str]:
-        return sorted(names, key=lambda name: (-self._height(name), name))
+        heights: dict[str, int] = {}
+        return sorted(names, key=lambda name: (-self._height(name, heights), name))
 
-    def _height(self, name: str) -> int:
-        return 1 + max(map(self._height, self._uses.get(name, ())), default=0)
+    def _height(self, name: str, known: dict[str, int]) -> int:
+        if name not in known:
+            known[name] = 1 + max([self._height(used, known) for used in self._uses.get(name, ())], default=0)
+        return known[name]
 
 
 class LoadRun:
