@@ -43,8 +43,8 @@ class Arrival(asyncio.Protocol, Guest):
 
     @property
     def stalled(self) -> bool:
-        """Whether too little has come."""
-        return bool(self._came)
+        """Whether it waits for its client, which it always does."""
+        return True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; with TLS the protocol may be known by now."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from charonia_transport_lean.arrival import Arrival
+from charonia_transport_lean.crowd import most_guests, whoever_leaves
 
 if TYPE_CHECKING:
     import ssl
@@ -60,6 +61,8 @@ class Door:
         self._context: ssl.SSLContext | None = None
         self._listener: asyncio.Server
         self.guests: set[Guest] = set()
+        self._most = most_guests()
+        self._crowded = False
         self._unsent: list[Guest] = []
         self._emptied = asyncio.Event()
         self._round: asyncio.TimerHandle
@@ -115,6 +118,14 @@ class Door:
     def opened(self, guest: Guest) -> None:
         """Know a connection."""
         self.guests.add(guest)
+        if len(self.guests) > self._most and not self._crowded:
+            self._crowded = True
+            self.loop.call_soon(self._make_room, guest)
+
+    def _make_room(self, guest: Guest) -> None:
+        self._crowded = False
+        for leaving in whoever_leaves(self.guests, guest):
+            leaving.abort()
 
     def lost(self, guest: Guest) -> None:
         """Forget a connection."""
