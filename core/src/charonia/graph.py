@@ -138,9 +138,7 @@ def _has_full_dims(config: ModelConfig, graph: Graph) -> bool:
     )
 
 
-def _fill(
-    written: Any, found: Sequence[GraphTensor], *, batching: bool, given_by_others: Collection[str]
-) -> None:
+def _fill(written: Any, found: Sequence[GraphTensor], *, batching: bool, given_by_others: Collection[str]) -> None:
     by_name = {tensor.name: tensor for tensor in written}
     partial = bool(by_name)
     for tensor in found:

@@ -88,7 +88,7 @@ class Scheduler(ABC):
     The core calls `enqueue` from any thread and `next_batch` from one thread per instance. A request that `enqueue` took
     belongs to the scheduler until it is given out or answered; if `enqueue` raises, the request is still the caller's.
 
-    A scheduler may let executions have a request again: it sets the `turns` of a request (see `charonia.turns`) that it gives out.
+    A scheduler may let executions have a request again: it sets the `turns` of a request that it gives out; see `charonia.turns`.
 
     Args:
         context: the model version.
