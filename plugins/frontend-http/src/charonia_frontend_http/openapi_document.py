@@ -33,6 +33,7 @@ _ROW = {
         "version": _TEXT,
         "state": {"enum": ["UNAVAILABLE", "LOADING", "READY", "UNLOADING"]},
         "reason": _TEXT,
+        "host_byte_size": {"type": "integer", "description": "how many bytes of this machine's memory it takes"},
     },
 }
 _SCHEMAS = {
