@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 
-from charonia.config import check_loadable
+from charonia.config import ModelConfig, check_loadable
 from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError, NotFoundError
 from charonia.options import ServerOptions
@@ -219,6 +220,23 @@ class BackendSuite(Suite):
         with ThreadPoolExecutor(4) as pool:
             for future in [pool.submit(self._check, good_server, sample) for sample in samples]:
                 future.result(_PATIENCE_SECONDS)
+
+    def test_number_of_instances_changes_while_it_serves(self, good_server: Server) -> None:
+        """Instances join with the weights that are there, and leave again, and callers are answered right all the time."""
+        config = ModelConfig()
+        config.CopyFrom(good_server.model_config("good"))
+        good_server.load("good", config=json_format.MessageToJson(config, preserving_proto_field_name=True))
+        model = good_server.get("good")
+        samples = list(self.samples())
+        with ThreadPoolExecutor(3) as pool:
+            for count in (3, 1, 2):
+                for group in config.instance_group:
+                    group.count = count
+                answers = [pool.submit(self._check, good_server, sample) for sample in samples * 5]
+                good_server.load("good", config=json_format.MessageToJson(config, preserving_proto_field_name=True))
+                for answer in answers:
+                    answer.result(_PATIENCE_SECONDS)
+        assert good_server.get("good") is model
 
     # -- refusing and failing
 
