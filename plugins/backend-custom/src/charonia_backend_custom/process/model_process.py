@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError, UnavailableError
-from charonia.executing import EXECUTING, Executed
 from charonia.mailbox import Wakeups
 
 from charonia_backend_custom.activity import Activity, busy_with
 from charonia_backend_custom.process.launch import RunningProcess
 from charonia_backend_custom.process.link import Link, LinkEndedError
+from charonia_backend_custom.process.log_lines import log_line
 from charonia_backend_custom.process.messages import (
     Call,
     CallAnswer,
@@ -250,20 +250,7 @@ class ModelProcess:
         elif isinstance(message, HostWish):
             self._granted(message)
         elif isinstance(message, LogLine):
-            self._log(message)
-
-    def _log(self, line: LogLine) -> None:
-        """Log as if the model had done so on this thread while it executed the batch, so that its requests are told."""
-        record = logging.makeLogRecord(line.record)
-        logger = logging.getLogger(record.name)
-        if not logger.isEnabledFor(record.levelno):
-            return
-        running = None if line.batch is None else self._running.get(line.batch)
-        executing = EXECUTING.set(Executed() if running is None else Executed(running.requests, running.version))
-        try:
-            logger.handle(record)
-        finally:
-            EXECUTING.reset(executing)
+            log_line(message, None if message.batch is None else self._running.get(message.batch))
 
     def on_question(self, number: int, question: Any) -> None:
         """Answer what the process asks; what takes time, on a thread of its own."""
