@@ -194,6 +194,8 @@ def test_the_least_recently_used_goes(serve, write, memory):
     assert resident(server) == {"b", "c"}
     assert memory.loads == ["a", "b", "c", "b"]
     assert memory.most == 200
+    told = {family.name.removeprefix("charonia_memory_"): family.samples[0].value for family in server.metrics()}
+    assert told == {"budget_bytes": 250, "counted_bytes": 200, "loads_total": 4, "evictions_total": 2}
 
 
 def test_counters_go_on(serve, write):

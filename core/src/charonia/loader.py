@@ -319,8 +319,9 @@ class Loader:
         return replace(context, config=config)
 
     def metrics(self) -> list[MetricFamily]:
-        """Give the metrics that the backends and the response cache tell of themselves."""
-        return [*self._backends.metrics(), *(() if self._cache is None else self._cache.metrics())]
+        """Give the metrics that the backends, the response cache and the memory budget tell of themselves."""
+        others = [part for part in (self._cache, self._budget) if part is not None]
+        return [*self._backends.metrics(), *(family for part in others for family in part.metrics())]
 
     def close(self) -> None:
         """Close the backends and the response cache. All models are closed. Idempotent."""

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 from charonia.deadline import Deadline
+from charonia.metric_families import MetricFamily, MetricKind, MetricSample
 from charonia.residency import NoRoomError, Presence, ResidencyLedger, in_words
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class MemoryBudget:
         self._tenants: dict[Residence, Tenant] = {}
         self._composed: weakref.WeakKeyDictionary[Model, frozenset[str]] = weakref.WeakKeyDictionary()
         self._waiting = 0
+        self._loads = self._evictions = 0
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-resident")
 
     # -- who takes part
@@ -150,6 +152,7 @@ class MemoryBudget:
             model = self._tenants[other].move_out()
             if model is not None:
                 self._ledger.leave(other)
+                self._evictions += 1
                 return other, model
         return None, None
 
@@ -180,6 +183,7 @@ class MemoryBudget:
         """Count a model that is loaded by what it takes. False where there is no room: it is to be closed, and set `free`."""
         with self._changed:
             settled = self._ledger.settle(residence, byte_size)
+            self._loads += settled
             self._changed.notify_all()
             return settled
 
@@ -205,6 +209,19 @@ class MemoryBudget:
     def counted(self) -> int:
         """How many bytes are counted now; never more than the budget."""
         return self._ledger.counted
+
+    def metrics(self) -> list[MetricFamily]:
+        """Tell how full it is, and how often models come and go."""
+        values = (
+            ("budget_bytes", "How many bytes all models may take", MetricKind.GAUGE, self._ledger.budget),
+            ("counted_bytes", "How many bytes are counted of models", MetricKind.GAUGE, self._ledger.counted),
+            ("loads_total", "How often a model was brought into memory", MetricKind.COUNTER, self._loads),
+            ("evictions_total", "How often a model had to make room", MetricKind.COUNTER, self._evictions),
+        )
+        return [
+            MetricFamily(f"charonia_memory_{name}", description, kind, [MetricSample({}, value)])
+            for name, description, kind, value in values
+        ]
 
     def close(self) -> None:
         """Join the threads. All models are closed, so that nobody waits. Idempotent."""

@@ -367,7 +367,7 @@ class Server:
         return [VersionStatistics.of(model) for number, model in models.items() if version in (None, number)]
 
     def metrics(self) -> list[MetricFamily]:
-        """Give the metrics that backends, their models and the response cache tell of themselves, beside the statistics."""
+        """Give the metrics that backends, their models, the response cache and the memory budget tell, beside the statistics."""
         return self._loader.metrics()
 
     def trace_setting(self, model: str = "", changes: Mapping[str, Sequence[str] | None] | None = None) -> TraceSetting:
