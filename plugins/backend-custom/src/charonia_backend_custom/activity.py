@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextvars import Token
 
 __all__ = ["Activity", "busy_with", "current_activity"]
 
 
-@dataclass(frozen=True)
-class Activity:
+class Activity(NamedTuple):
     """What a model is doing.
 
     Attributes:
@@ -36,11 +33,17 @@ def current_activity() -> Activity | None:
     return _current.get()
 
 
-@contextmanager
-def busy_with(activity: Activity) -> Iterator[None]:
+class busy_with:  # noqa: N801 - a context manager, used as a function; a generator would cost several times as much
     """Be busy with something for the time of the block; coroutines that are started in it are so to their end."""
-    token = _current.set(activity)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_activity", "_token")
+
+    def __init__(self, activity: Activity) -> None:
+        self._activity = activity
+        self._token: Token[Activity | None]
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._activity)
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self._token)

@@ -8,6 +8,10 @@ import socket
 import struct
 from collections import deque
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Channel"]
 
@@ -29,7 +33,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._buffer = bytearray(_ROOM)
+        self._buffer = memoryview(bytearray(_ROOM))
         self._begin = self._end = 0  # what has come and is not given out yet, in the buffer
         self._descriptors: deque[int] = deque()
 
@@ -46,23 +50,23 @@ class Channel:
         sent = socket.send_fds(self._connection, [data], [descriptor])
         self._connection.sendall(data[sent:])
 
-    @property
-    def ready(self) -> bool:
-        """Whether the next frame has come as a whole, so that `receive` does not wait."""
-        return self._needed() <= self._end - self._begin
-
-    def receive(self) -> tuple[memoryview, int | None]:
+    def receive(self, on_pause: Callable[[], object]) -> tuple[memoryview, int | None]:
         """Wait for a frame, and give it with its descriptor, which is the caller's to close. It is valid until the next call.
+
+        Args:
+            on_pause: called first if the frame has not come yet as a whole.
 
         Raises:
             EOFError: the other side has gone, or this one was closed.
         """
-        while not self.ready:
-            self._fill()
+        if self._end - self._begin < self._needed():
+            on_pause()
+            while self._end - self._begin < self._needed():
+                self._fill()
         size, described = _HEAD.unpack_from(self._buffer, self._begin)
         start = self._begin + _HEAD.size
         self._begin = start + size
-        return memoryview(self._buffer)[start : self._begin], self._descriptors.popleft() if described else None
+        return self._buffer[start : self._begin], self._descriptors.popleft() if described else None
 
     def _needed(self) -> int:
         """Tell how many bytes the next frame has with its head; the head's, as long as it has not come."""
@@ -76,7 +80,7 @@ class Channel:
         self._make_room()
         try:
             count, ancillary, _, _ = self._connection.recvmsg_into(
-                [memoryview(self._buffer)[self._end :]], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+                [self._buffer[self._end :]], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
             )
         except OSError as error:
             raise EOFError from error
@@ -94,7 +98,7 @@ class Channel:
             self._begin = self._end = 0
         elif self._begin + needed > len(self._buffer) or self._begin == self._end:
             rest = self._buffer[self._begin : self._end]
-            self._buffer = bytearray(max(_ROOM, needed))
+            self._buffer = memoryview(bytearray(max(_ROOM, needed)))
             self._buffer[: len(rest)] = rest
             self._begin, self._end = 0, len(rest)
 

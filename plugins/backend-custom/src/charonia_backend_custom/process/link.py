@@ -172,9 +172,7 @@ class Link:
         """
         with suppress(EOFError):
             while True:
-                if not channel.ready:
-                    on_pause()
-                frame, descriptor = channel.receive()
+                frame, descriptor = channel.receive(on_pause)
                 kind, number, body, later = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
                 for message in later:
                     if not self._is_about_blocks(message, None):
