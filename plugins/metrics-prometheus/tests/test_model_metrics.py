@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from charonia import ServerOptions
 from charonia.config import config_to_json
 from charonia.plugins import Plugins
 from charonia.testing.builders import model_config, write_model
@@ -135,3 +136,15 @@ def test_a_model_on_one_gpu_has_its_uuid(start, monkeypatch, groups, visible, uu
     gpus.close()
     assert ("nv_inference_request_success", *label) in told
     assert ("nv_inference_request_failure", *label, ("reason", "OTHER")) in told
+
+
+def test_namespaces_are_labels(server, tmp_path):
+    """Models of equal names in several repositories are told apart by the label that the reference has for it."""
+    for repository in ("A", "B"):
+        write_model(tmp_path / repository, model_config("m"))
+    options = ServerOptions(model_namespacing=True)
+    places = [tmp_path / "A", tmp_path / "B"]
+    running = server(places, options=options, plugins=Plugins(extra=[ArithmeticPlugin()]))
+    told = told_of(running)
+    for place in places:
+        assert told["nv_inference_request_success", ("namespace", str(place))] == 0
