@@ -372,7 +372,8 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
 
     def _put_large(self, pieces: list[bytes | memoryview]) -> None:
         self.send()
-        self._transport.writelines(pieces)
+        for piece in pieces:  # and not `writelines`, by which Python 3.11 joins them
+            self._transport.write(piece)
 
     def ping(self, payload: bytes) -> None:
         """Ask whether the client is there."""

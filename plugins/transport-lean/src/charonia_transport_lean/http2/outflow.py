@@ -34,6 +34,9 @@ _FIRST_WINDOW = 65_535
 _TURN = 262_144
 """How much one stream may send before another one's turn comes, in bytes."""
 
+_LARGE = 32_768
+"""From so many bytes on, what is sent is not copied together with its heads."""
+
 _DATA, _HEADERS = FrameType.DATA, FrameType.HEADERS
 
 
@@ -305,7 +308,7 @@ class Outflow:
         self.window -= sent
         stream.unsent_bytes -= sent
         self.unsent_bytes -= sent
-        if sent >= self.largest_frame:
+        if sent >= _LARGE:
             self._write_large(pieces)
         elif pieces:
             self._write(b"".join(pieces))
