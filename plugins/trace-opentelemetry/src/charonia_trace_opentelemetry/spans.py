@@ -8,18 +8,37 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanContext
+    from opentelemetry.trace import TraceState
     from opentelemetry.util.types import Attributes, AttributeValue
 
-__all__ = ["ModelSpan", "Moments", "ServerResource", "SpanMaker"]
+__all__ = ["ModelSpan", "Moments", "Place", "ServerResource", "SpanMaker"]
 
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _UNSET = Status()
+
+
+class Place(NamedTuple):
+    """Where a span is: what OpenTelemetry's `SpanContext` says, of which one is made only where it is needed.
+
+    Attributes:
+        trace: the number of the trace.
+        span: the number of the span.
+        state: what vendors have added to the trace.
+    """
+
+    trace: int
+    span: int
+    state: TraceState
+
+    def context(self) -> SpanContext:
+        """Give it as OpenTelemetry has it."""
+        return SpanContext(self.trace, self.span, is_remote=False, trace_flags=_SAMPLED, trace_state=self.state)
 
 
 class ModelSpan(Span):
@@ -28,12 +47,12 @@ class ModelSpan(Span):
     The server ends it, whatever the model's code does; its name is the server's, too.
 
     Args:
-        context: its own place in the trace.
+        place: where it is.
         parent: the span above it.
     """
 
-    def __init__(self, context: SpanContext, parent: SpanContext) -> None:
-        self.context = context
+    def __init__(self, place: Place, parent: Place) -> None:
+        self.place = place
         self.parent = parent
         self.attributes: dict[str, Any] = {}
         self.events: list[Event] = []
@@ -43,7 +62,7 @@ class ModelSpan(Span):
 
     def get_span_context(self) -> SpanContext:
         """Give its place in the trace."""
-        return self.context
+        return self.place.context()
 
     def is_recording(self) -> bool:
         """Tell whether what is added is exported."""
@@ -144,7 +163,7 @@ class SpanMaker:
     def __call__(
         self,
         name: str,
-        context: SpanContext,
+        place: Place,
         parent: SpanContext | None,
         lasting: Moments,
         *,
@@ -157,7 +176,7 @@ class SpanMaker:
         """Make a span that lasts from the first of some moments to the last."""
         return ReadableSpan(
             name,
-            context,
+            place.context(),
             parent,
             self._resource,
             attributes or {},
