@@ -135,8 +135,9 @@ class ModelImports:
         """Forget the modules. The model's code does not run any more. Idempotent."""
         self._finder.remove(self._package)
         self.keep_added_paths()
-        for name in [name for name in sys.modules if name.partition(".")[0] == self._package]:
-            del sys.modules[name]
+        for name in list(sys.modules):  # a copy, since other threads import meanwhile
+            if name.partition(".")[0] == self._package:
+                del sys.modules[name]
 
     def _import(
         self,
