@@ -3,99 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
-import signal
-import socket
-import subprocess
-from contextlib import contextmanager
+import sys
+from pathlib import Path
 
-import charonia_frontend_grpc
-import charonia_frontend_http
-import charonia_transport_lean
 import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc
-from charonia import Server, ServerOptions
-from charonia.plugins import Plugins
-from charonia.serving import serve_in_thread
-from charonia.testing.builders import model_config, write_model
-from charonia.testing.fakes import ArithmeticPlugin
 
-PLUGINS = [ArithmeticPlugin(), charonia_frontend_http, charonia_frontend_grpc, charonia_transport_lean]
+sys.path.insert(0, str(Path(__file__).parent))
+
+from programs import PATIENCE_SECONDS, needs, nginx, run
+
 BODY = b'{"inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [1, 2.5]}]}'
-PATIENCE_SECONDS = 60
-
-
-def needs(program, package):
-    """Skip where a program is not installed."""
-    return pytest.mark.skipif(not shutil.which(program), reason=f"needs {program} (Debian's package {package})")
-
-
-def run(*command, **settings):
-    """Run a program, and give what it writes."""
-    words = [word.decode() if isinstance(word, bytes) else str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, timeout=PATIENCE_SECONDS, check=False, **settings)
-    assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
-    return done.stdout
-
-
-def free_port():
-    """Find a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return door.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Start a server with a model that gives back its rows, and one that gives back each row as often as it says."""
-    repository = tmp_path_factory.mktemp("models")
-    for name, decoupled in (("m", False), ("countdown", True)):
-        config = model_config(
-            name,
-            inputs=[("X", "FP32", [-1])],
-            outputs=[("Y", "FP32", [-1])],
-            max_batch_size=0 if decoupled else 8,
-            decoupled=decoupled,
-        )
-        write_model(repository, config)
-    plugins = Plugins(entry_points=(), extra=PLUGINS)
-    with Server(repository, options=ServerOptions(transport="lean"), plugins=plugins) as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def _no_surviving_threads():
-    """Let the models' threads live from test to test; they end with the server of all."""
-
-
-@pytest.fixture(scope="module")
-def port(server):
-    """Serve HTTP and gRPC in plain text on one port."""
-    number = free_port()
-    with serve_in_thread(server, {"http-port": number, "grpc-port": number}):
-        yield number
-
-
-@pytest.fixture(scope="module")
-def tls_port(server, certificate):
-    """The same over TLS."""
-    number, (key, chain) = free_port(), certificate
-    files = {"server-key": str(key), "server-cert": str(chain), "use-ssl": True}
-    options = {f"{prefix}-{name}": value for prefix in ("http", "grpc") for name, value in files.items()}
-    with serve_in_thread(server, {"http-port": number, "grpc-port": number, **options}):
-        yield number
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Make a key, and a certificate that vouches for itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, chain = folder / "server.key", folder / "server.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    run("openssl", "req", "-x509", *kind, *subject, "-keyout", key, "-out", chain)
-    return key, chain
 
 
 def infer(client):
@@ -186,37 +106,10 @@ def test_grpcio(port, tls_port, certificate):
         infer(client)
 
 
-@contextmanager
-def nginx(folder, port):
-    """Run nginx, which passes calls on to a port; gives its own."""
-    number = free_port()
-    (folder / "nginx.conf").write_text(
-        f"""
-        daemon off; pid {folder}/pid; error_log {folder}/error.log;
-        events {{ worker_connections 64; }}
-        http {{
-          access_log off; client_body_temp_path {folder}/body; client_max_body_size 100m;
-          proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-          server {{
-            listen 127.0.0.1:{number} http2;
-            location /inference.GRPCInferenceService {{ grpc_pass grpc://127.0.0.1:{port}; }}
-            location / {{ proxy_pass http://127.0.0.1:{port}; proxy_http_version 1.1; }}
-          }}
-        }}
-        """
-    )
-    process = subprocess.Popen(["nginx", "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.PIPE)
-    try:
-        yield number
-    finally:
-        process.send_signal(signal.SIGQUIT)
-        process.communicate(timeout=PATIENCE_SECONDS)
-
-
 @needs("nginx", "nginx-light")
 def test_behind_nginx(port, tmp_path):
     """Calls of both kinds pass through a proxy, small and large."""
-    with nginx(tmp_path, port) as outside:
+    with nginx(tmp_path, port, http2=True) as outside:
         with grpc.insecure_channel(f"127.0.0.1:{outside}") as channel:
             grpc.channel_ready_future(channel).result(PATIENCE_SECONDS)
         with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{outside}") as client:

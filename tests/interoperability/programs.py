@@ -1,0 +1,64 @@
+"""Running programs that people have, against the server."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+
+PATIENCE_SECONDS = 60
+
+
+def needs(program, package):
+    """Skip where a program is not installed."""
+    return pytest.mark.skipif(not shutil.which(program), reason=f"needs {program} (Debian's package {package})")
+
+
+def run(*command, **settings):
+    """Run a program, and give what it writes."""
+    words = [word.decode() if isinstance(word, bytes) else str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, timeout=PATIENCE_SECONDS, check=False, **settings)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
+    return done.stdout
+
+
+def free_port():
+    """Find a port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        return door.getsockname()[1]
+
+
+@contextmanager
+def nginx(folder, port, *, http2=False):
+    """Run nginx, which passes what it is asked over HTTP/1.1, or over HTTP/2, on to a port; gives its own."""
+    number = free_port()
+    (folder / "nginx.conf").write_text(
+        f"""
+        user root; daemon off; pid {folder}/pid; error_log {folder}/error.log;
+        events {{ worker_connections 64; }}
+        http {{
+          access_log off; client_body_temp_path {folder}/body; client_max_body_size 100m;
+          proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+          upstream behind {{ server 127.0.0.1:{port}; keepalive 4; }}
+          server {{
+            listen 127.0.0.1:{number}{" http2" if http2 else ""};
+            location /inference.GRPCInferenceService {{ grpc_pass grpc://127.0.0.1:{port}; }}
+            location / {{ proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+            location /unbuffered/ {{
+              proxy_pass http://behind/; proxy_http_version 1.1; proxy_set_header Connection "";
+              proxy_request_buffering off; proxy_buffering off;
+            }}
+          }}
+        }}
+        """
+    )
+    process = subprocess.Popen(["nginx", "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.PIPE)
+    try:
+        yield number
+    finally:
+        process.send_signal(signal.SIGQUIT)
+        process.communicate(timeout=PATIENCE_SECONDS)
