@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 from charonia.errors import InferenceError, UnavailableError
+from charonia.request import InferenceResponse
 from charonia.testing.fakes import Gate
-from charonia_frontend_grpc import infer_stream
+from charonia_frontend_grpc import infer_response, infer_stream
 from charonia_protos import grpc_service_pb2 as pb
 
 FINAL = "triton_final_response"
@@ -80,6 +82,58 @@ async def test_responses_of_plain_models_keep_the_order(open_stream, infer_reque
     assert finals(told) == [True, True, True, None, True]
     assert told[3].error_message == "Request for unknown model: 'ghost' is not found"
     assert [rows_of(item.infer_response) for item in told if not item.error_message] == [[[1]], [[2]], [[3]], [[5]]]
+
+
+async def test_large_outputs_are_classified_beside_the_loop(open_stream, infer_request, rows_of, monkeypatch):
+    """The loop serves others meanwhile, and what was asked later is answered later."""
+    threads = []
+    classify = infer_response.classify
+
+    def watched(*args, **options):
+        threads.append(threading.current_thread())
+        return classify(*args, **options)
+
+    monkeypatch.setattr(infer_response, "classify", watched)
+    stream = open_stream()
+    for name, size in (("large", 20_000), ("small", 3)):
+        request = infer_request("m", np.arange(size), id=name)
+        request.outputs.add(name="Y").parameters["classification"].int64_param = 1
+        stream.receive(request.SerializeToString())
+    stream.receive(infer_request("m", (5.0,), id="plain").SerializeToString())
+    stream.end()
+    told = await answers(stream)
+    assert ids(told) == ["large", "small", "plain"]
+    assert b"19999.000000:19999" in told[0].infer_response.raw_output_contents[0]
+    assert rows_of(told[2].infer_response) == [[5]]
+    assert len(threads) == 2
+    assert [thread is threading.main_thread() for thread in threads].count(False) == 1
+
+
+async def test_responses_behind_a_large_classification_wait_for_it(open_stream, infer_request):
+    """The responses of one request stay in their order, whichever thread writes them, and a stream that closes drops them."""
+    request = infer_request("countdown", (3.0,), id="d")
+    stream = open_stream()
+    stream.receive(request.SerializeToString())
+    (call,) = stream._open
+    call.decoded.classes = {"Y": 1}
+    sizes = (20_000, 2, 20_001)
+    for size in sizes:
+        outputs = {"Y": np.arange(size, dtype=np.float32).reshape(1, -1)}
+        stream._deliver((call, InferenceResponse(outputs, final=size == sizes[-1])))
+    stream.end()
+    told = await answers(stream)
+    assert [item.infer_response.raw_output_contents[0][4:].partition(b".")[0] for item in told] == [
+        b"19999",
+        b"1",
+        b"20000",
+    ]
+    closing = open_stream()
+    closing.receive(request.SerializeToString())
+    (call,) = closing._open
+    call.decoded.classes = {"Y": 1}
+    closing._deliver((call, InferenceResponse(outputs, final=False)))
+    closing.close()
+    assert await closing.next() is None
 
 
 async def test_responses_of_decoupled_models_overtake(open_stream, infer_request, rows_of):

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from charonia.classification import takes_long
 from charonia.errors import InferenceError, InternalError
 from charonia.flow import Flow
 from charonia.rpc import RpcStream, no_metadata
@@ -54,7 +55,7 @@ _FINAL = {final: parameter_fields({"triton_final_response": final}) for final in
 class _Call:
     """A request of the stream, and what is still to be sent of its answers."""
 
-    __slots__ = ("answers", "decoded", "decoupled", "encoder", "finished", "flow", "named", "passage")
+    __slots__ = ("answers", "behind", "decoded", "decoupled", "encoder", "finished", "flow", "named", "passage")
 
     def __init__(self) -> None:
         self.passage: Passage | None = None
@@ -63,6 +64,7 @@ class _Call:
         self.encoder: ResponseEncoder | None = None
         self.decoded: Decoded | None = None
         self.answers: deque[bytes | InferenceError] = deque()
+        self.behind: deque[InferenceResponse] | None = None  # what waits for one that is written beside the loop
         self.finished = False
         self.flow = Flow()
 
@@ -99,6 +101,7 @@ class InferStream(RpcStream):
         self._forward = forward
         self._metadata = metadata
         self._open: set[_Call] = set()
+        self._beside: set[asyncio.Task[None]] = set()
         self._in_order: deque[_Call] = deque()
         self._ready: deque[tuple[_Call, bytes | InferenceError]] = deque()
         self._unsent_messages = 0
@@ -175,6 +178,8 @@ class InferStream(RpcStream):
             if call.passage is not None:
                 call.passage.end()
             call.finished = True
+        for task in self._beside:
+            task.cancel()
         self._open.clear()
         self._in_order.clear()
         self._ready.clear()
@@ -232,13 +237,34 @@ class InferStream(RpcStream):
         call, response = delivery
         if call.finished:
             return
-        call.finished = response.final
+        if call.behind is not None:
+            call.behind.append(response)
+            return
         if call.passage is not None:
             call.passage.answer()
+        if self._decoded(call).classes and takes_long(response.outputs):
+            call.behind = deque()
+            task = asyncio.get_running_loop().create_task(self._deliver_beside(call, response))
+            self._beside.add(task)
+            task.add_done_callback(self._beside.discard)
+        else:
+            self._leave(call, response, self._written(call, response))
+
+    async def _deliver_beside(self, call: _Call, response: InferenceResponse) -> None:
+        """Write a response on another thread; what else answers the request comes behind it."""
+        self._leave(call, response, await asyncio.to_thread(self._written, call, response))
+        behind, call.behind = call.behind or (), None
+        for later in behind:
+            self._deliver((call, later))
+
+    def _written(self, call: _Call, response: InferenceResponse) -> bytes | InferenceError | None:
         try:
-            answer = self._answer(call, response)
+            return self._answer(call, response)
         except Exception as error:  # noqa: BLE001 - the border of requests: what cannot be written is told
-            answer = self._failure(call, _told(error), final=response.final)
+            return self._failure(call, _told(error), final=response.final)
+
+    def _leave(self, call: _Call, response: InferenceResponse, answer: bytes | InferenceError | None) -> None:
+        call.finished = response.final
         if call.passage is not None and call.finished:
             call.passage.end()
         self._send(call, answer)
