@@ -11,11 +11,12 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
+    from charonia.byte_parts import ByteParts
     from charonia.trace import Passage
 
-__all__ = ["BodyParts", "BodyStream", "HttpRequest", "HttpResponse", "refusal", "response_head"]
+__all__ = ["BodyStream", "HttpRequest", "HttpResponse", "refusal", "response_head"]
 
 _REASON = {
     200: "OK",
@@ -53,26 +54,6 @@ class HttpRequest:
     passage: Passage | None = None
 
 
-class BodyParts:
-    """A large body whose parts are sent from where they lie.
-
-    Args:
-        parts: the parts in their order; views are of bytes in one piece, and nobody writes to them any more.
-    """
-
-    __slots__ = ("_size", "parts")
-
-    def __init__(self, parts: Iterable[bytes | memoryview]) -> None:
-        self.parts = tuple(parts)
-        self._size = sum(map(len, self.parts))
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __bytes__(self) -> bytes:
-        return b"".join(self.parts)
-
-
 class BodyStream(AsyncIterator[bytes]):
     """A body in pieces, none of them empty, each to be sent at once."""
 
@@ -94,7 +75,7 @@ class HttpResponse:
     """
 
     status: int = 200
-    body: bytes | BodyParts = b""
+    body: bytes | ByteParts = b""
     content_type: str = "text/plain"
     headers: Mapping[str, str] = field(default_factory=dict)
     stream: BodyStream | None = None

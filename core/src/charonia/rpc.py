@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from charonia.byte_parts import ByteParts
     from charonia.errors import InferenceError
 
 __all__ = [
@@ -115,7 +116,7 @@ class UnaryMethod:
         compressed: whether its answers are compressed, if the operator asks for that.
     """
 
-    call: Callable[[bytes | memoryview, Metadata], Coroutine[Any, Any, bytes]]
+    call: Callable[[bytes | memoryview, Metadata], Coroutine[Any, Any, bytes | ByteParts]]
     compressed: bool = False
 
 

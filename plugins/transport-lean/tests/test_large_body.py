@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uvloop
-from charonia.http_message import BodyParts, HttpResponse
+from charonia.byte_parts import ByteParts
+from charonia.http_message import HttpResponse
 from charonia.transport import HttpLimits
 from charonia_transport_lean.connection import Connection
 from charonia_transport_lean.transport import LeanTransport
@@ -44,7 +45,7 @@ class Echo:
         self.bodies.append(request.body)
         if isinstance(request.body, bytes):
             return HttpResponse(200, request.body)
-        return HttpResponse(200, BodyParts((b"<", request.body[:1000], request.body[1000:], b">")))
+        return HttpResponse(200, ByteParts((b"<", request.body[:1000], request.body[1000:], b">")))
 
 
 async def serving(application, use):

@@ -33,6 +33,7 @@ from charonia_frontend_grpc.shared_memory_calls import SharedMemoryCalls
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from charonia.byte_parts import ByteParts
     from charonia.header_forwarding import HeaderForwarding
     from charonia.mailbox import Mailbox
     from charonia.model import Model
@@ -103,7 +104,7 @@ class GrpcApplication:
             "LogSettings": settings.log,
         }
 
-    async def call(self, name: str, body: bytes | memoryview, metadata: Metadata = no_metadata) -> bytes:
+    async def call(self, name: str, body: bytes | memoryview, metadata: Metadata = no_metadata) -> bytes | ByteParts:
         """Answer a unary call of the service. Where the caller's task is cancelled, the inference is, too.
 
         Raises:
@@ -151,7 +152,7 @@ class GrpcApplication:
         """Give what writes a call's metadata into its requests, if any is to be."""
         return None if self._forwarding is None else partial(forward_metadata, self._forwarding, metadata)
 
-    async def _infer(self, body: bytes | memoryview, metadata: Metadata) -> bytes:
+    async def _infer(self, body: bytes | memoryview, metadata: Metadata) -> bytes | ByteParts:
         began_ns = time.monotonic_ns() if self._server.tracer.on else 0
         reply = Reply(self._mailbox)
         model, decoded = self._decode(body, reply)
@@ -167,7 +168,7 @@ class GrpcApplication:
                 raise response.error
             if passage is not None:
                 passage.answer()
-            encode = self._encoders[model].encode
+            encode = self._encoders[model].encode_apart
             if decoded.classes and takes_long(response.outputs):
                 return await asyncio.to_thread(encode, decoded, response)
             return encode(decoded, response)

@@ -75,7 +75,7 @@ class GrpcioTransport(RpcTransport):
                 if compression is not None:
                     context.set_compression(compression)
                     await context.send_initial_metadata(())  # grpcio forgets the compression where it sends them itself
-                return answer
+                return bytes(answer)
             await self._abort(context, failure)
             return b""  # never: what aborts does not return
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from charonia.byte_parts import ByteParts
 from charonia.classification import classify
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
@@ -51,6 +52,11 @@ class ResponseEncoder:
             spec.name: (spec.datatype, _head(spec.name, spec.datatype)) for spec in model.signature.outputs.values()
         }
 
+    def encode_apart(self, decoded: Decoded, response: InferenceResponse) -> bytes | ByteParts:
+        """Write a ModelInferResponse, whose large outputs stay where they are. Otherwise as `encode`."""
+        parts = self._parts(decoded, response)
+        return ByteParts(parts) if max(map(len, parts)) >= _VIEWED_FROM else b"".join(parts)
+
     def encode(self, decoded: Decoded, response: InferenceResponse, extra: bytes = b"") -> bytes:
         """Write a ModelInferResponse with the outputs in the order in which the model made them, all as raw contents.
 
@@ -63,6 +69,9 @@ class ResponseEncoder:
             InternalError: an output has a dtype that the protocol does not know.
             InvalidArgumentError: the message would be larger than any can be, or an output cannot be classified.
         """
+        return b"".join(self._parts(decoded, response, extra))
+
+    def _parts(self, decoded: Decoded, response: InferenceResponse, extra: bytes = b"") -> list[bytes | memoryview]:
         request, classes = decoded.request, decoded.classes
         parts: list[bytes | memoryview] = [self._start, extra]
         if request.id:
@@ -92,7 +101,7 @@ class ResponseEncoder:
             raise InvalidArgumentError(
                 f"Response has byte size {size} which exceeds gRPC's byte size limit {MAX_MESSAGE_SIZE}."
             )
-        return b"".join(parts + raw)
+        return parts + raw
 
     def _classified(self, name: str, array: Array, count: int) -> tuple[Array, DataType, bytes]:
         classes = classify(array, count, batched=self._batched, labels=self._labels.get(name, ()))

@@ -8,8 +8,8 @@ import re
 import zlib
 from typing import TYPE_CHECKING
 
+from charonia.byte_parts import ByteParts, parts_of
 from charonia.errors import InvalidArgumentError
-from charonia.http_message import BodyParts
 
 if TYPE_CHECKING:
     from charonia.http_message import HttpResponse
@@ -103,7 +103,7 @@ async def compress(response: HttpResponse, coding: str) -> HttpResponse:
     return response
 
 
-def _deflated(body: bytes | BodyParts, coding: str) -> bytes:
+def _deflated(body: bytes | ByteParts, coding: str) -> bytes:
     stream = zlib.compressobj(wbits=_FORMAT[coding])
-    parts = body.parts if isinstance(body, BodyParts) else (body,)
+    parts = parts_of(body)
     return b"".join([*map(stream.compress, parts), stream.flush()])

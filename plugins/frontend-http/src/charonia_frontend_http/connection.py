@@ -18,7 +18,8 @@ from aiohttp.http_exceptions import (  # noqa: TID253 - the same
     LineTooLong,
 )
 from aiohttp.http_parser import RawRequestMessage  # noqa: TID253 - the same
-from charonia.http_message import BodyParts, HttpRequest, refusal, response_head
+from charonia.byte_parts import parts_of
+from charonia.http_message import HttpRequest, refusal, response_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,7 +167,7 @@ class Connection(web_protocol.RequestHandler):
         elif isinstance(body, bytes) and len(body) < _DRAIN_ABOVE:
             self._send(head + body)
         else:
-            for part in (head, *body.parts) if isinstance(body, BodyParts) else (head, body):
+            for part in (head, *parts_of(body)):
                 self._send(part)
             await self._drain_helper()
         return keep

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
+from charonia.byte_parts import ByteParts
 from charonia.classification import classify
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
-from charonia.http_message import BodyParts, HttpResponse
+from charonia.http_message import HttpResponse
 from charonia.tensor import as_numpy, encode_bytes
 
 from charonia_frontend_http.message import BINARY, JSON, JSON_SIZE
@@ -86,7 +87,7 @@ class ResponseEncoder:
         if not any(tail):
             return HttpResponse(200, document, JSON)
         parts = (document, *tail)
-        body = BodyParts(parts) if max(map(len, tail)) >= _APART_FROM else b"".join(parts)
+        body = ByteParts(parts) if max(map(len, tail)) >= _APART_FROM else b"".join(parts)
         return HttpResponse(200, body, BINARY, {JSON_SIZE: str(len(document))})
 
 

@@ -10,7 +10,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from charonia.http_message import BodyParts, refusal, response_head
+from charonia.byte_parts import parts_of
+from charonia.http_message import refusal, response_head
 
 from charonia_transport_lean.eager import run
 from charonia_transport_lean.guest import Guest
@@ -281,7 +282,7 @@ class Connection(asyncio.Protocol, Guest):
             self._put(head + body)
         else:
             self.send()
-            for part in (head, *body.parts) if isinstance(body, BodyParts) else (head, body):
+            for part in (head, *parts_of(body)):
                 self._transport.write(part)  # and not `writelines`, by which Python 3.11 joins them
         if not keep:
             self._end()

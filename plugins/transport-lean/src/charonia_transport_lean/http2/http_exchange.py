@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from charonia.http_message import BodyParts, HttpRequest, HttpResponse
+from charonia.byte_parts import parts_of
+from charonia.http_message import HttpRequest, HttpResponse
 
 from charonia_transport_lean.body_buffer import BodyBuffer
 from charonia_transport_lean.http2.stream import Exchange
@@ -77,7 +78,7 @@ class HttpExchange(Exchange):
         outflow.head(stream, _common(response), (*_own(response), length), end=nothing)
         if not nothing:
             stream.ending = True
-            outflow.data(stream, *(response.body.parts if isinstance(response.body, BodyParts) else (response.body,)))
+            outflow.data(stream, *parts_of(response.body))
 
     async def _send_stream(self, response: HttpResponse, body: BodyStream) -> None:
         stream, outflow = self._stream, self._connection.outflow

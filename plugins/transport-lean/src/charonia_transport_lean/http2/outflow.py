@@ -126,12 +126,15 @@ class Outflow:
 
     # -- what streams send
 
-    def answer(self, stream: OutgoingStream, fields: Headers, parts: tuple[bytes, ...], trailers: Headers) -> None:
+    def answer(
+        self, stream: OutgoingStream, fields: Headers, parts: tuple[bytes | memoryview, ...], trailers: Headers
+    ) -> None:
         """Send a whole answer with its head, some data, and trailers."""
         if stream.ended:
             return
         size = sum(map(len, parts))
-        if size > stream.window or size > self.window or size > self.largest_frame or self._queue or self.paused:
+        most = min(stream.window, self.window, self.largest_frame, _LARGE)
+        if size > most or self._queue or self.paused:
             self.head(stream, fields)
             self.data(stream, *parts)
             self.end(stream, trailers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from charonia.byte_parts import ByteParts, parts_of
 from charonia.errors import InferenceError, InternalError
 from charonia.rpc import UnaryMethod
 
@@ -58,14 +59,14 @@ class UnaryCall(Call):
             answer = await method.call(message, self._head.metadata)
             encoding = self._encoding(compressed=method.compressed)
             if encoding:
-                answer = await compress(answer, encoding, self._settings.compression)
+                answer = await compress(bytes(answer), encoding, self._settings.compression)
         except Exception as error:  # noqa: BLE001 - the border of calls
             self._fail(error)
         else:
             self._send(answer, encoding)
 
-    def _send(self, answer: bytes, encoding: str) -> None:
+    def _send(self, answer: bytes | ByteParts, encoding: str) -> None:
         self._stop_clock()
         head = (*OK_HEAD, ("grpc-encoding", encoding)) if encoding else OK_HEAD
         prefix = message_prefix(len(answer), compressed=bool(encoding))
-        self._connection.outflow.answer(self._stream, head, (prefix, answer), OK_TRAILERS)
+        self._connection.outflow.answer(self._stream, head, (prefix, *parts_of(answer)), OK_TRAILERS)
