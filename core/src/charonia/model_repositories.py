@@ -17,7 +17,14 @@ from charonia.errors import RepositoryError, describe_cause
 from charonia.load_teller import LoadTeller, Phase
 from charonia.model_names import ModelNames
 from charonia.overrides import Override
-from charonia.repository import CONFIG_FILES, CONFIG_FOLDER, RepositoryStorage, StorageOptions, model_versions
+from charonia.repository import (
+    CONFIG_FILES,
+    CONFIG_FOLDER,
+    Listing,
+    RepositoryStorage,
+    StorageOptions,
+    model_versions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +106,7 @@ class ModelRepositories:
         return sorted({self._key(storage, name) for storage in self.storages for name in self._names_in(storage)})
 
     def keys_of(self, name: str) -> list[str]:
-        """List the models of a name, as the repositories were when they could be read last. Without namespaces there is just one."""
+        """List the models of a name, in repositories as they were when they could be read. Without namespaces, there is one."""
         if not self.model_names.namespaces:
             return [name]
         return [self._key(storage, name) for storage in self.storages if name in self._last_names_in(storage)]
@@ -194,35 +201,39 @@ class ModelRepositories:
         """
         tell(Phase.READING)
         name, namespace = self.model_names.split(key)
-        storage = (override.storage if override else None) or self._home_of(name, namespace)
-        states = storage.file_states(name)
-        entries = storage.entries(name)
+        brought = override.storage if override else None
+        storage, listing = self._home_of(name, [brought] if brought else self._storages_of(namespace))
+        entries = listing.entries("")
         files = {entry.name for entry in entries if not entry.is_directory}
-        parsed = override.parsed if override else self._parse(storage, name, files)
+        parsed = override.parsed if override else self._parse(storage, name, listing, files)
         available = model_versions(entries, name)
         first = min(map(str, available), default=None)
-        inside = [entry.name for entry in storage.entries(name, first)] if first is not None else []
+        inside = [entry.name for entry in listing.entries(first)] if first is not None else []
         parsed = complete_framework(parsed, inside, name)
         versions = selected_versions(parsed.config.version_policy, available, model=name)
-        return Candidate(
-            key, name, storage, parsed, versions, states, overridden=override is not None, namespace=namespace
-        )
+        states, overridden = listing.states, override is not None
+        return Candidate(key, name, storage, parsed, versions, states, overridden=overridden, namespace=namespace)
 
-    def _home_of(self, name: str, namespace: str) -> RepositoryStorage:
-        storages = [storage for storage in self.storages if namespace in {"", storage.url}]
-        homes = [storage for storage in storages if name in self._names_in(storage)]
+    def _storages_of(self, namespace: str) -> list[RepositoryStorage]:
+        return [storage for storage in self.storages if namespace in {"", storage.url}]
+
+    @staticmethod
+    def _home_of(name: str, storages: Sequence[RepositoryStorage]) -> tuple[RepositoryStorage, Listing]:
+        """Find a model in the one storage that has it."""
+        looks = [(storage, storage.look(name)) for storage in storages]
+        homes = [(storage, listing) for storage, listing in looks if listing is not None]
         if not homes:
-            places = ", ".join(f'"{storage.url}"' for storage in self.storages)
+            places = ", ".join(f'"{storage.url}"' for storage in storages)
             raise RepositoryError(f'model "{name}" is not found in any model repository ({places})')
         if len(homes) > 1:
-            places = " and ".join(f'"{storage.url}"' for storage in homes)
+            places = " and ".join(f'"{storage.url}"' for storage, _ in homes)
             raise RepositoryError(
                 f'model "{name}" appears in two or more repositories, {places}: rename or remove all but one'
             )
         return homes[0]
 
-    def _parse(self, storage: RepositoryStorage, name: str, files: set[str]) -> ParsedConfig:
-        file = self._config_file(storage, name, files)
+    def _parse(self, storage: RepositoryStorage, name: str, listing: Listing, files: set[str]) -> ParsedConfig:
+        file = self._config_file(listing, files)
         environment = os.environ if self._options.environment is None else self._options.environment
         if file is not None:
             text = storage.read(name, file).decode("utf-8", errors="replace")
@@ -234,11 +245,11 @@ class ModelRepositories:
             )
         return parse_config("", model=name, file="", environment=environment)
 
-    def _config_file(self, storage: RepositoryStorage, name: str, files: set[str]) -> str | None:
+    def _config_file(self, listing: Listing, files: set[str]) -> str | None:
         """Find the configuration that the server was told to take, or else the usual one."""
         chosen = self._options.model_config_name
-        if chosen and any(entry.name == CONFIG_FOLDER and entry.is_directory for entry in storage.entries(name)):
-            there = {entry.name for entry in storage.entries(name, CONFIG_FOLDER) if not entry.is_directory}
+        if chosen and any(entry.name == CONFIG_FOLDER and entry.is_directory for entry in listing.entries("")):
+            there = {entry.name for entry in listing.entries(CONFIG_FOLDER) if not entry.is_directory}
             for file in (f"{chosen}{Path(usual).suffix}" for usual in CONFIG_FILES):
                 if file in there:
                     return f"{CONFIG_FOLDER}/{file}"

@@ -18,10 +18,18 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, TypeVar
 from charonia.download import RemoteFile, download
 from charonia.errors import RepositoryError
 from charonia.model_cache import CachedFile, ModelCache
-from charonia.repository import Entry, RepositoryStorage, StorageOptions, check_inside, is_version, nothing_told
+from charonia.repository import (
+    Entry,
+    Listing,
+    RepositoryStorage,
+    StorageOptions,
+    check_inside,
+    is_version,
+    nothing_told,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -143,7 +151,14 @@ class RemoteStorage(RepositoryStorage):
     def file_states(self, model: str) -> Mapping[str, str]:
         """Give the size of each file, and the store's own word for its state."""
         files, _ = self._find(self._path(model, ""))
-        return {path: f"{file.state} {file.size}" for path, file in files.items()}
+        return _states(files)
+
+    def look(self, model: str) -> Listing | None:
+        """Find everything at once."""
+        files, folders = self._find(self._path(model, ""))
+        if not files and not folders:
+            return None
+        return Listing(_states(files), partial(_entries, files, folders))
 
     def release(self, directory: Path) -> None:
         """Remove the directory when it was released as often as it was given; the files stay in the cache."""
@@ -325,6 +340,18 @@ class RemoteStorage(RepositoryStorage):
 
 class _NotThereError(RepositoryError):
     """What was asked for is not in the store."""
+
+
+def _states(files: Mapping[str, RemoteFile]) -> dict[str, str]:
+    return {path: f"{file.state} {file.size}" for path, file in files.items()}
+
+
+def _entries(files: Iterable[str], folders: Iterable[str], folder: str) -> list[Entry]:
+    """List what is directly in a folder, of files and folders by their whole paths."""
+    start = f"{folder}/" if folder else ""
+    found = [Entry(path.removeprefix(start), is_directory=False) for path in files if path.startswith(start)]
+    found += [Entry(path.removeprefix(start), is_directory=True) for path in folders if path.startswith(start)]
+    return sorted((entry for entry in found if "/" not in entry.name), key=lambda entry: entry.name)
 
 
 def _below(name: str, place: str) -> str:

@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
@@ -26,6 +27,7 @@ __all__ = [
     "CONFIG_FILES",
     "CONFIG_FOLDER",
     "Entry",
+    "Listing",
     "LocalStorage",
     "Progress",
     "RepositoryStorage",
@@ -53,6 +55,19 @@ class Entry:
 
     name: str
     is_directory: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a model's directory has.
+
+    Attributes:
+        states: the state of each of its files before anything else was looked at; see `RepositoryStorage.file_states`.
+        entries: lists what lies directly in it, for "", or in a folder below it, sorted by name.
+    """
+
+    states: Mapping[str, str]
+    entries: Callable[[str], Sequence[Entry]]
 
 
 def _default_cache() -> str:
@@ -144,6 +159,18 @@ class RepositoryStorage(ABC):
             RepositoryError: the repository cannot be read now.
         """
         return {}
+
+    def look(self, model: str) -> Listing | None:
+        """Look at all that a model has; None where there is no such model.
+
+        Override it where one question to the storage answers more than one of the others.
+
+        Raises:
+            RepositoryError: the repository cannot be read now.
+        """
+        if model not in self.model_names():
+            return None
+        return Listing(self.file_states(model), partial(self.entries, model))
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], object]:
         """Call `changed()`, on any thread, soon after something in the repository has changed; gives what ends that.

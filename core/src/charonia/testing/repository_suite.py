@@ -71,6 +71,17 @@ class RepositoryStorageSuite(Suite):
         with pytest.raises(RepositoryError):
             self.make_missing_storage().model_names()
 
+    def test_one_look_tells_all(self, storage: RepositoryStorage) -> None:
+        """It has the same files, and the same directories, as the single questions tell; of no model, it is none."""
+        for model in storage.model_names():
+            listing = storage.look(model)
+            assert listing is not None
+            assert listing.states == storage.file_states(model)
+            assert list(listing.entries("")) == storage.entries(model)
+            for folder in [entry.name for entry in storage.entries(model) if entry.is_directory]:
+                assert list(listing.entries(folder)) == storage.entries(model, folder)
+        assert storage.look("nothing-of-that-name") is None
+
     def test_entries_are_sorted_and_tell_files_from_directories(self, storage: RepositoryStorage) -> None:
         """A model's directory is listed, one level deep."""
         assert storage.entries("zebra") == [
