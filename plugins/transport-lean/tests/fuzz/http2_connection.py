@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 
 from charonia.http_message import HttpResponse
 from charonia.rpc import RpcApplication, RpcCode, RpcStatus, RpcStream, StreamMethod, UnaryMethod
@@ -18,6 +19,7 @@ TURNS = 20
 """How often the loop turns after the last byte; everything that these applications do is done by then."""
 
 _loop = asyncio.new_event_loop()
+atexit.register(_loop.close)
 
 
 def check(data: bytes) -> None:
