@@ -130,3 +130,32 @@ def test_nesting_is_limited():
 def test_integers_end_at_64_bits(text, kind):
     """An integer that 64 bits do not hold is a double."""
     assert type(parse_json(text.encode())) is kind
+
+
+LARGE = b"1.5," * 5_000
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (b"[%b x]" % LARGE, "Expecting value at 20002"),
+        (b"[%b 1" % LARGE, "Expecting ',' delimiter at 20003"),
+        (b"[%b" % LARGE + b"[" * 100_000, "it is nested too deep"),
+        (b"[%b %b]" % (LARGE, b"1" * 5_000), "Exceeds the limit"),
+        (b"[%b NaN] x" % LARGE, "Extra data at 20007"),
+    ],
+    ids=["value", "end", "depth", "digits", "rest"],
+)
+def test_mistakes_of_large_documents_are_told_soon(document, reason):
+    """A large document that is wrong somewhere is not read byte by byte; where the mistake is, is told all the same."""
+    with pytest.raises(InvalidArgumentError, match=f"failed to parse the request JSON buffer: {reason}"):
+        load_json(document)
+
+
+def test_large_documents_may_hold_what_is_no_number():
+    """The words for what is no finite number are read in large documents, too, and bytes that are no UTF-8 pass through."""
+    *numbers, nan, infinity, text = load_json(b'[%b NaN, -Infinity, "\xff"]' % LARGE)
+    assert numbers == [1.5] * 5_000
+    assert math.isnan(nan)
+    assert infinity == -math.inf
+    assert text.encode("utf-8", "surrogateescape") == b"\xff"
