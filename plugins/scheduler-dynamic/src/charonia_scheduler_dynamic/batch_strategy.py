@@ -88,7 +88,7 @@ class Inclusion:
                 self._strategy = self._make()
             return bool(self._strategy.include(request))
         except Exception:  # noqa: BLE001 - the border to the author's code: the queue must go on
-            _log.exception("a batch strategy failed")
+            _log.exception("the batch strategy of model %r failed", request.model_name)
             return False
 
 
