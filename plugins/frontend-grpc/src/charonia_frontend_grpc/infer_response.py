@@ -5,6 +5,7 @@ What depends on the model alone is made once: its name and version, and each out
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,10 +93,9 @@ class ResponseEncoder:
                 array, datatype, head = _actual(name, array)
             if name in classes:
                 array, datatype, head = self._classified(name, array, classes[name])
-            head += packed(_SHAPE, array.shape)
             data = b"" if name in request.output_regions else _data(array, datatype)  # in its region it is by now
             size += len(data)
-            parts += (length_delimited(_OUTPUTS, len(head)), head)
+            parts.append(_output(head, array.shape))
             raw += (length_delimited(_RAW, len(data)), data)
         if size > MAX_MESSAGE_SIZE:
             raise InvalidArgumentError(
@@ -106,6 +106,13 @@ class ResponseEncoder:
     def _classified(self, name: str, array: Array, count: int) -> tuple[Array, DataType, bytes]:
         classes = classify(array, count, batched=self._batched, labels=self._labels.get(name, ()))
         return classes, DataType.BYTES, _head(name, DataType.BYTES)
+
+
+@lru_cache(1024)
+def _output(head: bytes, shape: tuple[int, ...]) -> bytes:
+    """Write an output's field, which is the same for each response of its shape."""
+    whole = head + packed(_SHAPE, shape)
+    return length_delimited(_OUTPUTS, len(whole)) + whole
 
 
 def _head(name: str, datatype: DataType) -> bytes:

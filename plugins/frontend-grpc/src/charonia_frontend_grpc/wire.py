@@ -6,6 +6,8 @@ tensor's bytes go into the answer without passing through a message object.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = ["length_delimited", "packed", "varint"]
 
 _LENGTH_DELIMITED = 2
@@ -25,6 +27,7 @@ def varint(value: int) -> bytes:
     return bytes(written)
 
 
+@lru_cache(1024)
 def length_delimited(number: int, size: int) -> bytes:
     """Write what stands before the `size` bytes of a string, bytes or message field with a number."""
     return varint(number << 3 | _LENGTH_DELIMITED) + varint(size)
