@@ -63,4 +63,7 @@ def all_confirmed(instances: Iterable[Readiness]) -> bool:
     asked = list(instances)
     for readiness in asked:
         readiness.begin()
-    return all(readiness.confirmed() for readiness in asked)
+    told = [
+        readiness.confirmed() for readiness in asked
+    ]  # all of them, so that nobody is still being asked the next time
+    return all(told)

@@ -29,18 +29,19 @@ class Room:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._left = threading.Condition()  # guards all below
+        self._lock = threading.Lock()  # guards all below
+        self._left = threading.Condition(self._lock)
         self._inside = 0
         self._enough = 0  # whoever waits goes on when there are fewer inside
 
     def enter(self, requests: Sequence[InferenceRequest]) -> None:
         """A batch of these requests begins."""
-        with self._left:
+        with self._lock:
             self._inside += 1
 
     def leave(self) -> None:
         """A batch has ended."""
-        with self._left:
+        with self._lock:
             self._inside -= 1
             if self._inside < self._enough:
                 self._left.notify()
@@ -57,7 +58,7 @@ class Room:
 
     def _wait_below(self, most: int, enough: int) -> None:
         """Where there are as many as may be, wait until there are fewer than is enough."""
-        with self._left:
+        with self._lock:
             if self._inside >= most:
                 self._enough = enough
                 self._left.wait_for(lambda: self._inside < enough)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["TensorCarrier"]
 
 _DTYPES = {datatype.name: datatype.dtype for datatype in DataType}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items() if name != DataType.BYTES.name}
 
 _WITHIN_MESSAGE = 1 << 14
 """Up to 16 KiB, a copy through the socket costs less than a block."""
@@ -43,6 +44,8 @@ class TensorCarrier:
 
     def pack(self, name: str, tensor: Tensor) -> TensorData:
         """Make the message of a tensor. What lies on a device is brought to the CPU."""
+        if isinstance(tensor, np.ndarray) and tensor.nbytes <= _WITHIN_MESSAGE and tensor.dtype in _NAMES:
+            return name, _NAMES[tensor.dtype], tensor.shape, tensor.tobytes(), 0, tensor.nbytes
         array = as_numpy(with_bytes(tensor))
         datatype = DataType.of_dtype(array.dtype)
         flat = np.frombuffer(encode_bytes(array), np.uint8) if datatype is DataType.BYTES else array

@@ -59,7 +59,7 @@ class Channel:
         Raises:
             EOFError: the other side has gone, or this one was closed.
         """
-        if self._end - self._begin < self._needed():
+        if self._begin == self._end or self._end - self._begin < self._needed():
             on_pause()
             while self._end - self._begin < self._needed():
                 self._fill()

@@ -114,7 +114,9 @@ class SupervisedProcess:
         if not innocent:
             take(None, None)
             return
-        process = self._process_for(partial(self.answers_later, requests, task, take), take, ended)
+        process = self._process
+        if process in (None, ended):
+            process = self._process_for(partial(self.answers_later, requests, task, take), take, ended)
         if process is None:
             return
 
