@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import uvloop
 from charonia.byte_parts import ByteParts
 from charonia.http_message import HttpResponse
+from charonia.tls import TlsFiles
 from charonia.transport import HttpLimits
 from charonia_transport_lean.connection import Connection
 from charonia_transport_lean.transport import LeanTransport
@@ -48,10 +51,28 @@ class Echo:
         return HttpResponse(200, ByteParts((b"<", request.body[:1000], request.body[1000:], b">")))
 
 
-async def serving(application, use):
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Make a key, and a certificate that vouches for itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, chain = folder / "server.key", folder / "server.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
+    command = ["openssl", "req", "-x509", *kind, *subject, "-keyout", str(key), "-out", str(chain)]
+    subprocess.run(command, check=True, capture_output=True)
+    return TlsFiles(str(chain), str(key))
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def tls(request):
+    """Give the files for TLS, or None."""
+    return request.getfixturevalue("certificate") if request.param == "TLS" else None
+
+
+async def serving(application, use, tls=None):
     """Serve an application, and give what `use` makes of its port."""
     transport = LeanTransport(application.handle, LIMITS)
-    port = await transport.listen("127.0.0.1", 0, reuse_port=False)
+    port = await transport.listen("127.0.0.1", 0, reuse_port=False, tls=tls)
     try:
         return await use(port, transport)
     finally:
@@ -70,13 +91,16 @@ def head(size):
 
 
 @pytest.mark.parametrize("size", [65_536, 1_048_576, 10_000_001])
-def test_bodies_pass_both_ways(run, size):
+def test_bodies_pass_both_ways(run, tls, size):
     """Large and small ones in turn, their heads known or new: each is answered with itself, and the large ones are aligned views."""
     body = np.random.default_rng(1).bytes(size)
     application = Echo()
 
     async def use(port, _transport):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+        trust = (
+            {"ssl": ssl.create_default_context(cafile=tls.certificate), "server_hostname": "localhost"} if tls else {}
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20, **trust)
         received = []
         for _ in range(3):
             writer.write(head(size) + body + head(5) + b"small" + head(size))
@@ -86,7 +110,7 @@ def test_bodies_pass_both_ways(run, size):
         writer.close()
         return received
 
-    assert run(serving(application, use)) == [b"<" + body + b">", b"small", b"<" + body + b">"] * 3
+    assert run(serving(application, use, tls)) == [b"<" + body + b">", b"small", b"<" + body + b">"] * 3
     large = [view for view in application.bodies if isinstance(view, memoryview)]
     assert len(large) == 6
     ends = [np.frombuffer(view, np.uint8).ctypes.data + size for view in large]
