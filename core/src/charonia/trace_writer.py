@@ -31,16 +31,21 @@ class TraceWriter(ABC):
 
     Attributes:
         levels: what it can write; while nothing else is on, no request is traced.
+        origin_field: the header field of a client's request, in lower case, that tells of a trace to which it belongs already;
+            "" where there is none.
         setting: the settings with all options that clients are told, those with defaults included.
     """
 
     levels: ClassVar[tuple[str, ...]] = LEVELS
+    origin_field: ClassVar[str] = ""
 
     def __init__(self, setting: TraceSetting) -> None:
         self.setting = setting
 
     def origin(self, field: Callable[[str], str | None]) -> object | None:
         """Find the trace that a client's request belongs to already, so that it is traced whether it is its turn or not.
+
+        Asked where the request has the `origin_field`. None if that tells nothing.
 
         Args:
             field: gives a header field of the request, by its name in lower case.

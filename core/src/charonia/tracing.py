@@ -1,8 +1,8 @@
 """Which requests are traced.
 
 That is decided at the server's doors, where requests come in: one that is to be traced gets a `Passage`. Its model then gives a
-`Trace` to it, and other models to the requests that it causes. Nothing else is changed: the times are those that every request has
-anyway, and they are written down when it is finished.
+`Trace` to it, and other models to the requests that it causes. Nothing else is changed: the times are those that every request
+has anyway, and they are written down when it is finished.
 """
 
 from __future__ import annotations
@@ -31,20 +31,24 @@ class _Sampler:
     Args:
         setting: says so.
         on: whether anything is traced.
+
+    Attributes:
+        setting, on: see above.
+        rate: one request of so many is chosen; 0 is none.
+        left: how many more are chosen; -1 is any number.
+        numbers: gives each number once, to whichever thread takes the next one.
     """
 
     def __init__(self, setting: TraceSetting, *, on: bool) -> None:
         self.setting = setting
         self.on = on
+        self.rate = setting.rate
         self.left = setting.count
+        self.numbers = itertools.count(1)
         self._lock = threading.Lock()  # guards `left`
-        self._numbers = itertools.count(1)  # each is given once, to whichever thread
 
-    def take(self) -> bool:
-        """Count a request, and tell whether it is chosen."""
-        rate = self.setting.rate
-        if not rate or next(self._numbers) % rate:
-            return False
+    def count(self) -> bool:
+        """Count a request whose turn it is, and tell whether it is still wanted."""
         with self._lock:
             if not self.left:
                 return False
@@ -67,7 +71,9 @@ class Tracer:
         self._writer = writer
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()  # lets changes come one after the other
-        self._samplers: dict[str, _Sampler] = {}  # replaced as a whole
+        self._samplers: dict[str, _Sampler] = {}  # by model, and by "" for the others; replaced as a whole
+        self._everywhere = self._made(writer.setting)
+        self._origin_field = writer.origin_field
         self.on = False
         self._follow_settings()
 
@@ -88,11 +94,15 @@ class Tracer:
             field: gives a header field of the request, by its name in lower case; None in process.
             began_ns: see `Passage`.
         """
-        sampler = self._sampler(model)
+        sampler = (
+            self._samplers.get(model) or self._everywhere
+        )  # no call is made here that can be spared: most end here
         if not sampler.on:
             return None
-        origin = None if field is None else self._writer.origin(field)
-        if origin is None and not sampler.take():
+        origin = None
+        if self._origin_field and field is not None and field(self._origin_field) is not None:
+            origin = self._writer.origin(field)
+        if origin is None and (not sampler.rate or next(sampler.numbers) % sampler.rate or not sampler.count()):
             return None
         return Passage(receiving, sending, sampler.setting, origin, began_ns)
 
@@ -125,7 +135,7 @@ class Tracer:
         return replace(setting, count=self._sampler(model).left)
 
     def _sampler(self, model: str) -> _Sampler:
-        return self._samplers.get(model) or self._samplers[""]
+        return self._samplers.get(model) or self._everywhere
 
     def _follow_settings(self) -> None:
         """Take over changed settings. Where they are what they were, the counts go on."""
@@ -134,6 +144,7 @@ class Tracer:
             scope: before[scope] if scope in before and before[scope].setting == setting else self._made(setting)
             for scope, setting in self._settings.scopes().items()
         }
+        self._everywhere = self._samplers[""]
         self.on = any(sampler.on for sampler in self._samplers.values())
 
     def _made(self, setting: TraceSetting) -> _Sampler:

@@ -11,13 +11,14 @@ from charonia.config import config_to_json
 from charonia.errors import InferenceError, InternalError
 from charonia.http_message import HttpResponse
 from charonia.outbox import Outbox
+from charonia.trace import Passage
 
 from charonia_frontend_http.docs_endpoints import DocsEndpoints
 from charonia_frontend_http.documents import model_document, server_document, statistics_document
 from charonia_frontend_http.generation import GenerateEndpoints
 from charonia_frontend_http.inference import InferEndpoint
 from charonia_frontend_http.message import JSON, PLAIN, error_body, error_response
-from charonia_frontend_http.observation import Observation
+from charonia_frontend_http.observation import OBSERVED, RECEIVING, SENDING, observed
 from charonia_frontend_http.predict import PredictEndpoint
 from charonia_frontend_http.repository_endpoints import RepositoryEndpoints
 from charonia_frontend_http.routes import Routes
@@ -65,7 +66,8 @@ class HttpApplication:
         timing: bool = False,
     ) -> None:
         self._server = server
-        self._observation = Observation(server, timing=timing)
+        self._tracer = server.tracer
+        self._timing = timing
         self._routes = Routes()
         outbox = Outbox(server)
         self._infer = InferEndpoint(server, mailbox, outbox, max_input_size, forwarding).answer
@@ -106,10 +108,11 @@ class HttpApplication:
             return HttpResponse(405, _NOT_ALLOWED, content_type)
         if route.error is not None:
             return error_response(route.error, content_type)
-        if self._observation.on:
-            passage = self._observation.begin(route, request)
-            if passage is not None:
-                return await self._observation.watch(passage, self._dispatch(route, request, content_type), request)
+        if (self._tracer.on or self._timing) and route.endpoint in OBSERVED:
+            passage = self._tracer.passage(route.model, RECEIVING, SENDING, request.headers.get)
+            if passage is not None or self._timing:
+                answer = self._dispatch(route, request, content_type)
+                return await observed(answer, request, passage or Passage(RECEIVING, SENDING), timing=self._timing)
         return await self._dispatch(route, request, content_type)
 
     async def _dispatch(self, route: Route, request: HttpRequest, content_type: str) -> HttpResponse:

@@ -7,63 +7,48 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from charonia.http_message import BodyStream
-from charonia.trace import Passage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from charonia.http_message import HttpRequest, HttpResponse
     from charonia.request import InferenceRequest
-    from charonia.server import Server
+    from charonia.trace import Passage
 
-    from charonia_frontend_http.routes import Route
+__all__ = ["OBSERVED", "RECEIVING", "SENDING", "observed"]
 
-__all__ = ["Observation"]
+OBSERVED = frozenset({"infer", "generate", "generate_stream", "predict"})
+"""The endpoints whose requests are looked at."""
 
-_MOMENTS = ("HTTP_RECV", "HTTP_SEND")
-_ENDPOINTS = frozenset({"infer", "generate", "generate_stream", "predict"})
+RECEIVING, SENDING = "HTTP_RECV", "HTTP_SEND"
+"""What traces call the times before and after the model's."""
 
 
-class Observation:
-    """Decides which requests are looked at, and does it.
+async def observed(
+    answer: Awaitable[HttpResponse], request: HttpRequest, passage: Passage, *, timing: bool
+) -> HttpResponse:
+    """Look on while a request is answered. Raises what that raises.
 
     Args:
-        server: the server, which may trace requests.
-        timing: whether each answer tells how long its parts took.
+        answer: gives the response.
+        request: the request.
+        passage: its passage, which has just begun.
+        timing: whether the response tells how long its parts took.
     """
-
-    def __init__(self, server: Server, *, timing: bool) -> None:
-        self._tracer = server.tracer
-        self._timing = timing
-
-    @property
-    def on(self) -> bool:
-        """Whether any request is looked at."""
-        return self._timing or self._tracer.on
-
-    def begin(self, route: Route, request: HttpRequest) -> Passage | None:
-        """Begin the passage of a request, if it is to be looked at."""
-        if route.endpoint not in _ENDPOINTS:
-            return None
-        passage = self._tracer.passage(route.model, *_MOMENTS, request.headers.get) if self._tracer.on else None
-        return Passage(*_MOMENTS) if passage is None and self._timing else passage
-
-    async def watch(self, passage: Passage, response: Awaitable[HttpResponse], request: HttpRequest) -> HttpResponse:
-        """Have a request answered by awaiting its response. Raises what that raises."""
-        request.passage = passage
-        try:
-            answered = await response
-        except BaseException:
-            passage.end()
-            raise
-        passage.answer()
-        if self._timing and passage.request is not None:
-            answered = replace(answered, headers={**answered.headers, "Server-Timing": _timing(passage.request)})
-        if answered.stream is None:
-            passage.end()
-        else:
-            answered.stream = _Watched(answered.stream, passage)
-        return answered
+    request.passage = passage
+    try:
+        response = await answer
+    except BaseException:
+        passage.end()
+        raise
+    passage.answer()
+    if timing and passage.request is not None:
+        response = replace(response, headers={**response.headers, "Server-Timing": _timing(passage.request)})
+    if response.stream is None:
+        passage.end()
+    else:
+        response.stream = _Watched(response.stream, passage)
+    return response
 
 
 class _Watched(BodyStream):

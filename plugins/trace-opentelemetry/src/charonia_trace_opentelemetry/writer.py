@@ -87,6 +87,7 @@ class OpenTelemetryWriter(TraceWriter):
     """
 
     levels: ClassVar[tuple[str, ...]] = (TIMESTAMPS,)
+    origin_field: ClassVar[str] = "traceparent"
 
     def __init__(self, setting: TraceSetting) -> None:
         options = read_options(setting.options)
@@ -104,8 +105,6 @@ class OpenTelemetryWriter(TraceWriter):
 
     def origin(self, field: _Field) -> Context | None:
         """Find the client's context. As in the reference, a client that has one is traced, whether it is sampled or not."""
-        if field("traceparent") is None:
-            return None
         context = _PROPAGATOR.extract(field, self._context, _FIELDS)
         return context if get_current_span(context).get_span_context().is_valid else None
 
