@@ -123,23 +123,27 @@ class Ensemble(NoModels):
 def test_an_ensemble_that_needs_the_model_that_calls_it():
     """A model that holds its only instance cannot wait for an ensemble in which it is a step."""
     graph = WaitGraph()
-    graph.station("a", 1, 1)
+    graph.join("a", 1)
     running = Running("a", 1, [request_to("a")])
     graph.enter(running)
     call = request_to("e")
     with graph.waiting(running, call, Ensemble()):
         assert call.done
-    graph.station("a", 1, 2)
+    graph.join("a", 1)
     call = request_to("e")
     with graph.waiting(running, call, Ensemble()):
         assert not call.done
+    graph.quit("a", 1)
+    call = request_to("e")
+    with graph.waiting(running, call, Ensemble()):
+        assert call.done
 
 
 def test_a_call_that_somebody_works_on_is_waited_for():
     """An execution that computes is a way on, however many wait for it."""
     graph = WaitGraph()
-    graph.station("a", 1, 1)
-    graph.station("b", 1, 1)
+    graph.join("a", 1)
+    graph.join("b", 1)
     call = request_to("b")
     call.started_ns = 1
     caller, busy = Running("a", 1, [request_to("a")]), Running("b", 1, [call])

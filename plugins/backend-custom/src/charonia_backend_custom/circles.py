@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -119,13 +119,18 @@ class WaitGraph:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards all below, and the `waits` of all executions
-        self._instances: dict[tuple[str, int], int] = {}
+        self._instances: Counter[tuple[str, int]] = Counter()
         self._running: dict[tuple[str, int], list[Running]] = defaultdict(list)
 
-    def station(self, model: str, version: int, instances: int) -> None:
-        """Learn how many instances a model version has."""
+    def join(self, model: str, version: int) -> None:
+        """A model version has one more instance."""
         with self._lock:
-            self._instances[model, version] = instances
+            self._instances[model, version] += 1
+
+    def quit(self, model: str, version: int) -> None:
+        """A model version has one instance less."""
+        with self._lock:
+            self._instances -= Counter({(model, version): 1})
 
     def enter(self, running: Running) -> None:
         """An execution begins."""

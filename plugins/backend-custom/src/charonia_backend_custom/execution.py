@@ -110,6 +110,8 @@ class ModelExecution(Execution):
         self._graph = graph
         self._calls = calls
         self.readiness = Readiness(calls.is_ready, f"charonia-ready-{context.name}")
+        self._closed = False
+        graph.join(context.model.name, context.model.version)
 
     def _enter(self, batch: Batch, *, holds_instance: bool = True, behind: Running | None = None) -> Running:
         model = self.context.model
@@ -128,6 +130,10 @@ class ModelExecution(Execution):
 
     def close(self) -> None:
         """Have the model finalise itself, and let it go. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._graph.quit(self.context.model.name, self.context.model.version)
         try:
             self._calls.close()
         finally:

@@ -48,7 +48,6 @@ class ThreadModel(LoadedModel):
 
     def instantiate(self, context: InstanceContext) -> Execution:
         """Make and initialise an object of the model's class."""
-        self._host.graph.station(self.context.name, self.context.version, context.instance_count)
         try:
             execution = execution_of(context, self._object(context), self._host.graph)
         finally:

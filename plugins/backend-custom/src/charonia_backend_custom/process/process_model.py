@@ -78,7 +78,6 @@ class ProcessModel(LoadedModel):
 
     def instantiate(self, context: InstanceContext) -> Execution:
         """Start the instance's first process."""
-        self._host.graph.station(self.context.name, self.context.version, context.instance_count)
         calls = SupervisedProcess(context.name, partial(self._start, context), self._crew)
         self._processes.add(calls)
         execution = remote_execution_of(context, calls, self._host.graph)
