@@ -112,7 +112,8 @@ class InstanceContext:
         name: `<group>_<index>`, as in the reference.
         device: where the instance runs.
         model: the model's context.
-        instance_count: how many instances the model version has in all, so that they can share the machine.
+        instance_count: how many instances the model version has in all, so that they can share the machine; as it was when this
+            one was made.
     """
 
     name: str
@@ -202,7 +203,7 @@ class LoadedModel(ABC):
 
     @abstractmethod
     def instantiate(self, context: InstanceContext) -> Execution:
-        """Make an execution for one instance. May be called for several instances side by side.
+        """Make an execution for one instance. May be called for several instances side by side, and while others execute.
 
         Raises:
             Exception: the model version fails to load, with the text as its reason.
