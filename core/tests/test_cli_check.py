@@ -129,7 +129,10 @@ def test_warnings_alone_are_no_failure(charonia, models):
     """What is passed over or has no effect is told, and leaves the exit code 0."""
     directory = write(models, "m", 'backend: "acme"\nresponse_cache { enable: true }', versions=("1", "02", "data"))
     result = charonia("check", models, "--disable-plugin=cache-local")
-    assert f"{directory}/config.pbtxt:2: warning: response_cache has no effect, since no response cache is installed" in result.stdout
+    assert (
+        f"{directory}/config.pbtxt:2: warning: response_cache has no effect, since no response cache is installed"
+        in result.stdout
+    )
     assert 'warning: model "m": ignoring version directory "02": leading zeros' in result.stdout
     assert result.stdout.endswith("1 model checked: 3 warnings\n")
     assert result.exit_code == 0
