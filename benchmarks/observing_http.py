@@ -1,6 +1,7 @@
-"""What it costs to be watched, over HTTP: metrics and the access log, each on and off, on servers that take turns.
+"""What it costs to be watched, over HTTP: metrics, the access log and traces, each on and off, on servers that take turns.
 
-Where there are metrics they are read once a second, which is more often than Prometheus is usually told to.
+Where there are metrics they are read once a second, which is more often than Prometheus is usually told to. Spans go to a
+collector in a process of its own, twice a second.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from benchmarks.generators import OwnGenerator
 from benchmarks.measure import Workload, measure
 from benchmarks.process import free_port
 from benchmarks.sides import start_charonia
+from benchmarks.span_collector import SpanCollector
 from benchmarks.ways import HTTP, WAYS
 
 if TYPE_CHECKING:
@@ -31,12 +33,25 @@ _MODEL = "identity"
 _CLIENTS = 16
 _SCRAPE_SECONDS = 1.0
 _NOTHING = "nothing"
+_UNTOLD = "--allow-metrics=false"
+_FILE = ("--trace-config=level=TIMESTAMPS", f"--trace-config=file={os.devnull}")
+_SPANS = (
+    "--trace-config=level=TIMESTAMPS",
+    "--trace-config=opentelemetry,url={collector}",
+    "--trace-config=opentelemetry,bsp_schedule_delay=500",
+    "--trace-config=opentelemetry,bsp_max_queue_size=65536",
+)
 _WATCHED: Mapping[str, Sequence[str]] = {
-    _NOTHING: ("--allow-metrics=false",),
+    _NOTHING: (_UNTOLD,),
     "metrics": (),
-    "access log": ("--allow-metrics=false", "--log-access=true"),
+    "access log": (_UNTOLD, "--log-access=true"),
     "metrics, access log": ("--log-access=true",),
+    "traces of 1 in 100": (_UNTOLD, *_FILE, "--trace-config=rate=100"),
+    "traces of all": (_UNTOLD, *_FILE, "--trace-config=rate=1"),
+    "spans of 1 in 100": (_UNTOLD, *_SPANS, "--trace-config=rate=100"),
+    "spans of all": (_UNTOLD, *_SPANS, "--trace-config=rate=1"),
 }
+"""What is switched on, by the flags that do so."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +87,17 @@ def measure_observing_http(
         ServerError: a server has ended.
     """
     with ExitStack() as stack:
+        collector = SpanCollector()
+        stack.callback(collector.stop)
         sides, ports = [], []
         for what, flags in _WATCHED.items():
             port = free_port()
             place = (f"--metrics-port={port}", f"--log-file={os.devnull}")
-            sides.append(start_charonia(folder, what, *place, *flags))
+            sides.append(
+                start_charonia(folder, what, *place, *(flag.format(collector=collector.url) for flag in flags))
+            )
             stack.callback(sides[-1].process.stop)
-            ports += [] if "--allow-metrics=false" in flags else [port]
+            ports += [] if _UNTOLD in flags else [port]
         stack.enter_context(_scraping(ports))
         workload = Workload([WAYS[HTTP]], [_MODEL], [_CLIENTS], seconds, rounds)
         found = {point.side: runs for point, runs in measure(sides, workload, OwnGenerator(), tell).items()}

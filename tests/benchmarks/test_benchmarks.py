@@ -71,7 +71,8 @@ def test_a_quick_run_measures_every_side_that_it_was_asked_for(tmp_path):
     assert [cost["what"] for cost in found["observing"]] == ["traces of 1 in 100", "traces of all", "access log"]
     assert all(cost[figure] > 0 for cost in found["observing"] for figure in ("off_us", "on_us"))
     assert found["scrape"]["models"] == 200
-    watched = ["nothing", "metrics", "access log", "metrics, access log"]
+    traces = [f"{what} of {which}" for what in ("traces", "spans") for which in ("1 in 100", "all")]
+    watched = ["nothing", "metrics", "access log", "metrics, access log", *traces]
     assert [server["what"] for server in found["observing_http"]] == watched
     assert all(server["requests_per_second"] > 0 for server in found["observing_http"])
     assert "| watched over HTTP " in run.stdout
