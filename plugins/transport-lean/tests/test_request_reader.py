@@ -303,3 +303,32 @@ def test_nothing_goes_through_a_tunnel():
     with pytest.raises(RefusedError):
         reader.feed(b"CONNECT a:1 HTTP/1.1\r\nContent-Length: 31\r\n\r\n" + written("GET", "/through"))
     assert [item.keep for item in reader.requests] == [False]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=200_000), min_size=1, max_size=6), st.integers(1, 300_000))
+def test_large_body_in_chunks_is_the_same(chunks, step):
+    """A body in chunks, whose size nobody tells, is right however large it becomes, and read-only where it has become large."""
+    sent = written(chunks=chunks) + written("GET", "/next")
+    reader = RequestReader(HttpLimits(line=4096, body=2_000_000))
+    for start in range(0, len(sent), step):
+        reader.feed(sent[start : start + step])
+    body, after = reader.requests
+    assert body.request.body == b"".join(chunks)
+    assert isinstance(body.request.body, bytes) or body.request.body.readonly
+    assert after.request.target == "/next"
+
+
+def test_growing_body_without_memory_is_refused(monkeypatch):
+    """Where there is no memory for more of a body in chunks, it is refused, and skipped to its end."""
+
+    def none(size):
+        raise MemoryError
+
+    monkeypatch.setattr(large_body, "_memory", none)
+    reader = RequestReader(LIMITS)
+    sent = written(chunks=[b"x" * 50_000] * 4)
+    with pytest.raises(RefusedError, match="no memory") as refused:
+        reader.feed(sent[:-100])
+    assert refused.value.status == 503
+    assert reader.skip(sent[-100:])
+    assert not reader.requests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charonia_transport_lean.large_body import LARGE, LargeBody
+from charonia_transport_lean.large_body import LARGE, GrowingBody, LargeBody
 
 __all__ = ["BodyBuffer"]
 
@@ -17,23 +17,34 @@ class BodyBuffer:
         MemoryError: there is not enough memory; also by the other methods.
     """
 
-    __slots__ = ("_filled", "_large", "_pieces")
+    __slots__ = ("_filled", "_growing", "_large", "_pieces")
 
     def __init__(self, length: int | None) -> None:
         self._large = None if length is None or length < LARGE else LargeBody(length)
+        self._growing: GrowingBody | None = None
         self._pieces: list[bytes] = []
         self._filled = 0
 
     def __len__(self) -> int:
         return self._filled
 
-    def add(self, piece: memoryview) -> None:
+    def add(self, piece: bytes | memoryview) -> None:
         """Copy a piece to the end."""
         self._filled += len(piece)
-        if self._large is None:
-            self._pieces.append(bytes(piece))
-        else:
+        if self._large is not None:
             self._large.add(piece)
+        elif self._growing is not None:
+            self._growing.add(piece)
+        else:
+            self._pieces.append(bytes(piece))
+            if self._filled > LARGE:
+                self._grow()
+
+    def _grow(self) -> None:
+        self._growing = GrowingBody()
+        for piece in self._pieces:
+            self._growing.add(piece)
+        self._pieces.clear()
 
     def place(self) -> memoryview | None:
         """Give where the next bytes of a large body belong."""
@@ -49,4 +60,6 @@ class BodyBuffer:
         """Give the body, which is whole."""
         if self._large is not None:
             return self._large.whole()
+        if self._growing is not None:
+            return self._growing.whole()
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

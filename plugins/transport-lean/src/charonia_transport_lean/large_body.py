@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from charonia_transport_lean.connection import Connection
 
-__all__ = ["LARGE", "BodyReceiver", "LargeBody"]
+__all__ = ["LARGE", "BodyReceiver", "GrowingBody", "LargeBody"]
 
 LARGE = 65_536
 """Bodies of so many bytes are worth their own memory; smaller ones are copied faster than it is prepared."""
@@ -65,13 +65,13 @@ class LargeBody:
             memory[: self._received] = self._memory
             self._memory = memory
 
-    def add(self, data: memoryview) -> int:
+    def add(self, data: bytes | memoryview) -> int:
         """Copy what belongs to it from the beginning of what came. Gives how many bytes that are.
 
         Raises:
             MemoryError: as `placed`.
         """
-        rest = data[: self._size - self._received]
+        rest = memoryview(data)[: self._size - self._received]
         taken = len(rest)
         while rest:
             place = self.place()
@@ -84,6 +84,34 @@ class LargeBody:
     def whole(self) -> memoryview:
         """Give the complete body, which nobody writes to any more."""
         return self._memory.toreadonly()
+
+
+class GrowingBody:
+    """A large body of which nobody knows how much is still to come; its memory costs nothing before it is used."""
+
+    __slots__ = ("_memory", "_received")
+
+    def __init__(self) -> None:
+        self._memory = _memory(_FIRST)
+        self._received = 0
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Copy what came to the end.
+
+        Raises:
+            MemoryError: there is not enough memory.
+        """
+        end = self._received + len(piece)
+        if end > len(self._memory):
+            memory = _memory(2 * end)
+            memory[: self._received] = self._memory[: self._received]
+            self._memory = memory
+        self._memory[self._received : end] = piece
+        self._received = end
+
+    def whole(self) -> memoryview:
+        """Give the complete body, which nobody writes to any more."""
+        return self._memory[: self._received].toreadonly()
 
 
 def _memory(size: int) -> memoryview:

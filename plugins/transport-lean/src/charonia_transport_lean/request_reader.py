@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import httptools
 from charonia.http_message import HttpRequest
 
+from charonia_transport_lean.body_buffer import BodyBuffer
 from charonia_transport_lean.headers import Headers
 from charonia_transport_lean.large_body import LARGE, LargeBody
 
@@ -295,7 +296,7 @@ class RequestReader:
         self._url = b""
         self._fields: list[tuple[str, str]] = []
         self._headers = Headers(())
-        self._body: list[bytes] = []
+        self._body = BodyBuffer(None)
         self._size = 0
         self._length = -1
 
@@ -344,15 +345,17 @@ class RequestReader:
         if self._size > self._limits.body:
             self._refuse(413, self._limits.body_refusal)
         elif self._flaw is None:
-            self._body.append(piece)
+            try:
+                self._body.add(piece)
+            except MemoryError:
+                self._refuse(503, f"there is no memory for a request body of more than {self._size} bytes")
 
     def on_message_complete(self) -> None:
         """End a request."""
         self.in_body = self.awaited = False
         if self._flaw is not None:
             return
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = HttpRequest(self._method, self._target, self._headers, body)
+        request = HttpRequest(self._method, self._target, self._headers, self._body.take())
         self._complete(Incoming(request, self._http_1_1, self._keep))
 
 
