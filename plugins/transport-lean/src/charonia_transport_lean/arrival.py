@@ -16,7 +16,7 @@ from charonia_transport_lean.routes import route
 if TYPE_CHECKING:
     import ssl
 
-    from charonia_transport_lean.door import Door
+    from charonia_transport_lean.guest import Host
 
 __all__ = ["Arrival"]
 
@@ -30,7 +30,7 @@ class Arrival(asyncio.Protocol, Guest):
 
     __slots__ = ("_came", "_door", "_transport", "touched")
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Host) -> None:
         self._door = door
         self._came = b""
         self._transport: asyncio.Transport

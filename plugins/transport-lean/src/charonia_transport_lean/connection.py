@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from charonia.http_message import BodyStream, HttpResponse
     from charonia.transport import HttpTransport
 
-    from charonia_transport_lean.door import Door
+    from charonia_transport_lean.guest import Host
     from charonia_transport_lean.request_reader import Incoming
 
 __all__ = ["Connection"]
@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol, Guest):
         "touched",
     )
 
-    def __init__(self, hub: Door, http: HttpTransport) -> None:
+    def __init__(self, hub: Host, http: HttpTransport) -> None:
         self._hub = hub
         self._handle = http.handle
         self._reader = RequestReader(http.limits)

@@ -12,14 +12,13 @@ from weakref import WeakValueDictionary
 
 from charonia_transport_lean.arrival import Arrival
 from charonia_transport_lean.crowd import most_guests, whoever_leaves
+from charonia_transport_lean.guest import Guest, Host
 
 if TYPE_CHECKING:
     import ssl
 
     from charonia.tls import TlsFiles
     from charonia.transport import HttpTransport, RpcTransport
-
-    from charonia_transport_lean.guest import Guest
 
 __all__ = ["Door", "open_door"]
 
@@ -35,7 +34,7 @@ _IDLE_SECONDS = 3600.0
 """How long a client may keep a connection without a request."""
 
 
-class Door:
+class Door(Host):
     """A place where clients come in.
 
     Args:

@@ -1,10 +1,16 @@
-"""A connection, as its door sees it."""
+"""A connection as its door sees it, and the door as its connections do."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
-__all__ = ["Guest"]
+if TYPE_CHECKING:
+    import asyncio
+
+    from charonia.transport import HttpTransport, RpcTransport
+
+__all__ = ["Guest", "Host"]
 
 
 class Guest(ABC):
@@ -47,3 +53,31 @@ class Guest(ABC):
     @abstractmethod
     def abort(self) -> None:
         """Close now."""
+
+
+class Host(ABC):
+    """A door, as the connections behind it see it.
+
+    Attributes:
+        loop: the event loop.
+        http: what serves HTTP, or None.
+        rpc: what serves gRPC, or None.
+        retiring: whether connections close after what is being answered.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    http: HttpTransport | None
+    rpc: RpcTransport | None
+    retiring: bool
+
+    @abstractmethod
+    def opened(self, guest: Guest) -> None:
+        """Know a connection."""
+
+    @abstractmethod
+    def lost(self, guest: Guest) -> None:
+        """Forget a connection."""
+
+    @abstractmethod
+    def send_later(self, guest: Guest) -> None:
+        """Have a connection send at the end of this turn of the loop."""

@@ -18,14 +18,14 @@ from charonia_transport_lean.rpc.unary_call import UnaryCall
 if TYPE_CHECKING:
     from charonia.http_message import HttpRequest
 
-    from charonia_transport_lean.door import Door
+    from charonia_transport_lean.guest import Host
     from charonia_transport_lean.http2.request_head import RequestHead
     from charonia_transport_lean.http2.stream import Opener
 
 __all__ = ["route"]
 
 
-def route(door: Door, head: RequestHead) -> Opener:
+def route(door: Host, head: RequestHead) -> Opener:
     """Tell what begins the exchange for a request's head; once for all requests with that head."""
     if door.rpc is not None and is_call(head):
         method = door.rpc.application.methods.get(head.path)

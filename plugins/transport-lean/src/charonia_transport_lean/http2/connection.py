@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from charonia.transport import KeepAlive
 
-    from charonia_transport_lean.door import Door
+    from charonia_transport_lean.guest import Host
     from charonia_transport_lean.http2.header_blocks import Headers
     from charonia_transport_lean.http2.outflow import OutgoingStream
     from charonia_transport_lean.http2.stream import Opener
@@ -78,7 +78,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
         touched: when the client did something the last time that makes a wait legitimate, in the loop's seconds.
     """
 
-    def __init__(self, hub: Door, route: Callable[[RequestHead], Opener], keep_alive: KeepAlive) -> None:
+    def __init__(self, hub: Host, route: Callable[[RequestHead], Opener], keep_alive: KeepAlive) -> None:
         self._hub = hub
         self.loop = hub.loop
         self.inflow = Inflow(self)
