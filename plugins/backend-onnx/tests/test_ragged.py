@@ -5,19 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from charonia.testing.backend_bench import Bench
-from charonia.testing.builders import model_config, write_model
+from charonia.testing.builders import write_model
+from charonia.testing.ragged_suite import RAGGED_KINDS, assert_ragged_batch, ragged_config
 from charonia_backend_onnx.backend import OnnxBackend
 from onnx import helper
-
-KINDS = {
-    "BATCH_ELEMENT_COUNT": (3 + 2 + 4, 3),
-    "BATCH_ACCUMULATED_ELEMENT_COUNT": (3 + 5 + 9, 3),
-    "BATCH_ACCUMULATED_ELEMENT_COUNT_WITH_ZERO": (0 + 3 + 5 + 9, 4),
-    "BATCH_MAX_ELEMENT_COUNT_AS_SHAPE": (0, 4),
-    "BATCH_ITEM_SHAPE": (3 + 2 + 4, 3),
-    "BATCH_ITEM_SHAPE_FLATTEN": (3 + 2 + 4, 3),
-}
-"""The sum and the number of the elements that the model is given for requests of 3, 2 and 4 elements, by kind."""
 
 
 def describing(models, shape):
@@ -42,34 +33,15 @@ def describing(models, shape):
     )
 
 
-def config_of(kind):
-    config = model_config(
-        "m",
-        backend="onnxruntime",
-        inputs=[("X", "FP32", [-1]), ("FIXED", "FP32", [2])],
-        outputs=[("Y", "FP32", [-1]), ("TOLD", "FP32", [2])],
-    )
-    config.input[0].allow_ragged_batch = True
-    config.batch_input.add(kind=kind, target_name=["MADE"], data_type="TYPE_INT32", source_input=["X"])
-    config.batch_output.add(target_name=["Y"], source_input=["X"])
-    return config
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RAGGED_KINDS)
 def test_every_kind_of_batch_input(models, tmp_path, kind):
     """The model gets the elements end to end and what describes them; each request gets its own part of the output back."""
     shape = ["batch", 1] if kind == "BATCH_ITEM_SHAPE" else ["described"]
-    config = config_of(kind)
+    config = ragged_config(kind, "onnxruntime")
     write_model(tmp_path, config, {"1/model.onnx": describing(models, shape).SerializeToString()})
     config.default_model_filename = "model.onnx"
-    requests = [
-        {"X": np.full((1, width), width, np.float32), "FIXED": np.ones((1, 2), np.float32)} for width in (3, 2, 4)
-    ]
     with Bench(OnnxBackend, config, tmp_path / "m") as bench:
-        responses = bench.execute(0, requests)
-    for request, response in zip(requests, responses, strict=True):
-        assert np.array_equal(response["Y"], request["X"] * 2)
-        assert response["TOLD"].tolist() == [list(KINDS[kind])]
+        assert_ragged_batch(bench, kind)
 
 
 def test_open_configuration_is_completed_around_what_the_server_makes(models, repository, serve):
@@ -101,7 +73,7 @@ def test_open_configuration_is_completed_around_what_the_server_makes(models, re
 )
 def test_configuration_that_does_not_fit(models, tmp_path, change, reason):
     """A ragged input must have one dimension in the graph, and what the server makes must be inputs of it."""
-    config = config_of("BATCH_ELEMENT_COUNT")
+    config = ragged_config("BATCH_ELEMENT_COUNT", "onnxruntime")
     change(config)
     write_model(tmp_path, config, {"1/model.onnx": describing(models, ["described"]).SerializeToString()})
     config.default_model_filename = "model.onnx"
