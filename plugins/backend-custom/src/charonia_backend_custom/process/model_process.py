@@ -332,6 +332,7 @@ class ModelProcess:
 
     def on_end(self) -> None:
         """Free what the process had, and say that it has gone, unless it was told to go."""
+        self.gone = True
         self._wakeups.held = False
         self._process.ended_within(_CLOSED_SECONDS)
         self._process.end()
@@ -339,7 +340,6 @@ class ModelProcess:
             call.cancel()
             call.end()
         begun = self._begun()
-        self.gone = True
         if self._started and not self._closing:
             self._logger.error("%s", self._failure(LinkEndedError()))
             self._ended(begun)

@@ -77,7 +77,7 @@ class SupervisedProcess:
         self._closed = False
         self._pausing = ""
         self._since_ns = crew.clock.now_ns()
-        self._left: list[tuple[Callable[[], None], TakeAnswers]] = []
+        self._kept: list[tuple[Callable[[ModelProcess], None], TakeAnswers]] = []
         self._process: ModelProcess | None = None
         process = start(self._ended)
         self.is_async = process.is_async
@@ -93,31 +93,23 @@ class SupervisedProcess:
 
     # -- executing
 
-    def answers_later(
-        self,
-        requests: Sequence[ServedRequest],
-        task: Running,
-        take: TakeAnswers,
-        ended: ModelProcess | None = None,
-    ) -> None:
+    def answers_later(self, requests: Sequence[ServedRequest], task: Running, take: TakeAnswers) -> None:
         """Have requests executed, and do not wait; as `ModelObject.answers_later`.
 
         Those with which a process has not begun when it ends are executed by the next one, unless that one has to wait.
-
-        Args:
-            requests: the batch.
-            task: the execution.
-            take: gets the answers.
-            ended: a process that did not begin with them.
         """
+        process = self._process
+        if process is None:
+            self._keep(partial(self._pass_on, requests=requests, task=task, take=take), take)
+        else:
+            self._pass_on(process, requests, task, take)
+
+    def _pass_on(
+        self, process: ModelProcess, requests: Sequence[ServedRequest], task: Running, take: TakeAnswers
+    ) -> None:
         innocent = self._innocent(requests)
         if not innocent:
             take(None, None)
-            return
-        process = self._process
-        if process in (None, ended):
-            process = self._process_for(partial(self.answers_later, requests, task, take), take, ended)
-        if process is None:
             return
 
         def receive(
@@ -126,11 +118,41 @@ class SupervisedProcess:
             span: Span | None = None,
         ) -> None:
             if isinstance(failure, NotBegunError):
-                self.answers_later(requests, task, take, process)
+                self._keep(partial(self._pass_on, requests=requests, task=task, take=take), take, process)
             else:
                 take(self._all_answers(requests, innocent, answers), failure, span)
 
         process.answers_later(innocent, task, receive)
+
+    def _keep(
+        self, pass_on: Callable[[ModelProcess], None], take: TakeAnswers, ended: ModelProcess | None = None
+    ) -> None:
+        """Keep a batch for the next process; unless there is one already, or none is waited for.
+
+        Args:
+            pass_on: has the batch executed by a process.
+            take: gets its answers, or the refusal.
+            ended: a process that did not begin with it.
+        """
+        with self._crew.changed:
+            process, refusal = self._process, self._refusal()
+            if process in (None, ended) and not refusal:
+                self._kept.append((pass_on, take))
+                return
+        if process is None or refusal:
+            take(None, UnavailableError(refusal))
+        else:
+            pass_on(process)
+
+    def _refuse_kept(self) -> None:
+        """Refuse what is kept, if no process is waited for."""
+        with self._crew.changed:
+            refusal = self._refusal()
+            if not refusal:
+                return
+            kept, self._kept = self._kept, []
+        for _, take in kept:
+            take(None, UnavailableError(refusal))
 
     def begin(
         self, requests: Sequence[ServedRequest], task: Running, end: Callable[[InferenceError | None], None]
@@ -198,36 +220,27 @@ class SupervisedProcess:
             return f"model instance '{self._instance}' is being unloaded"
         return "" if self._crew.up else self._pausing
 
-    def _process_for(
-        self, again: Callable[[], None], take: TakeAnswers, ended: ModelProcess | None
-    ) -> ModelProcess | None:
-        """Give the process that is up. Where there is none, let `again` be called when there is, or refuse."""
-        with self._crew.changed:
-            process, refusal = self._process, self._refusal()
-            if process in (None, ended) and not refusal:
-                self._left.append((again, take))
-                return None
-        if refusal:
-            take(None, UnavailableError(refusal))
-            return None
-        return process
-
-    def _taken_left(self) -> list[tuple[Callable[[], None], TakeAnswers]]:
-        with self._crew.changed:
-            left, self._left = self._left, []
-        return left
-
     # -- ending and starting again
 
     def _put_up(self, process: ModelProcess) -> bool:
-        """Let a process serve. False if it has ended already."""
-        with self._crew.changed:
-            if process.gone:
-                return False
-            self._process = process
-            self._since_ns = self._crew.clock.now_ns()
-            self._crew.up += 1
-            self._crew.changed.notify_all()
+        """Let a process serve, at first what was kept for it. False if it has ended already."""
+        while not process.gone:
+            with self._crew.changed:
+                kept, self._kept = self._kept, []
+                if not kept:
+                    return self._serve(process)
+            for pass_on, _ in kept:
+                pass_on(process)
+        return False
+
+    def _serve(self, process: ModelProcess) -> bool:
+        """Let a process serve what comes now. False if it has ended already. The caller holds `changed`."""
+        if process.gone:
+            return False
+        self._process = process
+        self._since_ns = self._crew.clock.now_ns()
+        self._crew.up += 1
+        self._crew.changed.notify_all()
         return True
 
     def _ended(self, requests: Sequence[InferenceRequest]) -> None:
@@ -258,11 +271,10 @@ class SupervisedProcess:
                 continue
             if self._put_up(process):
                 crew.restarted()
-                break
+                return
             process.close()
             lived = 0.0
-        for again, _ in self._taken_left():
-            again()
+        self._refuse_kept()
 
     def _paused(self, seconds: float) -> bool:
         """Let a pause pass, and tell whether a process is still wanted after it."""
@@ -275,9 +287,7 @@ class SupervisedProcess:
                     f"{seconds:g} s at the latest"
                 )
                 crew.changed.notify_all()
-            refusal = self._refusal()
-        for _, take in self._taken_left() if refusal else ():
-            take(None, UnavailableError(refusal))
+        self._refuse_kept()
         with crew.changed:
             while not self._closed and crew.clock.now_ns() < until:
                 crew.clock.wait(crew.changed, until)
