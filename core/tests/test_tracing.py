@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from charonia.errors import InferenceError
+from charonia.hookspecs import hookimpl
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
+from charonia.request import InferenceRequest
 from charonia.testing.builders import model_config, write_model
-from charonia.testing.fakes import ArithmeticPlugin
+from charonia.testing.fakes import ArithmeticPlugin, Gate
 from charonia.trace_settings import TraceSetting
+from charonia.trace_writer import TraceWriter
 
 INPUT = {"INPUT0": np.arange(2, dtype=np.float32).reshape(1, 2)}
 
@@ -100,6 +105,119 @@ def test_a_failure_has_its_times_too(traced):
     records = records_of(path)
     assert {record["id"] for record in records} == {1}
     assert times_of(records, 1)[-1][0] == "REQUEST_END"
+
+
+def test_a_decoupled_execution_has_its_times(server, model_repository, tmp_path):
+    """A request that is answered in full before its execution has returned has been executed until then."""
+    write_model(model_repository, model_config("m", decoupled=True))
+    path = tmp_path / "trace.json"
+    options = ServerOptions(trace=TraceSetting(level=("TIMESTAMPS",), rate=1, file=str(path)))
+    running = server(model_repository, options=options, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()]))
+    assert len(list(running.model("m").stream({"INPUT0": np.full((1, 16), 2, np.float32)}))) == 2
+    running.close()
+    times = dict(times_of(records_of(path), 1))
+    assert times["QUEUE_START"] <= times["COMPUTE_START"] <= times["COMPUTE_END"] <= times["REQUEST_END"]
+
+
+def test_warming_up_is_not_traced(server, model_repository, tmp_path):
+    """What the server asks a model by itself is no client's request."""
+    write_model(model_repository, model_config("m"))
+    path = tmp_path / "trace.json"
+    setting = TraceSetting(level=("TIMESTAMPS",), rate=1, file=str(path))
+    server(
+        model_repository,
+        options=ServerOptions(trace=setting, warmup_batch_sizes=(1,)),
+        plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()]),
+    ).close()
+    assert not path.exists()
+
+
+class Kept(TraceWriter):
+    """Keeps what it is given: a mode of a third party."""
+
+    origin_field = "x-trace"
+    taken: ClassVar[list[object]] = []
+
+    def origin(self, field):
+        return field("x-trace") or None
+
+    def begin(self, trace, origin):
+        trace.mark = origin
+
+    def end(self, trace):
+        self.taken.append((trace.mark, list(trace.moments)))
+
+    def close(self):
+        """Have nothing left."""
+
+
+class KeptPlugin:
+    """Offers that mode."""
+
+    @hookimpl
+    def charonia_trace_writers(self):
+        return {"kept": f"{__name__}:Kept"}
+
+
+@pytest.fixture
+def kept(server, model_repository):
+    """Start a server with the mode "kept", which traces only who is traced already; gives it, and what the mode has taken."""
+    write_model(model_repository, model_config("m", parameters={"gate": "m"}))
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin(), KeptPlugin()])
+    options = ServerOptions(trace=TraceSetting(level=("TIMESTAMPS",), rate=0, mode="kept"))
+    Kept.taken.clear()
+    return server(model_repository, options=options, plugins=plugins), Kept.taken
+
+
+def submit(running, fields):
+    """Submit a request with header fields as a frontend does; gives its passage, if it has one, and where its answer comes."""
+    responses = queue.SimpleQueue()
+    request = InferenceRequest("m", {"INPUT0": np.zeros((1, 16), np.float32)}, responses.put)
+    passage = running.tracer.passage("m", "IN", "OUT", fields.get)
+    if passage is not None:
+        passage.carry(request)
+    running.submit(request)
+    return passage, responses
+
+
+def test_a_trace_is_complete_when_model_and_frontend_are_done(kept):
+    """A mode of a third party is handed the trace once, with the moments of both."""
+    running, taken = kept
+    passage, responses = submit(running, {"x-trace": "mine"})
+    responses.get(timeout=60)
+    passage.answer()
+    passage.end()
+    passage.end()
+    running.close()
+    ((origin, moments),) = taken
+    assert origin == "mine"
+    assert moments[-4:] == ["IN_START", "IN_END", "OUT_START", "OUT_END"]
+
+
+def test_a_frontend_may_be_done_before_the_model(kept):
+    """Where the client has gone, the trace waits for the model, and tells of no answer."""
+    running, taken = kept
+    with Gate("m") as gate:
+        passage, responses = submit(running, {"x-trace": "mine"})
+        gate.wait_entered()
+        passage.end()
+        assert taken == []
+    responses.get(timeout=60)
+    running.close()
+    ((_, moments),) = taken
+    assert moments[:2] == ["IN_START", "IN_END"]
+    assert not any(name.startswith("OUT") for name in moments)
+
+
+@pytest.mark.parametrize("fields", [{}, {"x-trace": ""}])
+def test_others_have_no_passage(kept, fields):
+    """A request that belongs to no trace, and whose turn it is not, is not looked at."""
+    running, taken = kept
+    passage, responses = submit(running, fields)
+    assert passage is None
+    responses.get(timeout=60)
+    running.close()
+    assert taken == []
 
 
 def test_rate_and_count_choose(traced):

@@ -11,7 +11,7 @@ from charonia.datatypes import DataType
 from charonia.tensor import as_numpy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from charonia.request import InferenceRequest, InferenceResponse
@@ -149,9 +149,8 @@ class Trace:
         self.error = "" if response.error is None else str(response.error) or response.error.code.name
         self.moments["REQUEST_START"] = request.arrival_ns
         self.moments["QUEUE_START"] = request.queued_ns
-        if not self.composed and any(request.compute_ns):  # there is none for a hit of the response cache
-            phases = itertools.accumulate(request.compute_ns, initial=request.started_ns)
-            self.moments.update(zip(_PHASES, phases, strict=True))
+        if not self.composed:
+            self.moments.update(zip(_PHASES, _execution(request, now), strict=False))
         if self.parent is None:
             self.moments["INFER_RESPONSE_COMPLETE"] = now
         self.moments["REQUEST_END"] = now
@@ -245,6 +244,20 @@ class Passage:
 
     def __exit__(self, *_: object) -> None:
         self.end()
+
+
+def _execution(request: InferenceRequest, now: int) -> Iterable[int]:
+    """Tell when the phases of an execution began; nothing where there was none, as for a hit of the response cache."""
+    if any(request.compute_ns):
+        return itertools.accumulate(request.compute_ns, initial=request.started_ns)
+    if request.started_ns == request.queued_ns or not request.started_ns:
+        return ()
+    return (
+        request.started_ns,
+        request.started_ns,
+        now,
+        now,
+    )  # answered in full before it has returned, as decoupled ones are
 
 
 def _described(activity: str, tensors: Mapping[str, Tensor]) -> list[TracedTensor]:

@@ -27,7 +27,7 @@ class ExportOptions:
         resource: what the collector is told about this server, by the names of OpenTelemetry's resource attributes.
         bsp_schedule_delay: how long spans are gathered at most, in milliseconds.
         bsp_max_export_batch_size: how many spans are sent at once.
-        bsp_max_queue_size: how many spans may wait; those beyond are lost.
+        bsp_max_queue_size: how many traces, and spans of models, may wait; those beyond are lost.
     """
 
     url: str
