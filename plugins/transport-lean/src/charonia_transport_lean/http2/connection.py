@@ -22,7 +22,7 @@ from charonia_transport_lean.http2.inflow import STREAM_WINDOW, WINDOW, Inflow, 
 from charonia_transport_lean.http2.keeping import Keeping
 from charonia_transport_lean.http2.outflow import Outflow
 from charonia_transport_lean.http2.request_head import MalformedError, RequestHead, read_head
-from charonia_transport_lean.http2.stream import Stream
+from charonia_transport_lean.http2.stream import Line, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ _LINGER_SECONDS = 1.0
 _DROPPED_AT_ONCE = 65_536
 
 
-class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
+class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
     """A client's connection, from its preface on.
 
     Args:
@@ -70,9 +70,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
 
     Attributes:
         loop: the event loop.
-        inflow: the data that comes.
         outflow: what is sent.
-        keeping: the care that the connection gets.
         streams: the streams that are open, by number.
         last: the number of the last stream that was opened.
         touched: when the client did something the last time that makes a wait legitimate, in the loop's seconds.
@@ -81,8 +79,8 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
     def __init__(self, hub: Host, route: Callable[[RequestHead], Opener], keep_alive: KeepAlive) -> None:
         self._hub = hub
         self.loop = hub.loop
-        self.inflow = Inflow(self)
-        self._reader = FrameReader(self.inflow, self)
+        self._inflow = Inflow(self)
+        self._reader = FrameReader(self._inflow, self)
         self._decoder: HeaderDecoder[tuple[RequestHead, Opener] | MalformedError] = HeaderDecoder(self._read_head)
         self._route = route
         self.streams: dict[int, Stream] = {}
@@ -97,8 +95,8 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
         now = self.loop.time()
         self._resets = Budget(*_RESETS, now)
         self._upkeep = Budget(*_UPKEEP, now)
-        self.keeping = Keeping(self, keep_alive)
-        self._control = ControlFrames(self)
+        self._keeping = Keeping(self, keep_alive)
+        self._control = ControlFrames(self, self._keeping)
         self.touched = now
 
     # -- what the hub asks
@@ -165,12 +163,12 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
             )
             + frames.window_update(0, WINDOW - 65_535)
         )
-        self.keeping.start()
+        self._keeping.start()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End: what is in progress is taken back."""
         self._closed = True
-        self.keeping.stop()
+        self._keeping.stop()
         if self._lingering is not None:
             self._lingering.cancel()
         streams, self.streams = self.streams, {}
@@ -191,7 +189,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
         """Read the bytes that came."""
         if self._closed:
             return
-        self.keeping.heard()
+        self._keeping.heard()
         try:
             self._reader.received(nbytes)
         except ConnectionFault as fault:
@@ -322,10 +320,14 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest):
         if self._farewell is not None and not self.streams:
             self.loop.call_soon(self.close)
 
+    def consumed(self, stream: Stream) -> None:
+        """Let a stream's client send on."""
+        self._inflow.consumed(stream)
+
     def sent_data(self) -> None:
         """Take note that an answer goes on."""
         self._upkeep.earn(_UPKEEP_EARNED)
-        self.keeping.sent()
+        self._keeping.sent()
 
     def reset_stream(self, number: int, code: ErrorCode) -> None:
         """End a stream whose client has broken a rule."""

@@ -16,7 +16,8 @@ from charonia_transport_lean.http2.frames import (
 )
 
 if TYPE_CHECKING:
-    from charonia_transport_lean.http2.connection import Http2Connection
+    from charonia_transport_lean.http2.keeping import Keeping
+    from charonia_transport_lean.http2.stream import Line
 
 __all__ = ["ControlFrames"]
 
@@ -28,12 +29,14 @@ class ControlFrames:
 
     Args:
         connection: the connection that they are about.
+        keeping: the care that it gets.
     """
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_keeping")
 
-    def __init__(self, connection: Http2Connection) -> None:
+    def __init__(self, connection: Line, keeping: Keeping) -> None:
         self._connection = connection
+        self._keeping = keeping
 
     def take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         """Take a frame.
@@ -97,10 +100,10 @@ class ControlFrames:
                 ErrorCode.FRAME_SIZE_ERROR if not stream else ErrorCode.PROTOCOL_ERROR, "a wrong ping"
             )
         if flags & ACK:
-            self._connection.keeping.answered()
+            self._keeping.answered()
             return
         self._connection.spend_upkeep("pings")
-        if not self._connection.keeping.allows_ping():
+        if not self._keeping.allows_ping():
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")  # gRPC's clients know these words
         self._connection.put(frames.ping(payload, ack=True))
 

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from charonia.http_message import BodyStream
     from charonia.transport import HttpHandler, HttpLimits
 
-    from charonia_transport_lean.http2.connection import Http2Connection
-    from charonia_transport_lean.http2.stream import Stream
+    from charonia_transport_lean.http2.stream import Line, Stream
 
 __all__ = ["HttpExchange"]
 
@@ -31,7 +30,7 @@ class HttpExchange(Exchange):
 
     __slots__ = ("_body", "_handle", "_limits")
 
-    def __init__(self, connection: Http2Connection, stream: Stream, handle: HttpHandler, limits: HttpLimits) -> None:
+    def __init__(self, connection: Line, stream: Stream, handle: HttpHandler, limits: HttpLimits) -> None:
         super().__init__(connection, stream)
         self._handle = handle
         self._limits = limits

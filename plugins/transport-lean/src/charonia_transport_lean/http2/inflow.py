@@ -9,8 +9,7 @@ from charonia_transport_lean.http2.frame_reader import DataReceiver
 from charonia_transport_lean.http2.frames import ConnectionFault, ErrorCode, StreamFault
 
 if TYPE_CHECKING:
-    from charonia_transport_lean.http2.connection import Http2Connection
-    from charonia_transport_lean.http2.stream import Stream
+    from charonia_transport_lean.http2.stream import Line, Stream
 
 __all__ = ["STREAM_WINDOW", "WINDOW", "Inflow", "check_length"]
 
@@ -28,7 +27,7 @@ class Inflow(DataReceiver):
 
     __slots__ = ("_connection", "_credit")
 
-    def __init__(self, connection: Http2Connection) -> None:
+    def __init__(self, connection: Line) -> None:
         self._connection = connection
         self._credit = WINDOW
 

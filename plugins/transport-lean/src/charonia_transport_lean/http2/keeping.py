@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from charonia.transport import KeepAlive
 
-    from charonia_transport_lean.http2.connection import Http2Connection
+    from charonia_transport_lean.http2.stream import Line
 
 __all__ = ["Keeping"]
 
@@ -42,7 +42,7 @@ class Keeping:
         "_without_data",
     )
 
-    def __init__(self, connection: Http2Connection, settings: KeepAlive) -> None:
+    def __init__(self, connection: Line, settings: KeepAlive) -> None:
         self._connection = connection
         self._settings = settings
         self._loop = connection.loop

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
-    from charonia_transport_lean.http2.connection import Http2Connection
+    from charonia_transport_lean.http2.frames import ErrorCode
+    from charonia_transport_lean.http2.outflow import Outflow
     from charonia_transport_lean.http2.request_head import RequestHead
 
-__all__ = ["Exchange", "Opener", "Stream"]
+__all__ = ["Exchange", "Line", "Opener", "Stream"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +46,82 @@ class Stream(OutgoingStream):
         self.exchange: Exchange
 
 
-Opener: TypeAlias = "Callable[[Http2Connection, Stream], Exchange]"
+class Line(ABC):
+    """A connection, as its parts and the exchanges on it see it.
+
+    Attributes:
+        loop: the event loop.
+        outflow: what is sent.
+        streams: the streams that are open, by number.
+        last: the number of the last stream that was opened.
+        touched: when the client did something the last time that makes a wait legitimate, in the loop's seconds.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    outflow: Outflow
+    streams: dict[int, Stream]
+    last: int
+    touched: float
+
+    @property
+    @abstractmethod
+    def idle(self) -> bool:
+        """Whether it waits for a request."""
+
+    @abstractmethod
+    def put(self, data: bytes) -> None:
+        """Have something sent at the end of the loop's turn, together with what comes until then, or now if it is much."""
+
+    @abstractmethod
+    def ping(self, payload: bytes) -> None:
+        """Ask whether the client is there."""
+
+    @abstractmethod
+    def finish(self, stream: Stream) -> None:
+        """Take note that a request is whole.
+
+        Raises:
+            StreamFault: its body is shorter than it was said to be.
+        """
+
+    @abstractmethod
+    def consumed(self, stream: Stream) -> None:
+        """Let a stream's client send on, after what it has sent was taken."""
+
+    @abstractmethod
+    def sent_data(self) -> None:
+        """Take note that an answer goes on."""
+
+    @abstractmethod
+    def spend_upkeep(self, what: str) -> None:
+        """Take note of a frame that brings nothing.
+
+        Raises:
+            ConnectionFault: there are too many of them.
+        """
+
+    @abstractmethod
+    def taken_back(self, number: int) -> None:
+        """Take note that the client has reset a stream."""
+
+    @abstractmethod
+    def reset_stream(self, number: int, code: ErrorCode) -> None:
+        """End a stream whose client has broken a rule."""
+
+    @abstractmethod
+    def break_stream(self, stream: Stream) -> None:
+        """End a stream because of a fault of ours."""
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Take no new requests, and close when those that came are answered."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Close now."""
+
+
+Opener: TypeAlias = "Callable[[Line, Stream], Exchange]"
 """Begins the exchange for a request whose head is known."""
 
 
@@ -59,7 +135,7 @@ class Exchange(ABC):
 
     __slots__ = ("_connection", "_stream", "_task")
 
-    def __init__(self, connection: Http2Connection, stream: Stream) -> None:
+    def __init__(self, connection: Line, stream: Stream) -> None:
         self._connection = connection
         self._stream = stream
         self._task: asyncio.Task[None] | None = None

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from charonia.rpc import RpcApplication
     from charonia.transport import RpcSettings
 
-    from charonia_transport_lean.http2.connection import Http2Connection
-    from charonia_transport_lean.http2.stream import Stream
+    from charonia_transport_lean.http2.stream import Line, Stream
     from charonia_transport_lean.rpc.call_head import CallHead
 
 __all__ = ["Call"]
@@ -39,7 +38,7 @@ class Call(Exchange):
 
     def __init__(
         self,
-        connection: Http2Connection,
+        connection: Line,
         stream: Stream,
         head: CallHead,
         application: RpcApplication,

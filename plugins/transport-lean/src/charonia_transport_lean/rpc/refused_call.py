@@ -10,8 +10,7 @@ from charonia_transport_lean.rpc.status import refusal_fields
 if TYPE_CHECKING:
     from charonia.rpc import RpcStatus
 
-    from charonia_transport_lean.http2.connection import Http2Connection
-    from charonia_transport_lean.http2.stream import Stream
+    from charonia_transport_lean.http2.stream import Line, Stream
 
 __all__ = ["RefusedCall"]
 
@@ -25,7 +24,7 @@ class RefusedCall(Exchange):
 
     __slots__ = ()
 
-    def __init__(self, connection: Http2Connection, stream: Stream, status: RpcStatus) -> None:
+    def __init__(self, connection: Line, stream: Stream, status: RpcStatus) -> None:
         super().__init__(connection, stream)
         connection.outflow.head(stream, *refusal_fields(status), end=True)
 

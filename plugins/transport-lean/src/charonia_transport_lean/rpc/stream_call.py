@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from charonia.rpc import RpcApplication, RpcStream
     from charonia.transport import RpcSettings
 
-    from charonia_transport_lean.http2.connection import Http2Connection
-    from charonia_transport_lean.http2.stream import Stream
+    from charonia_transport_lean.http2.stream import Line, Stream
     from charonia_transport_lean.rpc.call_head import CallHead
 
 __all__ = ["StreamCall"]
@@ -34,7 +33,7 @@ class StreamCall(Call):
 
     def __init__(
         self,
-        connection: Http2Connection,
+        connection: Line,
         stream: Stream,
         head: CallHead,
         application: RpcApplication,
@@ -113,7 +112,7 @@ class StreamCall(Call):
         if self._finished:
             self._open.end()
         else:
-            self._connection.inflow.consumed(self._stream)
+            self._connection.consumed(self._stream)
 
     def _read(self, task: asyncio.Task[None]) -> None:
         self._reading = None
