@@ -155,6 +155,29 @@ def test_a_call_that_somebody_works_on_is_waited_for():
     graph.leave(busy)
 
 
+def test_an_execution_whose_turn_has_not_come_holds_nothing_and_waits():
+    """What was passed on ahead of its turn is stuck if that before it is; and as long as it waits, it holds no instance."""
+    graph = WaitGraph()
+    graph.join("a", 1)
+    graph.join("b", 2)
+    call = request_to("a")
+    call.started_ns = 1
+    first = Running("a", 1, [request_to("a")])
+    second = Running("a", 1, [call], behind=first)
+    graph.enter(first)
+    graph.enter(second)
+    with graph.waiting(first, call, NoModels()):
+        assert call.done
+
+    holding = Running("b", 1, [request_to("b")])
+    queued = Running("b", 1, [request_to("b")], behind=holding)
+    free = request_to("b")
+    graph.enter(holding)
+    graph.enter(queued)
+    with graph.waiting(holding, free, NoModels()):
+        assert not free.done  # the other instance can take it
+
+
 def test_the_requests_of_a_batch_cancel_its_calls_together():
     """A call that several requests have caused is taken back when all of them are."""
     requests = [request_to("a"), request_to("a")]
