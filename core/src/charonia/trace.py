@@ -252,12 +252,8 @@ def _execution(request: InferenceRequest, now: int) -> Iterable[int]:
         return itertools.accumulate(request.compute_ns, initial=request.started_ns)
     if request.started_ns == request.queued_ns or not request.started_ns:
         return ()
-    return (
-        request.started_ns,
-        request.started_ns,
-        now,
-        now,
-    )  # answered in full before it has returned, as decoupled ones are
+    # answered in full before the execution has returned, as decoupled ones are
+    return (request.started_ns, request.started_ns, now, now)
 
 
 def _described(activity: str, tensors: Mapping[str, Tensor]) -> list[TracedTensor]:

@@ -94,9 +94,8 @@ class Tracer:
             field: gives a header field of the request, by its name in lower case; None in process.
             began_ns: see `Passage`.
         """
-        sampler = (
-            self._samplers.get(model) or self._everywhere
-        )  # no call is made here that can be spared: most end here
+        # most requests come no further than to the first None, so that no call is made here that can be spared
+        sampler = self._samplers.get(model) or self._everywhere
         if not sampler.on:
             return None
         origin = None
