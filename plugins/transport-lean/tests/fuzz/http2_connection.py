@@ -14,6 +14,7 @@ from charonia_transport_lean.http2.frames import HEAD, HEAD_BYTES, MAX_STREAM, P
 from charonia_transport_lean.routes import route
 from charonia_transport_lean.rpc.transport import LeanRpcTransport
 from charonia_transport_lean.transport import LeanTransport
+from wire import Wire
 
 TURNS = 20
 """How often the loop turns after the last byte; everything that these applications do is done by then."""
@@ -49,37 +50,6 @@ def _frames(data: bytes) -> bytes:
         made.append(frame_head(len(payload), kind % 11, flags, stream) + payload)
         at += 4 + length
     return b"".join(made)
-
-
-class _Wire(asyncio.Transport):
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = b""
-        self.closed = False
-
-    def write(self, data) -> None:
-        assert not self.closed, "written after the end"
-        self.written += data
-
-    def write_eof(self) -> None:
-        self.closed = True
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.closed = True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
 
 
 class _Chat(RpcStream):
@@ -132,7 +102,7 @@ async def _answer(pieces: list[bytes]) -> bytes:
     settings = RpcSettings("low", 1000, KeepAlive(time_ms=0))
     door.admit(LeanTransport(_page, HttpLimits(100, 1000)), LeanRpcTransport(_APPLICATION, settings))
     connection = Http2Connection(door, lambda head: route(door, head), settings.keep_alive)
-    wire = _Wire()
+    wire = Wire()
     connection.connection_made(wire)
     for piece in pieces:
         connection.feed(piece)
