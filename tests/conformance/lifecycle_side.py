@@ -9,20 +9,12 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import pytest
 
 sys.path[:0] = [str(Path(__file__).parents[2])]  # the folder is no package
 
-from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
-from benchmarks.tools.download import UnavailableError, cache_folder  # noqa: E402 - see above
-from benchmarks.tools.reference_server import (  # noqa: E402 - see above
-    install_reference,
-    reference_command,
-    reference_environment,
-)
+from benchmarks.process import free_port  # noqa: E402 - see above
 
 PATIENCE_TRIES = 150
 PAUSE_SECONDS = 0.1
@@ -135,34 +127,22 @@ class Side:
 
 
 @contextmanager
-def reference_beside(side, repositories):
+def reference_beside(run_reference, side, repositories):
     """Give a function that starts the reference on a side, with some flags and these repositories; it is stopped at the end."""
-    if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
-        pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
-    try:
-        venv = install_reference()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    started = []
+    with ExitStack() as opened:
 
-    def start(*flags):
-        port, side.grpc_port = free_port(), free_port()
-        side.url = f"http://127.0.0.1:{port}"
-        words = [
-            *reference_command(venv),
-            *(f"--model-repository={repository}" for repository in repositories),
-            *("--http-address=127.0.0.1", f"--http-port={port}", "--grpc-address=127.0.0.1"),
-            *(f"--grpc-port={side.grpc_port}", "--allow-metrics=false", "--exit-on-error=false"),
-            *("--exit-timeout-secs=5", *flags),
-        ]
-        environment = reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"}
-        started.append(ServerProcess("the reference", words, port, "Started HTTPService", environment))
+        def start(*flags):
+            port, side.grpc_port = free_port(), free_port()
+            side.url = f"http://127.0.0.1:{port}"
+            words = [
+                *(f"--model-repository={repository}" for repository in repositories),
+                *("--http-address=127.0.0.1", f"--http-port={port}", "--grpc-address=127.0.0.1"),
+                *(f"--grpc-port={side.grpc_port}", "--allow-metrics=false", "--exit-on-error=false"),
+                *("--exit-timeout-secs=5", *flags),
+            ]
+            opened.enter_context(run_reference(port, *words))
 
-    try:
         yield start
-    finally:
-        for process in started:
-            process.stop()
 
 
 def same(ours, theirs, answer=None):

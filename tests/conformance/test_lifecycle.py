@@ -27,10 +27,10 @@ OVERRIDE = {
 
 
 @pytest.fixture
-def reference(tmp_path):
+def reference(run_reference, tmp_path):
     """Give the reference's side of the test, and what starts it with some flags."""
     side = Side(tmp_path / "reference")
-    with reference_beside(side, [side.models]) as start:
+    with reference_beside(run_reference, side, [side.models]) as start:
         yield side, start
 
 

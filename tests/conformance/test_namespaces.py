@@ -87,7 +87,7 @@ class Sides(Side):
 
 
 @pytest.fixture
-def sides(tmp_path):
+def sides(run_reference, tmp_path):
     """Give both sides, with the same models in their repositories, and what starts the reference."""
     pair = Sides(tmp_path / "ours"), Sides(tmp_path / "theirs")
     for side in pair:
@@ -98,7 +98,7 @@ def sides(tmp_path):
         side.compose("A/ea", "m")
         side.compose("B/eb", "m")
         side.compose("A/far", "only")
-    with reference_beside(pair[1], pair[1].repositories) as start:
+    with reference_beside(run_reference, pair[1], pair[1].repositories) as start:
         yield *pair, start
 
 

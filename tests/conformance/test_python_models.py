@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,6 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]  # the folders are no packages
 import python_models  # noqa: E402 - see above
 
 from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
-from benchmarks.tools.download import cache_folder  # noqa: E402 - see above
-from benchmarks.tools.reference_server import (  # noqa: E402 - see above
-    install_reference,
-    reference_command,
-    reference_environment,
-)
 
 CASES = json.loads((HERE / "python_models.json").read_text())
 """Each case: the model that is asked, the code; the reference's answer; ours, where it is another one on purpose, and why.
@@ -42,20 +37,21 @@ def repository(tmp_path_factory):
 @pytest.fixture(scope="module", params=["charonia", "reference"])
 def served(request, repository):
     """Serve them by one of the two: gives its name and its port."""
-    environment = {"PYTHONDONTWRITEBYTECODE": "1"}
-    if request.param == "charonia":
-        command, ready = [str(Path(sys.executable).with_name("charonia")), "serve"], "http://127.0.0.1"
-    else:
-        if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
-            pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
-        venv = install_reference()
-        command, ready = reference_command(venv), "Started HTTPService"
-        environment |= reference_environment(venv)
+    run = run_charonia if request.param == "charonia" else request.getfixturevalue("run_reference")
     port = free_port()
-    words = [*command, f"--model-repository={repository}", f"--http-port={port}", *FLAGS]
-    server = ServerProcess(request.param, words, port, ready, environment)
-    yield request.param, port
-    server.stop()
+    with run(port, f"--model-repository={repository}", f"--http-port={port}", *FLAGS):
+        yield request.param, port
+
+
+@contextmanager
+def run_charonia(port, *flags):
+    """Run this server with some flags, which both servers know."""
+    command = [str(Path(sys.executable).with_name("charonia")), "serve", *flags]
+    server = ServerProcess("charonia", command, port, "http://127.0.0.1", {"PYTHONDONTWRITEBYTECODE": "1"})
+    try:
+        yield
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])

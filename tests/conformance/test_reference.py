@@ -18,48 +18,23 @@ import recorded_memory  # noqa: E402 - see above
 from differences import NOT_REPEATABLE  # noqa: E402 - see above
 from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of  # noqa: E402 - see above
 
-from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
-from benchmarks.tools.download import UnavailableError, cache_folder  # noqa: E402 - see above
-from benchmarks.tools.reference_server import (  # noqa: E402 - see above
-    install_reference,
-    reference_command,
-    reference_environment,
-)
+from benchmarks.process import free_port  # noqa: E402 - see above
 
 FILES = {path.stem: recorded_memory.load(path) for path in sorted(GOLDEN.glob("*.json"))}
 
 
 @pytest.fixture(scope="module")
-def command():
-    """Give the reference's command and environment, or tell what this machine lacks for it."""
-    if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
-        pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
-    try:
-        venv = install_reference()
-    except UnavailableError as error:
-        pytest.skip(str(error))
-    return reference_command(venv), reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"}
-
-
-@pytest.fixture(scope="module")
-def ports_of(command):
+def ports_of(run_reference):
     """Run the reference, and tell its ports for HTTP and for gRPC by topic; topics of one group share a server."""
     ports = {}
-    words, environment = command
     with ExitStack() as opened:
 
         def started(topic):
             group = FILES[topic]["group"]
             if group not in ports:
                 ports[group] = (free_port(), free_port())
-                server = ServerProcess(
-                    f"the reference ({group})",
-                    [*words, *flags_of(FILES[topic], *ports[group])],
-                    ports[group][0],
-                    "Started HTTPService",  # which comes after gRPC's
-                    environment,
-                )
-                opened.callback(server.stop)
+                flags = flags_of(FILES[topic], *ports[group])
+                opened.enter_context(run_reference(ports[group][0], *flags))  # HTTP, which comes after gRPC
             return ports[group]
 
         yield started

@@ -19,13 +19,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # t
 from recordings import MODELS  # noqa: E402 - see above
 from traffic import SERVED, STATUSES, GrpcTraffic, ask, send_over_http, wait_until, write_models  # noqa: E402 - see above
 
-from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
-from benchmarks.tools.download import UnavailableError, cache_folder  # noqa: E402 - see above
-from benchmarks.tools.reference_server import (  # noqa: E402 - see above
-    install_reference,
-    reference_command,
-    reference_environment,
-)
+from benchmarks.process import free_port  # noqa: E402 - see above
 
 COUNTED = (
     "nv_inference_request_success",
@@ -55,40 +49,27 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reference(models):
+def reference(run_reference, models):
     """Run the reference, and give its ports for HTTP, for gRPC and for metrics."""
-    if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
-        pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
-    try:
-        venv = install_reference()
-    except UnavailableError as error:
-        pytest.skip(str(error))
     http_port, grpc_port, metrics_port = free_port(), free_port(), free_port()
-    server = ServerProcess(
-        "the reference",
-        [
-            *reference_command(venv),
-            f"--model-repository={MODELS}",
-            f"--model-repository={models}",
-            "--model-control-mode=explicit",
-            *(f"--load-model={name}" for name in SERVED),
-            "--cache-config=local,size=1048576",
-            "--metrics-config=summary_latencies=true",
-            "--metrics-interval-ms=2",  # the totals of the cache are polled there
-            "--http-address=127.0.0.1",
-            f"--http-port={http_port}",
-            "--grpc-address=127.0.0.1",
-            f"--grpc-port={grpc_port}",
-            "--metrics-address=127.0.0.1",
-            f"--metrics-port={metrics_port}",
-            "--exit-timeout-secs=1",
-        ],
-        http_port,
-        "Started Metrics Service",
-        reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    yield http_port, grpc_port, metrics_port
-    server.stop()
+    flags = [
+        f"--model-repository={MODELS}",
+        f"--model-repository={models}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={name}" for name in SERVED),
+        "--cache-config=local,size=1048576",
+        "--metrics-config=summary_latencies=true",
+        "--metrics-interval-ms=2",  # the totals of the cache are polled there
+        "--http-address=127.0.0.1",
+        f"--http-port={http_port}",
+        "--grpc-address=127.0.0.1",
+        f"--grpc-port={grpc_port}",
+        "--metrics-address=127.0.0.1",
+        f"--metrics-port={metrics_port}",
+        "--exit-timeout-secs=1",
+    ]
+    with run_reference(http_port, *flags, ready="Started Metrics Service"):
+        yield http_port, grpc_port, metrics_port
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(HOUSE), str(HOUSE / "plugins/tra
 from collector import Collector  # noqa: E402 - see above
 from recordings import MODELS  # noqa: E402 - see above
 
-from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
-from benchmarks.tools.download import UnavailableError, cache_folder  # noqa: E402 - see above
-from benchmarks.tools.reference_server import (  # noqa: E402 - see above
-    install_reference,
-    reference_command,
-    reference_environment,
-)
+from benchmarks.process import free_port  # noqa: E402 - see above
 
 SERVED = ("add_sub", "cached", "calls", "ens")
 CACHE_SIZE = "1048576"
@@ -71,39 +65,26 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture
-def reference(models):
+def reference(run_reference, models):
     """Give what the reference sends and answers."""
-    if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
-        pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
-    try:
-        venv = install_reference()
-    except UnavailableError as error:
-        pytest.skip(str(error))
     port = free_port()
     with Collector() as collector:
-        server = ServerProcess(
-            "the reference",
-            [
-                *reference_command(venv),
-                f"--model-repository={models}",
-                f"--cache-config=local,size={CACHE_SIZE}",
-                "--trace-config=mode=opentelemetry",
-                f"--trace-config=opentelemetry,url={collector.url}",
-                "--trace-config=opentelemetry,resource=a=b",
-                "--trace-config=rate=1",
-                "--trace-config=level=TIMESTAMPS",
-                "--http-address=127.0.0.1",
-                f"--http-port={port}",
-                "--allow-grpc=false",
-                "--allow-metrics=false",
-                "--exit-timeout-secs=5",
-            ],
-            port,
-            "Started HTTPService",
-            reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"},
-        )
-        answers = send_traffic(port)
-        server.stop()
+        flags = [
+            f"--model-repository={models}",
+            f"--cache-config=local,size={CACHE_SIZE}",
+            "--trace-config=mode=opentelemetry",
+            f"--trace-config=opentelemetry,url={collector.url}",
+            "--trace-config=opentelemetry,resource=a=b",
+            "--trace-config=rate=1",
+            "--trace-config=level=TIMESTAMPS",
+            "--http-address=127.0.0.1",
+            f"--http-port={port}",
+            "--allow-grpc=false",
+            "--allow-metrics=false",
+            "--exit-timeout-secs=5",
+        ]
+        with run_reference(port, *flags):
+            answers = send_traffic(port)
     return told_by(collector), answers
 
 

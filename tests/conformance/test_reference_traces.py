@@ -17,53 +17,34 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # t
 
 from recordings import MODELS  # noqa: E402 - see above
 
-from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
-from benchmarks.tools.download import UnavailableError, cache_folder  # noqa: E402 - see above
-from benchmarks.tools.reference_server import (  # noqa: E402 - see above
-    install_reference,
-    reference_command,
-    reference_environment,
-)
+from benchmarks.process import free_port  # noqa: E402 - see above
 
 SERVED = ("add_sub", "cached", "ens", "fail")
 CACHE_SIZE = "1048576"
 
 
 @pytest.fixture
-def reference(tmp_path):
+def reference(run_reference, tmp_path):
     """Give what the reference writes."""
-    if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
-        pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
-    try:
-        venv = install_reference()
-    except UnavailableError as error:
-        pytest.skip(str(error))
     port = free_port()
-    server = ServerProcess(
-        "the reference",
-        [
-            *reference_command(venv),
-            f"--model-repository={MODELS}",
-            "--model-control-mode=explicit",
-            *(f"--load-model={name}" for name in SERVED),
-            f"--cache-config=local,size={CACHE_SIZE}",
-            f"--trace-config=triton,file={tmp_path / 'reference.json'}",
-            "--trace-config=triton,log-frequency=1",
-            "--trace-config=rate=1",
-            "--trace-config=level=TIMESTAMPS",
-            "--trace-config=level=TENSORS",
-            "--http-address=127.0.0.1",
-            f"--http-port={port}",
-            "--allow-grpc=false",
-            "--allow-metrics=false",
-            "--exit-timeout-secs=1",
-        ],
-        port,
-        "Started HTTPService",
-        reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    count = send_traffic(port)
-    server.stop()
+    flags = [
+        f"--model-repository={MODELS}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={name}" for name in SERVED),
+        f"--cache-config=local,size={CACHE_SIZE}",
+        f"--trace-config=triton,file={tmp_path / 'reference.json'}",
+        "--trace-config=triton,log-frequency=1",
+        "--trace-config=rate=1",
+        "--trace-config=level=TIMESTAMPS",
+        "--trace-config=level=TENSORS",
+        "--http-address=127.0.0.1",
+        f"--http-port={port}",
+        "--allow-grpc=false",
+        "--allow-metrics=false",
+        "--exit-timeout-secs=1",
+    ]
+    with run_reference(port, *flags):
+        count = send_traffic(port)
     return read_traces(tmp_path / "reference.json", count)
 
 

@@ -19,13 +19,7 @@ import dynamic  # noqa: E402 - see above
 import iterative  # noqa: E402 - see above
 import sequences  # noqa: E402 - see above
 
-from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
-from benchmarks.tools.download import cache_folder  # noqa: E402 - see above
-from benchmarks.tools.reference_server import (  # noqa: E402 - see above
-    install_reference,
-    reference_command,
-    reference_environment,
-)
+from benchmarks.process import free_port  # noqa: E402 - see above
 
 SCHEDULES = [*dynamic.SCHEDULES, *sequences.SCHEDULES, *iterative.SCHEDULES]
 _AT_A_TIME = 4
@@ -68,11 +62,8 @@ def outcomes(models):
 
 
 @pytest.fixture(scope="module")
-def reference_outcomes(models):
-    """Play the traces on the reference, or tell that it is not there."""
-    if not (cache_folder("charonia-reference") / "ready").exists():  # too large a download for a test
-        pytest.skip("the reference is not installed: `python -m benchmarks.tools.reference_server` does it")
-    venv = install_reference()
+def reference_outcomes(run_reference, models):
+    """Play the traces on the reference."""
     port = free_port()
     flags = [
         f"--model-repository={models}",
@@ -82,13 +73,8 @@ def reference_outcomes(models):
         "--allow-metrics=false",
         "--exit-timeout-secs=1",
     ]
-    environment = reference_environment(venv) | {"PYTHONDONTWRITEBYTECODE": "1"}
-    command = [*reference_command(venv), *flags]
-    server = ServerProcess("the reference", command, port, "Started GRPCInferenceService", environment)
-    try:
+    with run_reference(port, *flags, ready="Started GRPCInferenceService"):
         return played(f"127.0.0.1:{port}", tries=3)  # its threads race with each other where the machine is busy
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.model)
