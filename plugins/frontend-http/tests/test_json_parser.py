@@ -8,6 +8,7 @@ import math
 
 import pytest
 from charonia.errors import InvalidArgumentError
+from charonia_frontend_http.equal_keys import may_have_equal_keys
 from charonia_frontend_http.json_access import load_json
 from charonia_frontend_http.json_parser import parse_json
 from hypothesis import given
@@ -113,10 +114,37 @@ def test_low_surrogate_by_itself_passes_through():
     assert text.encode("utf-8", "surrogateescape") == b"\xed\xb0\x80"
 
 
-def test_first_of_equal_keys_wins_in_the_strict_parser():
-    """As in the reference; the quick parser, which reads what is plain, keeps the last one."""
-    assert load_json(b'{"a":1,"a":NaN}') == {"a": 1}
-    assert load_json(b'{"a":1,"a":2}') == {"a": 2}
+@pytest.mark.parametrize("rest", [b"NaN", b"2", b"[%b NaN]" % (b"1.5," * 5_000)], ids=["strict", "quick", "large"])
+@pytest.mark.parametrize(
+    "document",
+    [b'{"a":1,"a":%b}', b'{"a" : 1, "b" : ":", "a"\r\n\t:%b}', b'{"a":1,"\\u0061":%b}', b'{"a":1,"c":[0,{}],"a":%b}'],
+    ids=["plain", "spaces", "escaped", "among others"],
+)
+def test_first_of_equal_keys_wins(document, rest):
+    """As in the reference, whichever way the document is read."""
+    assert load_json(document % rest)["a"] == 1
+
+
+@given(VALUES)
+def test_whatever_has_no_equal_keys_is_read_as_it_is(value):
+    """Text that looks like keys is none, and costs no second reading."""
+    told = {"value": value, 'a\\":': 'b\\\\" :'}
+    document = json.dumps(told).encode()
+    assert load_json(document) == told
+    assert not may_have_equal_keys(json.dumps({"a\\": '{"b":1, "b":2}'}).encode(), {"a\\": ""})
+
+
+@pytest.mark.parametrize("document", [b'{"b":[{"a":1,"a":2}]}', b'{"b":{"a":1,"a":2}}', b'[0,{"a":1,"a":2}]'])
+def test_first_of_equal_keys_wins_at_any_depth(document):
+    """Objects inside of others follow the same rule."""
+    assert b'"a": 1' in json.dumps(load_json(document)).encode()
+
+
+def test_objects_as_deep_as_the_quick_parser_reads():
+    """Deep objects with equal keys are read or refused."""
+    with contextlib.suppress(InvalidArgumentError):
+        load_json(b'{"a":1,"a":' * 1_000 + b"0" + b"}" * 1_000)
+    assert load_json(b'{"a":' * 1_000 + b"0" + b"}" * 1_000)
 
 
 def test_nesting_is_limited():
