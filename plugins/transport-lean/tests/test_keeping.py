@@ -60,8 +60,8 @@ class Kept:
     def abort(self):
         self.done.append("abort")
 
-    def leave(self):
-        self.done.append("leave")
+    def retire(self):
+        self.done.append("retire")
 
 
 @pytest.fixture
@@ -139,9 +139,9 @@ def test_age(kept):
     kept.loop.advance(89)
     assert kept.done == []
     kept.loop.advance(22)
-    assert kept.done[0] == "leave"
+    assert kept.done[0] == "retire"
     kept.loop.advance(5)
-    assert kept.done == ["leave", "abort"]
+    assert kept.done == ["retire", "abort"]
 
 
 def test_nothing_happens_after_the_end(kept):

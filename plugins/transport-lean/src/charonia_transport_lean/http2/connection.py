@@ -114,25 +114,33 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
     def send(self) -> None:
         """Send what was written in this turn of the loop."""
         unsent, self._unsent, self._size = self._unsent, [], 0
-        if unsent and not self._transport.is_closing():
-            self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+        if not unsent or self._closed or self._transport.is_closing():
+            return
+        self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+        if self.outflow.paused and self._transport.get_write_buffer_size() > _MOST_UNREAD_REPLIES:
+            self.abort()
 
     def leave(self) -> None:
-        """Take no new requests, and close when those that came are answered."""
+        """Take no new requests, end streams of messages, and close when those that came are answered."""
+        for stream in list(self.streams.values()):
+            stream.exchange.leave()
+        self.retire()
+
+    def retire(self) -> None:
+        """Take no new requests, and close when those that came have ended."""
         if self._farewell is None:
             self._say_farewell(ErrorCode.NO_ERROR)
-            for stream in list(self.streams.values()):
-                stream.exchange.leave()
         if not self.streams:
             self.close()
 
     def close(self) -> None:
         """Close when what was written has been sent, and the client has closed, too, or has had some time to do so."""
         if not self._closed:
-            self._closed = True
             if self._farewell is None:
                 self._say_farewell(ErrorCode.NO_ERROR)
             self.send()
+            self._closed = True
+            self._take_back()
             if self._transport.can_write_eof():
                 # What the client sends meanwhile is taken and dropped: the system would tell it of nothing else than that nobody
                 # takes it, and our farewell would be lost.
@@ -171,11 +179,14 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         self._keeping.stop()
         if self._lingering is not None:
             self._lingering.cancel()
+        self._take_back()
+        self._hub.lost(self)
+
+    def _take_back(self) -> None:
         streams, self.streams = self.streams, {}
         for stream in streams.values():
             self.outflow.drop(stream)
             stream.exchange.abandon()
-        self._hub.lost(self)
 
     def eof_received(self) -> bool:
         """Close: a client that sends nothing more cannot even open windows."""
@@ -224,10 +235,10 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         try:
             if stream in self.streams:
                 self._take_trailers(self.streams[stream], opening, end=end)
-            elif stream <= self.last:
-                raise ConnectionFault(ErrorCode.STREAM_CLOSED, "headers on a stream that has ended")
             elif not stream & 1:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's streams have odd numbers")
+            elif stream <= self.last:
+                self._refuse_headers(opening)
             else:
                 self._begin(stream, opening, end=end)
         except StreamFault as fault:
@@ -251,6 +262,11 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         stream.exchange = opener(self, stream)
         if end:
             self.finish(stream)
+
+    def _refuse_headers(self, opening: tuple[RequestHead, Opener] | MalformedError) -> None:
+        if isinstance(opening, MalformedError) or opening[0].method:
+            raise ConnectionFault(ErrorCode.STREAM_CLOSED, "headers on a stream that has ended")
+        self.spend_upkeep("trailers of streams that have ended")  # under way when the stream was reset
 
     def _take_trailers(
         self, stream: Stream, trailers: tuple[RequestHead, Opener] | MalformedError, *, end: bool
@@ -299,14 +315,12 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         late = self.loop.time() - _PATIENCE_SECONDS
         for stream in list(self.streams.values()):
             if not stream.half_closed and not stream.exchange.patient and stream.touched < late:
-                self.put(frames.reset(stream.number, ErrorCode.CANCEL))
-                self.streams.pop(stream.number)
-                self._drop(stream)
+                self._cut(stream.number, ErrorCode.CANCEL)
 
     def break_stream(self, stream: Stream) -> None:
         """End a stream because of a fault of ours."""
         if stream.number in self.streams:
-            self.reset_stream(stream.number, ErrorCode.INTERNAL_ERROR)
+            self._cut(stream.number, ErrorCode.INTERNAL_ERROR)
 
     def _answered(self, stream: OutgoingStream) -> None:
         """Forget a stream whose answer is whole; a client that still sends is told that it need not."""
@@ -331,8 +345,11 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
 
     def reset_stream(self, number: int, code: ErrorCode) -> None:
         """End a stream whose client has broken a rule."""
-        self.put(frames.reset(number, code))
         self._spend(self._resets, "streams that end in error")
+        self._cut(number, code)
+
+    def _cut(self, number: int, code: ErrorCode) -> None:
+        self.put(frames.reset(number, code))
         stream = self.streams.pop(number, None)
         if stream is not None:
             self._drop(stream)
@@ -369,11 +386,11 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         self._size += len(data)
         if self._size >= _JOINED_BELOW:
             self.send()
-            if self.outflow.paused and self._transport.get_write_buffer_size() > _MOST_UNREAD_REPLIES:
-                self.abort()
 
     def _put_large(self, pieces: list[bytes | memoryview]) -> None:
         self.send()
+        if self._closed:
+            return
         for piece in pieces:  # and not `writelines`, by which Python 3.11 joins them
             self._transport.write(piece)
 

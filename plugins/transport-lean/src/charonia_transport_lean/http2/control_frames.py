@@ -23,6 +23,9 @@ __all__ = ["ControlFrames"]
 
 _LEAST_FRAME, _MOST_FRAME = 16_384, 16_777_215
 
+_MOST_SETTINGS = 32
+"""How many settings a frame may have: each may mean work for every stream."""
+
 
 class ControlFrames:
     """Does what a client's frames ask for.
@@ -55,11 +58,9 @@ class ControlFrames:
         elif kind == FrameType.GOAWAY:
             if stream or len(payload) < 8:  # noqa: PLR2004 - the last stream and a code
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a wrong farewell")
-            self._connection.leave()
+            self._connection.retire()
         elif kind == FrameType.PRIORITY:  # it has no meaning any more
-            self._connection.spend_upkeep("priorities")
-            if len(payload) != 5:  # noqa: PLR2004 - as the RFC has it
-                self._connection.reset_stream(stream, ErrorCode.FRAME_SIZE_ERROR)
+            self._take_priority(stream, payload)
         elif kind == FrameType.PUSH_PROMISE:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "clients do not push")
         else:
@@ -107,6 +108,13 @@ class ControlFrames:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")  # gRPC's clients know these words
         self._connection.put(frames.ping(payload, ack=True))
 
+    def _take_priority(self, stream: int, payload: bytes) -> None:
+        self._connection.spend_upkeep("priorities")
+        if not stream:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a priority of the connection")
+        if len(payload) != 5:  # noqa: PLR2004 - as the RFC has it
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a wrong priority")
+
     def _take_settings(self, flags: int, stream: int, payload: bytes) -> None:
         if stream:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "settings of a stream")
@@ -117,9 +125,11 @@ class ControlFrames:
         self._connection.spend_upkeep("settings")
         if len(payload) % 6:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "wrong settings")
-        for at in range(0, len(payload), 6):
-            number = int.from_bytes(payload[at : at + 2], "big")
-            self._take_setting(number, int.from_bytes(payload[at + 2 : at + 6], "big"))
+        if len(payload) > 6 * _MOST_SETTINGS:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many settings in a frame")
+        wanted = {payload[at : at + 2]: payload[at + 2 : at + 6] for at in range(0, len(payload), 6)}
+        for number, value in wanted.items():  # of each the last one counts
+            self._take_setting(int.from_bytes(number, "big"), int.from_bytes(value, "big"))
         self._connection.put(frames.frame_head(0, FrameType.SETTINGS, ACK, 0))
 
     def _take_setting(self, number: int, value: int) -> None:

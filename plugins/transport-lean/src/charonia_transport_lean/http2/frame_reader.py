@@ -123,7 +123,8 @@ class FrameReader:
         return bool(self._filled or self._open_left or self._fragments_of or self._preface)
 
     def room(self) -> memoryview:
-        """Give the place for the next bytes; at least one fits."""
+        """Give the place for the next bytes; at least one fits. Whoever asks again has put nothing into the place before."""
+        self._direct = False
         missing = self._open_left - self._open_padding
         if missing >= _DIRECT and self._open_stream and not self._filled:
             place = self._data.place(self._open_stream)

@@ -30,6 +30,11 @@ MAX_TABLE = 4096
 """How large a table of fields becomes, in bytes, on either side."""
 
 _MOST_KNOWN = 64
+_LARGEST_KNOWN = 4096
+"""How many blocks are remembered, and how large the fields of one may be, in bytes; a few of the wire's can mean very many."""
+
+_FIELD_BYTES = 32
+"""What a field takes beside its name and value, as the RFC has it."""
 
 
 class _WatchedTable(HeaderTable):
@@ -93,7 +98,7 @@ class HeaderDecoder(Generic[T]):
         if changed or len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         meaning = self._read(tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields))
-        if not changed:
+        if not changed and sum(len(name) + len(value) + _FIELD_BYTES for name, value in fields) <= _LARGEST_KNOWN:
             self._known[block] = meaning
         return meaning
 

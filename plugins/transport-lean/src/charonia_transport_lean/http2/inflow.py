@@ -38,7 +38,7 @@ class Inflow(DataReceiver):
         if taker is None or taker.half_closed:
             self._refuse_data(stream, taker)
             return
-        if not payload and not end:
+        if not size and not end:
             self._connection.spend_upkeep("frames without data")
         taker.credit -= size
         if taker.credit < 0:

@@ -116,7 +116,7 @@ class Keeping:
     # -- age
 
     def _retire(self) -> None:
-        self._connection.leave()
+        self._connection.retire()
         if self._settings.max_age_grace_ms:
             self._set("grace", self._settings.max_age_grace_ms, self._connection.abort)
 

@@ -233,6 +233,8 @@ class Outflow:
             ConnectionFault: a stream's window would be larger than any can be.
         """
         difference = size - self.first_window
+        if not difference:
+            return
         self.first_window = size
         for stream in streams:
             stream.window += difference

@@ -17,6 +17,7 @@ __all__ = ["MalformedError", "RequestHead", "read_head"]
 _PSEUDO = frozenset({":method", ":scheme", ":authority", ":path"})
 _OF_CONNECTIONS = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
 _NAME = re.compile(r":?[!#$%&'*+\-.^_`|~0-9a-z]+")
+_MOST_DIGITS = 19
 _VALUE = re.compile(r"[^\x00\r\n]*")
 
 
@@ -96,6 +97,6 @@ def _length(rest: Headers) -> int | None:
     if not told:
         return None
     (value, *others) = told
-    if others or not (value.isascii() and value.isdigit()):
+    if others or not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
         raise MalformedError("the content's length is none, or several")
     return int(value)

@@ -113,8 +113,8 @@ class Line(ABC):
         """End a stream because of a fault of ours."""
 
     @abstractmethod
-    def leave(self) -> None:
-        """Take no new requests, and close when those that came are answered."""
+    def retire(self) -> None:
+        """Take no new requests, and close when those that came have ended."""
 
     @abstractmethod
     def abort(self) -> None:
