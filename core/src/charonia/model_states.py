@@ -87,8 +87,8 @@ class ModelRecord:
 class IndexEntry:
     """A row of the repository's index. `version`, `state` and `reason` are "" where there is nothing to say.
 
-    `host_byte_size` is how much of this machine's memory the version takes; 0 where it does not serve. `namespace` is the repository
-    where that tells models apart.
+    `host_byte_size` is how much of this machine's memory the version takes; 0 where it does not serve. `namespace` is the
+    repository, where that tells models apart.
     """
 
     name: str
