@@ -1,6 +1,6 @@
 """How models are told apart: by their names; or with namespaces by their repository, too, so that equal names are no clash.
 
-What a server knows of a model, it keeps under the model's key: its name, or with namespaces `REPOSITORY::NAME`. Clients say names.
+What a server knows of a model, it keeps under the key of the model: its name, or `REPOSITORY::NAME`. Clients say names alone.
 """
 
 from __future__ import annotations
