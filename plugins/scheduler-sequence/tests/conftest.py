@@ -13,6 +13,7 @@ from charonia.testing.builders import scheduler_context
 from charonia.testing.virtual_clock import VirtualClock
 from charonia_scheduler_sequence.scheduler import SequenceScheduler
 from google.protobuf import text_format
+from hypothesis import settings
 
 
 def make_configuration(section, max_batch_size=4, dims=(1,), datatype="INT32"):
@@ -97,3 +98,18 @@ def model():
 def configuration():
     """Make configurations: see `make_configuration`."""
     return make_configuration
+
+
+@pytest.fixture
+def run_clients():
+    """Run a state machine of clients, whose schedulers have configurations by its `make_config`: batches of two, inputs of text."""
+
+    def run(clients):
+        clients.make_config = staticmethod(
+            lambda section: make_configuration(section, max_batch_size=2, datatype="BYTES")
+        )
+        case = clients.TestCase("runTest")
+        case.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+        case.runTest()
+
+    return run

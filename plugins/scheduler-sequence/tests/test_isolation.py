@@ -10,7 +10,6 @@ from charonia.request import SEQUENCE_END, SEQUENCE_START, InferenceRequest, Inf
 from charonia.testing.builders import scheduler_context
 from charonia.testing.virtual_clock import VirtualClock
 from charonia_scheduler_sequence.scheduler import SequenceScheduler
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -161,9 +160,6 @@ class OldestClients(Clients):
 
 
 @pytest.mark.parametrize("clients", [Clients, OldestClients])
-def test_isolation(clients, configuration):
+def test_isolation(clients, run_clients):
     """Cancellation, time-out, end and restart in any order leave each sequence its own state and slot, and lose no request."""
-    clients.make_config = staticmethod(lambda section: configuration(section, max_batch_size=2, datatype="BYTES"))
-    case = clients.TestCase("runTest")
-    case.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
-    case.runTest()
+    run_clients(clients)

@@ -9,7 +9,6 @@ from charonia.request import SEQUENCE_START, InferenceRequest, InferenceResponse
 from charonia.testing.builders import scheduler_context
 from charonia.testing.virtual_clock import VirtualClock
 from charonia_scheduler_sequence.scheduler import SequenceScheduler
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -194,9 +193,6 @@ class OldestClients(Clients):
 
 
 @pytest.mark.parametrize("clients", [Clients, OldestClients])
-def test_isolation(clients, configuration):
+def test_isolation(clients, run_clients):
     """Turns, cancellation, failures and late answers in any order leave each request its own state and slot, and lose none."""
-    clients.make_config = staticmethod(lambda section: configuration(section, max_batch_size=2, datatype="BYTES"))
-    case = clients.TestCase("runTest")
-    case.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
-    case.runTest()
+    run_clients(clients)
