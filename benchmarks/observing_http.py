@@ -1,7 +1,7 @@
 """What it costs to be watched, over HTTP: metrics, the access log and traces, each on and off, on servers that take turns.
 
 Where there are metrics they are read once a second, which is more often than Prometheus is usually told to. Spans go to a
-collector in a process of its own, twice a second.
+collector in a process of its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ _FILE = ("--trace-config=level=TIMESTAMPS", f"--trace-config=file={os.devnull}")
 _SPANS = (
     "--trace-config=level=TIMESTAMPS",
     "--trace-config=opentelemetry,url={collector}",
-    "--trace-config=opentelemetry,bsp_schedule_delay=500",
     "--trace-config=opentelemetry,bsp_max_queue_size=65536",
 )
 _WATCHED: Mapping[str, Sequence[str]] = {
