@@ -62,3 +62,31 @@ def nginx(folder, port, *, http2=False):
     finally:
         process.send_signal(signal.SIGQUIT)
         process.communicate(timeout=PATIENCE_SECONDS)
+
+
+@contextmanager
+def haproxy(folder, port):
+    """Run HAProxy, which passes what it is asked over HTTP/1.1 on to a port, and reuses its connections; gives its own."""
+    number = free_port()
+    (folder / "haproxy.cfg").write_text(
+        f"""
+        defaults
+          mode http
+          timeout connect 10s
+          timeout client 60s
+          timeout server 60s
+          http-reuse always
+        frontend outside
+          bind 127.0.0.1:{number}
+          default_backend behind
+        backend behind
+          server charonia 127.0.0.1:{port}
+        """.rstrip()
+        + "\n"  # without which it takes the last line for cut off
+    )
+    process = subprocess.Popen(["haproxy", "-db", "-f", folder / "haproxy.cfg"], stderr=subprocess.PIPE)
+    try:
+        yield number
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE_SECONDS)

@@ -15,7 +15,7 @@ import tritonclient.http
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from programs import PATIENCE_SECONDS, needs, nginx, run
+from programs import PATIENCE_SECONDS, haproxy, needs, nginx, run
 
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.perf_analyzer import install_perf_analyzer
@@ -138,12 +138,24 @@ def test_tritonclient_with_large_tensors(port, coding):
 def test_behind_nginx(port, large, tmp_path, prefix):
     """A proxy that keeps its connections passes on small and large requests, in one piece, in chunks, and events as they come."""
     with nginx(tmp_path, port) as outside:
-        url = f"http://127.0.0.1:{outside}{prefix}{INFER}"
-        for _ in range(2):
-            assert b'"data":[1.0,2.5]' in run("curl", "-sS", "--retry-connrefused", "--retry", 5, "-d", BODY, url)
-            assert run("curl", "-sS", "--data-binary", f"@{large}", url).count(b"1.5") == LARGE
-            chunked = run("curl", "-sS", "-H", "Transfer-Encoding: chunked", "--data-binary", f"@{large}", url)
-            assert chunked.count(b"1.5") == LARGE
-        events = url.replace("/m/", "/countdown/")
-        body = BODY.replace(b"[1, 2]", b"[1]").replace(b"[1, 2.5]", b"[3]")
-        assert run("curl", "-sS", "-H", "Accept: text/event-stream", "-d", body, events).count(b"data:") == 3
+        ask_through(f"http://127.0.0.1:{outside}{prefix}{INFER}", large)
+
+
+@needs("haproxy", "haproxy")
+@needs("curl", "curl")
+def test_behind_haproxy(port, large, tmp_path):
+    """Another proxy does the same."""
+    with haproxy(tmp_path, port) as outside:
+        ask_through(f"http://127.0.0.1:{outside}{INFER}", large)
+
+
+def ask_through(url, large):
+    """Send small and large requests through a proxy, in one piece and in chunks, and have events come back."""
+    for _ in range(2):
+        assert b'"data":[1.0,2.5]' in run("curl", "-sS", "--retry-connrefused", "--retry", 5, "-d", BODY, url)
+        assert run("curl", "-sS", "--data-binary", f"@{large}", url).count(b"1.5") == LARGE
+        chunked = run("curl", "-sS", "-H", "Transfer-Encoding: chunked", "--data-binary", f"@{large}", url)
+        assert chunked.count(b"1.5") == LARGE
+    events = url.replace("/m/", "/countdown/")
+    body = BODY.replace(b"[1, 2]", b"[1]").replace(b"[1, 2.5]", b"[3]")
+    assert run("curl", "-sS", "-H", "Accept: text/event-stream", "-d", body, events).count(b"data:") == 3
