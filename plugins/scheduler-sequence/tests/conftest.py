@@ -113,3 +113,28 @@ def run_clients():
         case.runTest()
 
     return run
+
+
+@pytest.fixture
+def play_sums():
+    """Ask a model that sums X up, and tells WORD the next time, in two sequences side by side: each has its own, and no other output."""
+
+    def play(model, *, batches):
+        told = {1: [], "two": []}
+        for step in range(3):
+            for number, name in enumerate(told, start=1):
+                x, word = np.array([number * (step + 1)], np.float32), np.array([f"{name}{step}".encode()], np.object_)
+                answer = model.infer(
+                    {"X": x[None] if batches else x, "WORD": word[None] if batches else word},
+                    sequence_id=name,
+                    sequence_start=step == 0,
+                    sequence_end=step == 2,
+                )
+                assert set(answer.outputs) == {"SUM", "BEFORE"}
+                told[name].append((answer["SUM"].item(), answer["BEFORE"].item()))
+        assert told == {
+            1: [(1001, b""), (3, b"10"), (6, b"11")],
+            "two": [(1002, b""), (6, b"two0"), (12, b"two1")],
+        }
+
+    return play

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from charonia.config import ModelConfig
 from charonia.testing.builders import write_model
@@ -41,7 +40,7 @@ def graph(lead):
 @pytest.mark.parametrize("completed", [True, False], ids=["completed", "written"])
 @pytest.mark.parametrize("batches", [True, False], ids=["batches", "single"])
 @pytest.mark.parametrize("way", [OLDEST, DIRECT], ids=["oldest", "direct"])
-def test_states(model_repository, server, completed, batches, way):
+def test_states(model_repository, server, play_sums, completed, batches, way):
     """Two sequences side by side have their own numbers and words, whether the configuration is written or completed."""
     config = ModelConfig(name="sums", platform="onnxruntime_onnx", max_batch_size=4 if batches else 0)
     text_format.Parse(SECTION + way, config.sequence_batching)
@@ -58,22 +57,7 @@ def test_states(model_repository, server, completed, batches, way):
     model = server(model_repository).model("sums")
     assert [tensor.name for tensor in model.metadata().inputs] == ["X", "WORD"]
     assert [tensor.name for tensor in model.metadata().outputs] == ["SUM", "BEFORE"]
-    told = {1: [], "two": []}
-    for step in range(3):
-        for number, name in enumerate(told, start=1):
-            x, word = np.array([number * (step + 1)], np.float32), np.array([f"{name}{step}".encode()], np.object_)
-            answer = model.infer(
-                {"X": x[None] if batches else x, "WORD": word[None] if batches else word},
-                sequence_id=name,
-                sequence_start=step == 0,
-                sequence_end=step == 2,
-            )
-            assert list(answer.outputs) == ["SUM", "BEFORE"]
-            told[name].append((answer["SUM"].item(), answer["BEFORE"].item()))
-    assert told == {
-        1: [(1001, b""), (3, b"10"), (6, b"11")],
-        "two": [(1002, b""), (6, b"two0"), (12, b"two1")],
-    }
+    play_sums(model, batches=batches)
 
 
 def test_unknown_state(model_repository, server):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from charonia.config import ModelConfig
@@ -49,7 +48,7 @@ def save(directory, platform, lead):
 @pytest.mark.parametrize("platform", ["tensorflow_savedmodel", "tensorflow_graphdef"])
 @pytest.mark.parametrize("batches", [True, False], ids=["batches", "single"])
 @pytest.mark.parametrize("way", ["oldest { max_candidate_sequences: 4 }", "direct {}"], ids=["oldest", "direct"])
-def test_states(model_repository, server, platform, batches, way):
+def test_states(model_repository, server, play_sums, platform, batches, way):
     """Two sequences side by side have their own numbers and words, which no client gives or gets."""
     config = ModelConfig(name="sums", platform=platform, max_batch_size=4 if batches else 0)
     text_format.Parse(SECTION + way, config.sequence_batching)
@@ -60,22 +59,7 @@ def test_states(model_repository, server, platform, batches, way):
     model = server(model_repository).model("sums")
     assert {tensor.name for tensor in model.metadata().inputs} == {"X", "WORD"}
     assert {tensor.name for tensor in model.metadata().outputs} == {"SUM", "BEFORE"}
-    told = {1: [], "two": []}
-    for step in range(3):
-        for number, name in enumerate(told, start=1):
-            x, word = np.array([number * (step + 1)], np.float32), np.array([f"{name}{step}".encode()], np.object_)
-            answer = model.infer(
-                {"X": x[None] if batches else x, "WORD": word[None] if batches else word},
-                sequence_id=name,
-                sequence_start=step == 0,
-                sequence_end=step == 2,
-            )
-            assert set(answer.outputs) == {"SUM", "BEFORE"}
-            told[name].append((answer["SUM"].item(), answer["BEFORE"].item()))
-    assert told == {
-        1: [(1001, b""), (3, b"10"), (6, b"11")],
-        "two": [(1002, b""), (6, b"two0"), (12, b"two1")],
-    }
+    play_sums(model, batches=batches)
 
 
 @pytest.mark.parametrize("platform", ["tensorflow_savedmodel", "tensorflow_graphdef"])
