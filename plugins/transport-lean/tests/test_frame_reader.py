@@ -59,6 +59,8 @@ def feed(reader, data, cuts=()):
             taken = min(len(room), len(piece))
             room[:taken] = piece[:taken]
             reader.received(taken)
+            while reader.more:
+                reader.received(0)
             piece = piece[taken:]
         last = cut
 

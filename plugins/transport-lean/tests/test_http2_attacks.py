@@ -120,6 +120,40 @@ async def test_client_that_says_farewell_gets_its_answers(client, calls):
     await client.ended()
 
 
+async def test_updates_of_windows_are_no_flood_where_much_is_sent(rpc, client):
+    """A client that opens both windows with each frame of a large answer gets all of it."""
+    await allow(rpc, client, 200)
+    client.send(client.call(11, "/t/Large", b"10000000"))
+    came = 0
+    while True:
+        kind, flags, _, payload = await client.frame()
+        if kind is FrameType.DATA:
+            came += len(payload)
+            client.send(frames.window_update(0, len(payload)), frames.window_update(11, len(payload)))
+        if flags & frames.END_STREAM:
+            break
+    assert came == 10_000_005
+
+
+class TestPingsOfBusyClients:
+    """They measure the line while a large answer comes."""
+
+    @pytest.fixture
+    def rpc_settings(self):
+        return RpcSettings(keep_alive=KeepAlive(max_ping_strikes=1))
+
+    async def test_pings_during_an_answer_are_welcome(self, client):
+        """As many as there are pieces of it."""
+        client.send(client.call(1, "/t/Large", b"1000000"))
+        came = 0
+        while came < 1_000_005:
+            kind, _, _, payload = await client.frame()
+            assert kind is not FrameType.GOAWAY
+            if kind is FrameType.DATA:
+                came += len(payload)
+                client.send(PING, frames.window_update(1, len(payload)))
+
+
 class TestOldConnections:
     """The age of connections, with streams of messages."""
 
@@ -211,3 +245,18 @@ async def test_padding_is_no_flood(rpc, client):
         last = frames.END_STREAM if at + 30 >= len(body) else 0
         client.send(frame(FrameType.DATA, frames.PADDED | last, 11, b"\5" + piece + b"\0" * 5))
     assert (await client.messages(11))[0] == [b"x" * 3000]
+
+
+async def test_flood_of_calls_lets_others_have_their_turn(rpc, client, calls):
+    """Of the calls that come in one piece, some are answered in each turn of the loop, and all in the end."""
+    client.send(client.call(1, ECHO, b"first"))
+    assert (await client.messages(1))[0] == [b"first"]
+    (guest,) = rpc.door.guests
+    count = 500
+    sent = b"".join(client.call(number, ECHO, b"x") for number in range(3, 3 + 2 * count, 2))
+    room = guest.get_buffer(-1)
+    room[: len(sent)] = sent
+    guest.buffer_updated(len(sent))
+    assert guest.last < 2 * count
+    for number in range(3, 3 + 2 * count, 2):
+        assert (await client.messages(number))[0] == [b"x"]

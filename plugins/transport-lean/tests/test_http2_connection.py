@@ -8,6 +8,7 @@ import pytest
 from charonia_transport_lean.http2 import connection as module
 from charonia_transport_lean.http2 import frames
 from charonia_transport_lean.http2.frames import ErrorCode, FrameType, frame_head
+from charonia_transport_lean.http2.greeting import MOST_STREAMS
 
 ECHO = "/t/Echo"
 
@@ -229,8 +230,8 @@ async def test_more_data_than_the_window_ends_the_connection(client, calls):
 
 async def test_too_many_streams_are_refused(client, calls):
     """Those that are open go on."""
-    client.send(*(client.call(number, "/t/Wait", b"a") for number in range(1, 2 * module._MOST_STREAMS + 3, 2)))
-    assert await client.answer(2 * module._MOST_STREAMS + 1) is ErrorCode.REFUSED_STREAM
+    client.send(*(client.call(number, "/t/Wait", b"a") for number in range(1, 2 * MOST_STREAMS + 3, 2)))
+    assert await client.answer(2 * MOST_STREAMS + 1) is ErrorCode.REFUSED_STREAM
     calls.go.set()
     assert (await client.messages(1))[0] == [b"a"]
 

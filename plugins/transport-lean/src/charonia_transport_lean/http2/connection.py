@@ -10,15 +10,11 @@ from charonia_transport_lean.guest import Guest
 from charonia_transport_lean.http2 import frames
 from charonia_transport_lean.http2.budget import Budget
 from charonia_transport_lean.http2.control_frames import ControlFrames
-from charonia_transport_lean.http2.frame_reader import MAX_FRAME, FrameReader, FrameReceiver
-from charonia_transport_lean.http2.frames import (
-    ConnectionFault,
-    ErrorCode,
-    Setting,
-    StreamFault,
-)
-from charonia_transport_lean.http2.header_blocks import MAX_HEADER_LIST, HeaderDecoder
-from charonia_transport_lean.http2.inflow import STREAM_WINDOW, WINDOW, Inflow, check_length
+from charonia_transport_lean.http2.frame_reader import FrameReader, FrameReceiver
+from charonia_transport_lean.http2.frames import ConnectionFault, ErrorCode, StreamFault
+from charonia_transport_lean.http2.greeting import GREETING, MOST_STREAMS
+from charonia_transport_lean.http2.header_blocks import HeaderDecoder
+from charonia_transport_lean.http2.inflow import STREAM_WINDOW, Inflow, check_length
 from charonia_transport_lean.http2.keeping import Keeping
 from charonia_transport_lean.http2.outflow import Outflow
 from charonia_transport_lean.http2.request_head import MalformedError, RequestHead, read_head
@@ -38,7 +34,6 @@ __all__ = ["Http2Connection"]
 
 _log = logging.getLogger(__name__)
 
-_MOST_STREAMS = 1024
 _JOINED_BELOW = 65_536
 _MOST_UNSENT = 67_108_864
 """While more than this waits for a client that does not read, it gets no new streams."""
@@ -49,7 +44,9 @@ _MOST_UNREAD_REPLIES = 1_048_576
 _RESETS = 500, 100.0
 _UPKEEP = 10_000, 1_000.0
 _UPKEEP_EARNED = 8.0
-"""Resets, and frames that bring nothing: how many at once, and how many more in a second; and what an answer is worth."""
+_BYTES_FOR_UPKEEP = 2048
+"""Resets, and frames that bring nothing: how many at once, and how many more in a second; what an answer is worth, and for how
+much data a client may open a window once more."""
 
 _PATIENCE_SECONDS = 60.0
 """How long a client may leave a request unfinished."""
@@ -91,7 +88,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         self._transport: asyncio.Transport
         self._unsent: list[bytes] = []
         self._size = 0
-        self.outflow = Outflow(self.put, self._put_large, self._answered)
+        self.outflow = Outflow(self.put, self._put_large, self._answered, self._progressed)
         now = self.loop.time()
         self._resets = Budget(*_RESETS, now)
         self._upkeep = Budget(*_UPKEEP, now)
@@ -160,17 +157,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         """Begin, with our settings."""
         self._transport = transport  # type: ignore[assignment]  # a stream's transport
         self._hub.opened(self)
-        self.put(
-            frames.settings(
-                {
-                    Setting.MAX_CONCURRENT_STREAMS: _MOST_STREAMS,
-                    Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-                    Setting.MAX_FRAME_SIZE: MAX_FRAME,
-                    Setting.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST,
-                }
-            )
-            + frames.window_update(0, WINDOW - 65_535)
-        )
+        self.put(GREETING)
         self._keeping.start()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -205,9 +192,17 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
             self._reader.received(nbytes)
         except ConnectionFault as fault:
             self._end(fault)
-        else:
-            if not self._reader.amid:
-                self.touched = self.loop.time()
+            return
+        if self._reader.more and not self._closed:  # others have their turn first
+            self._transport.pause_reading()
+            self.loop.call_soon(self._read_on)
+        elif not self._reader.amid:
+            self.touched = self.loop.time()
+
+    def _read_on(self) -> None:
+        if not self._closed:
+            self._transport.resume_reading()
+            self.buffer_updated(0)
 
     def feed(self, data: bytes) -> None:
         """Read bytes that came before this connection was there."""
@@ -254,7 +249,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
             return
         if isinstance(opening, MalformedError) or not opening[0].method:
             raise StreamFault(number, ErrorCode.PROTOCOL_ERROR, "the head is none")
-        if len(self.streams) >= _MOST_STREAMS or self.outflow.unsent_bytes > _MOST_UNSENT:
+        if len(self.streams) >= MOST_STREAMS or self.outflow.unsent_bytes > _MOST_UNSENT:
             raise StreamFault(number, ErrorCode.REFUSED_STREAM, "not now")
         head, opener = opening
         stream = Stream(number, self.outflow.first_window, STREAM_WINDOW, head, self.loop.time())
@@ -341,6 +336,10 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
     def sent_data(self) -> None:
         """Take note that an answer goes on."""
         self._upkeep.earn(_UPKEEP_EARNED)
+        self._keeping.sent()
+
+    def _progressed(self, size: int) -> None:
+        self._upkeep.earn(size / _BYTES_FOR_UPKEEP)
         self._keeping.sent()
 
     def reset_stream(self, number: int, code: ErrorCode) -> None:

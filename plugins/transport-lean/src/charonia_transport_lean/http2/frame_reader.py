@@ -34,6 +34,9 @@ _LARGEST_BLOCK = 65_536
 _DIRECT = 16_384
 """From so many missing bytes on, a DATA frame's payload is read straight to where it belongs."""
 
+_IN_A_TURN = 256
+"""How many frames are read before other connections have their turn."""
+
 _DATA, _HEADERS, _CONTINUATION = FrameType.DATA, FrameType.HEADERS, FrameType.CONTINUATION
 
 
@@ -80,6 +83,9 @@ class FrameReader:
     Args:
         data: is told of the data in frames.
         receiver: is told of the other frames.
+
+    Attributes:
+        more: whether some of what came is to be read in another turn, by another call of `received`.
     """
 
     __slots__ = (
@@ -98,6 +104,7 @@ class FrameReader:
         "_preface",
         "_receiver",
         "_view",
+        "more",
     )
 
     def __init__(self, data: DataReceiver, receiver: FrameReceiver) -> None:
@@ -107,6 +114,7 @@ class FrameReader:
         self._view = memoryview(self._buffer)
         self._filled = 0
         self._preface = True
+        self.more = False
         self._direct = False
         self._open_stream = 0  # the DATA frame of which a part is missing, or the frame that is dropped
         self._open_left = 0
@@ -151,13 +159,27 @@ class FrameReader:
             if not at:
                 self._filled = end
                 return
+        at = self._read_frames(at, end)
+        left = end - at
+        if left and at:
+            self._buffer[:left] = self._buffer[at:end]
+        self._filled = left
+
+    def _read_frames(self, at: int, end: int) -> int:
+        """Read what has come of frames, and give where that ends."""
         buffer, view, data = self._buffer, self._view, self._data
+        self.more = False
+        turn = _IN_A_TURN
         while True:
             if self._open_left:
                 at = self._go_on(at, end)
             start = at + HEAD_BYTES
             if start > end:
                 break
+            if not turn:
+                self.more = True
+                break
+            turn -= 1
             word, flags, stream = HEAD.unpack_from(buffer, at)
             stop = start + (word >> 8)
             if word & 0xFF == _DATA and stop <= end and not flags & PADDED and not self._fragments_of and stream:
@@ -168,10 +190,7 @@ class FrameReader:
             if not taken:
                 break
             at = taken
-        left = end - at
-        if left and at:
-            buffer[:left] = buffer[at:end]
-        self._filled = left
+        return at
 
     def _take(self, kind: int, flags: int, stream: int, start: int, stop: int, end: int) -> int:
         """Take a frame, or the beginning of a DATA frame. Gives where to go on, or 0 where too little has come."""

@@ -86,6 +86,7 @@ class Outflow:
         write: takes bytes for the client, to be sent at the end of the loop's turn.
         write_large: takes bytes for the client, to be sent now without copying them together.
         finished: is told of a stream whose end has been sent.
+        progressed: is told how much data has been sent, in bytes, wherever an answer is not sent as a whole.
 
     Attributes:
         window: how much the client lets the connection send.
@@ -98,6 +99,7 @@ class Outflow:
     __slots__ = (
         "_encoder",
         "_finished",
+        "_progressed",
         "_queue",
         "_write",
         "_write_large",
@@ -113,10 +115,12 @@ class Outflow:
         write: Callable[[bytes], None],
         write_large: Callable[[list[bytes | memoryview]], None],
         finished: Callable[[OutgoingStream], None],
+        progressed: Callable[[int], None],
     ) -> None:
         self._write = write
         self._write_large = write_large
         self._finished = finished
+        self._progressed = progressed
         self._encoder = HeaderEncoder()
         self._queue: deque[OutgoingStream] = deque()
         self.window = self.first_window = _FIRST_WINDOW
@@ -317,6 +321,8 @@ class Outflow:
             self._write_large(pieces)
         elif pieces:
             self._write(b"".join(pieces))
+        if sent:
+            self._progressed(sent)
         if last:
             self._end(stream)
 
