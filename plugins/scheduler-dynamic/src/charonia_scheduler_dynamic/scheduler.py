@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from charonia.errors import UnavailableError
-from charonia.scheduler import FormedBatch, Scheduler, SchedulerContext
+from charonia.hand_over import HandOverScheduler
 
 from charonia_scheduler_dynamic.batch_signature import BatchSignature
 from charonia_scheduler_dynamic.batch_strategy import batch_strategy
@@ -21,35 +20,18 @@ if TYPE_CHECKING:
     from charonia.clock import Alarm
     from charonia.config import ModelConfig
     from charonia.request import InferenceRequest
+    from charonia.scheduler import FormedBatch, SchedulerContext
 
     from charonia_scheduler_dynamic.batcher import Dropped
 
 __all__ = ["DynamicScheduler"]
 
 
-class _Waiter:
-    """An instance's thread that waits for work. `wake` is released by exactly one hand-over."""
-
-    __slots__ = ("batch", "instance", "wake")
-
-    def __init__(self, instance: Hashable) -> None:
-        self.instance = instance
-        self.batch: FormedBatch | None = None
-        self.wake = threading.Lock()
-        self.wake.acquire()
-
-    def hand_over(self, batch: FormedBatch | None) -> None:
-        self.batch = batch
-        self.wake.release()
-
-
-class DynamicScheduler(Scheduler):
+class DynamicScheduler(HandOverScheduler):
     """Merges requests into batches, by the rules of the configuration's section `dynamic_batching`.
 
     The rules are in the `Batcher`; here is who waits. Delays and time-outs are kept by the clock, whatever the instances do.
     """
-
-    resizable = True
 
     def __init__(self, context: SchedulerContext) -> None:
         super().__init__(context)
@@ -60,42 +42,20 @@ class DynamicScheduler(Scheduler):
         self._order = ResponseOrder() if rules.keeps_order else None
         # An instance executes what it is lent for alone, at once, and answers at once.
         self._lends = not rules.keeps_order and self._padding is None and (rules.delay_ns == 0 or rules.most == 1)
-        self._lock = threading.Lock()  # guards all below
         self._batcher = Batcher(rules)
-        self._idle: list[_Waiter] = []  # a stack: the instance that worked last is the warmest
-        self._waiters: dict[Hashable, _Waiter] = {}
-        self._instances: frozenset[Hashable] = frozenset()
-        self._leaving: set[Hashable] = set()  # those that are to learn that there is no more work for them
         self._alarm: Alarm | None = None
         self._alarm_ns = 0
-        self._closed = False
 
     def attach(self, instances: Sequence[Hashable]) -> None:
         """Learn how many instances there are, for whom batches are formed ahead."""
-        self._instances = frozenset(instances)
+        super().attach(instances)
         self._batcher.instances = max(1, len(instances))
 
     def resize(self, config: ModelConfig, instances: Sequence[Hashable]) -> None:
-        """Let those that are not there any more go: at once where they wait, else when they ask again."""
+        """Form batches ahead for those that are there now, and let the others go."""
         with self._lock:
-            self._leaving |= self._instances.difference(instances)
-            self._instances = frozenset(instances)
             self._batcher.instances = max(1, len(instances))
-            waiting, self._idle = self._idle, []
-            for waiter in waiting:
-                self._rest(waiter)
-
-    def _rest(self, waiter: _Waiter) -> None:
-        """Let an instance wait for work, or go if it is not wanted any more."""
-        if waiter.instance in self._leaving:
-            self._let_go(waiter.instance)
-            waiter.hand_over(None)
-        else:
-            self._idle.append(waiter)
-
-    def _let_go(self, instance: Hashable) -> None:
-        self._leaving.discard(instance)
-        self._waiters.pop(instance, None)
+        super().resize(config, instances)
 
     def enqueue(self, request: InferenceRequest) -> None:
         """Queue the request, and hand over what has become a batch by it.
@@ -107,11 +67,7 @@ class DynamicScheduler(Scheduler):
             request = self._padding.pad(request)
         signature = None if self._signature is None else self._signature.of(request)
         with self._lock:
-            if self._closed:
-                raise UnavailableError(
-                    f"[request id: {request.id or '<id_unknown>'}] Server is stopping, scheduler for model has stopped "
-                    "accepting new inference requests"
-                )
+            self._check_open(request)
             now_ns = self.context.clock.now_ns()
             self._add(request, now_ns, signature)
             dropped = self._serve(now_ns)
@@ -170,15 +126,10 @@ class DynamicScheduler(Scheduler):
             if self._leaving and instance in self._leaving:
                 self._let_go(instance)
                 return None
-            waiter = self._waiters.get(instance)
-            if waiter is None:
-                waiter = self._waiters[instance] = _Waiter(instance)
-            self._idle.append(waiter)
+            waiter = self._join(instance)
             dropped = self._serve(self.context.clock.now_ns())
         _answer(dropped)
-        waiter.wake.acquire()
-        batch, waiter.batch = waiter.batch, None
-        return batch
+        return waiter.wait()
 
     def ready_batch(self, instance: Hashable) -> FormedBatch | None:
         """Give the next batch, if there is one already."""
