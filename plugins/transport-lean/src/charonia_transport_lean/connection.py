@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol, Guest):
         reader = self._reader
         if (
             self._last or self._flaw is not None
-        ):  # what still comes is dropped, so that the client can read the last response
+        ):  # it is taken and dropped, so that the client can read the last response
             if reader.skip(data) and self._last:
                 self.close()
             return
