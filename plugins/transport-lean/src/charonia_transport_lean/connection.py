@@ -143,9 +143,8 @@ class Connection(asyncio.Protocol, Guest):
     def data_received(self, data: bytes) -> None:
         """Answer what came, as far as it can be answered at once."""
         reader = self._reader
-        if (
-            self._last or self._flaw is not None
-        ):  # it is taken and dropped, so that the client can read the last response
+        if self._last or self._flaw is not None:
+            # what still comes is dropped, and the connection left open for it: else the last response would go with it
             if reader.skip(data) and self._last:
                 self.close()
             return
