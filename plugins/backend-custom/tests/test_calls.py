@@ -72,7 +72,9 @@ def ask(serve):
     return ask
 
 
-@pytest.mark.parametrize(("kind", "way"), [("def", "{}exec()"), ("async def", "await {}async_exec()")])
+@pytest.mark.parametrize(
+    ("kind", "way"), [("def", "{}exec()"), ("async def", "await {}async_exec()"), ("async def", "{}exec()")]
+)
 @pytest.mark.parametrize(
     ("model", "x", "expected"),
     [
@@ -115,7 +117,12 @@ def test_one_response(ask, serve, kind, way, model, x, expected):
 
 
 @pytest.mark.parametrize(
-    ("kind", "way"), [("def", "{}exec(decoupled=True)"), ("async def", "await {}async_exec(decoupled=True)")]
+    ("kind", "way"),
+    [
+        ("def", "{}exec(decoupled=True)"),
+        ("async def", "await {}async_exec(decoupled=True)"),
+        ("async def", "{}exec(decoupled=True)"),
+    ],
 )
 @pytest.mark.parametrize(
     ("model", "x", "expected"),
