@@ -39,6 +39,8 @@ def of_steps(parsed, *models):
     return [(problem.text, problem.field) for problem in step_problems(parsed.config, models, parsed.places)]
 
 
+MIXED = "in ensemble e, step of model '{}' receives inputs originated from different decoupled models"
+ADD = {"inputs": [("A", "FP32", [2]), ("B", "FP32", [2])], "outputs": [("S", "FP32", [2])]}
 CHAIN = (("inc", {"X": "I"}, {"Y": "m"}), ("inc", {"X": "m"}, {"Y": "O"}))
 
 
@@ -146,6 +148,49 @@ def test_all_is_told_at_once():
     ]
 
 
+def test_every_tensor_that_nothing_writes_is_told():
+    """A step that lacks two tensors is told twice, and so is a step beside the way to the outputs."""
+    problems = of_graph(
+        ("add", {"A": "lost", "B": "gone"}, {"S": "O"}),
+        ("inc", {"X": "away"}, {"Y": "P"}),
+        inputs=(),
+        outputs=("O", "P"),
+    )
+    assert [(problem.field, problem.hint) for problem in problems] == [
+        (
+            'ensemble_scheduling.step[0].input_map["A"]',
+            "step 0 (model 'add') reads it, but no step writes it, nor is it an input",
+        ),
+        (
+            'ensemble_scheduling.step[1].input_map["X"]',
+            "step 1 (model 'inc') reads it, but no step writes it, nor is it an input",
+        ),
+        (
+            'ensemble_scheduling.step[0].input_map["B"]',
+            "step 0 (model 'add') reads it, but no step writes it, nor is it an input",
+        ),
+    ]
+    assert problems[2].text == "ensemble tensor 'gone' is never written in ensemble 'e'"
+
+
+def test_circles_are_told_beside_what_else_is_wrong():
+    """Two circles and an output that nothing writes are three problems, each told once."""
+    problems = of_graph(
+        ("inc", {"X": "a"}, {"Y": "b"}),
+        ("inc", {"X": "b"}, {"Y": "a"}),
+        ("add", {"A": "I", "B": "c"}, {"S": "c"}),
+        outputs=("O",),
+    )
+    assert [(problem.field, problem.hint) for problem in problems] == [
+        ("output[0]", "it is an output, but no step writes it, nor is it an input"),
+        (
+            'ensemble_scheduling.step[1].input_map["X"]',
+            "these wait for each other: step 0 (model 'inc'), step 1 (model 'inc')",
+        ),
+        ('ensemble_scheduling.step[2].input_map["B"]', "these wait for each other: step 2 (model 'add')"),
+    ]
+
+
 def test_models_of_the_steps():
     """Of a step's model, -1 is the latest version, and no version is version 0, as in the reference."""
     parsed = ensemble(*CHAIN, ("b", {"X": "I"}, {"Y": "P"}), outputs=("O", "P"))
@@ -209,6 +254,23 @@ def test_datatypes_and_shapes_that_differ():
     ]
 
 
+def test_every_problem_with_a_model_names_its_step():
+    """Whatever does not fit a step's model, the sentence says which step it is; datatype and shape are told both."""
+    parsed = ensemble(
+        ("inc", {"NOPE": "I"}, {"Y": "m"}),
+        ("inc", {"X": "m"}, {"Y": "d"}),
+        ("add", {"A": "d", "B": "I"}, {"S": "O"}),
+    )
+    models = [inc(), inc(inputs=[("X", "INT32", [3])], decoupled=True), inc("add", **ADD)]
+    assert [str(problem).partition("(")[2] for problem in step_problems(parsed.config, models, parsed.places)] == [
+        "see step 0 (model 'inc'); its inputs are: X)",
+        "see step 0 (model 'inc'))",
+        "see step 1 (model 'inc'))",
+        "see step 1 (model 'inc'))",
+        "found 'd' from step 1 (model 'inc'); 'I' from the request; see step 2 (model 'add'))",
+    ]
+
+
 @pytest.mark.parametrize(
     ("batch", "dims", "model_batch", "model_dims", "fits"),
     [
@@ -244,10 +306,6 @@ def test_larger_batches_than_a_model_takes():
 def test_unknown_model_is_passed_over():
     """Nothing is said about a step whose model is not known."""
     assert not of_steps(ensemble(*CHAIN), None, inc())
-
-
-MIXED = "in ensemble e, step of model '{}' receives inputs originated from different decoupled models"
-ADD = {"inputs": [("A", "FP32", [2]), ("B", "FP32", [2])], "outputs": [("S", "FP32", [2])]}
 
 
 def test_inputs_of_different_numbers():

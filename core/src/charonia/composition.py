@@ -56,7 +56,8 @@ def compose(
             found[name, version] = models.model_config(name, version)
         except InferenceError as error:
             text = _why_missing(config.name, name, version, failures.get(name, error))
-            problems.add_whole(text, f"ensemble_scheduling.step[{wanted.index((name, version))}].model_name")
+            index = wanted.index((name, version))
+            problems.add_whole(text, f"ensemble_scheduling.step[{index}].model_name", hint=f"see step {index}")
     known = [found.get(model) for model in wanted]
     all_problems = [*problems.found, *step_problems(config, known, parsed.places)]
     if all_problems:

@@ -70,34 +70,28 @@ def _check_graph(config: ModelConfig, problems: Problems) -> None:
             problems.add_whole(
                 text, graph.output_field(writers[0], tensor_name), found=graph.told(writers[0]), hint=hint
             )
-    unwritten = [index for index in range(len(config.output)) if not _check_output(config, graph, index, problems)]
-    if not unwritten:
-        _check_circles(config, graph, problems)
+    _check_connections(config, graph, problems)
 
 
-def _check_output(config: ModelConfig, graph: EnsembleGraph, index: int, problems: Problems) -> bool:
-    """Tell whether an output is written."""
-    output = config.output[index].name
-    lack = graph.lack(output)
-    if lack is not None:
-        text = (
-            f"output '{output}' for ensemble '{config.name}' is not written: at least one of its depending tensors, "
-            f"'{lack.tensor}', is not connected"
-        )
-        where = f"output[{index}]" if lack.reader is None else graph.input_field(lack.reader, lack.tensor)
-        problems.add_whole(text, where, hint=lack.reason)
-    return lack is None
-
-
-def _check_circles(config: ModelConfig, graph: EnsembleGraph, problems: Problems) -> None:
-    """Check that there are no steps beside the way to the outputs that can never begin."""
-    able = set(graph.in_order())
-    for index, step in enumerate(config.ensemble_scheduling.step):
-        lack = None if index in able else graph.lack(next(iter(step.output_map.values())))
-        if lack is not None and lack.reader is not None:
+def _check_connections(config: ModelConfig, graph: EnsembleGraph, problems: Problems) -> None:
+    """Check that all outputs are written, and that there are no other steps that can never begin."""
+    told: set[str | frozenset[int]] = set()
+    for index, output in enumerate(config.output):
+        lack = graph.lack(output.name)
+        if lack is not None:
+            text = (
+                f"output '{output.name}' for ensemble '{config.name}' is not written: at least one of its depending tensors, "
+                f"'{lack.tensor}', is not connected"
+            )
+            where = f"output[{index}]"
+            if lack.reader is not None:
+                told.add(lack.circle or lack.tensor)
+                where = graph.input_field(lack.reader, lack.tensor)
+            problems.add_whole(text, where, hint=lack.reason)
+    for lack in graph.lacks():
+        if lack.reader is not None and (lack.circle or lack.tensor) not in told:
             text = f"ensemble tensor '{lack.tensor}' is never written in ensemble '{config.name}'"
             problems.add_whole(text, graph.input_field(lack.reader, lack.tensor), hint=lack.reason)
-            return
 
 
 def _check_writers(config: ModelConfig, graph: EnsembleGraph, problems: Problems) -> None:

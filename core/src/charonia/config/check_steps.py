@@ -82,38 +82,37 @@ class _StepCheck:
         outputs = {tensor.name: tensor for tensor in model.output}
         for name, tensor in step.input_map.items():
             if name in inputs:
-                self._compare(tensor, _seen(model, inputs[name]), self._graph.input_field(index, tensor))
+                self._compare(tensor, _seen(model, inputs[name]), index, self._graph.input_field(index, tensor))
             else:
                 text = f"ensemble tensor {tensor} is mapping to non-existing input {name} in model {model.name}"
-                self._tell_unknown(text, self._graph.input_field(index, tensor), "inputs", inputs)
+                hint = f"see {self._graph.told(index)}; its inputs are: {', '.join(inputs)}"
+                self._problems.add_whole(self._who + text, self._graph.input_field(index, tensor), hint=hint)
         for name, tensor in step.output_map.items():
             if name in outputs:
-                self._compare(tensor, _seen(model, outputs[name]), self._graph.output_field(index, tensor))
+                self._compare(tensor, _seen(model, outputs[name]), index, self._graph.output_field(index, tensor))
             else:
                 text = f"ensemble tensor {tensor} is mapped from non-existing output {name} in model {model.name}"
-                self._tell_unknown(text, self._graph.output_field(index, tensor), "outputs", outputs)
+                hint = f"see {self._graph.told(index)}; its outputs are: {', '.join(outputs)}"
+                self._problems.add_whole(self._who + text, self._graph.output_field(index, tensor), hint=hint)
         for name, declared in inputs.items():
             if name not in step.input_map and not declared.optional:
                 text = f"input {name} in model {model.name} is not mapped to any ensemble tensors"
                 where = f"ensemble_scheduling.step[{index}].input_map"
                 self._problems.add_whole(self._who + text, where, hint=f"see {self._graph.told(index)}")
 
-    def _tell_unknown(self, text: str, where: str, what: str, known: Iterable[str]) -> None:
-        self._problems.add_whole(self._who + text, where, hint=f"its {what} are: {', '.join(known)}")
-
-    def _compare(self, name: str, seen: _Tensor, where: str) -> None:
+    def _compare(self, name: str, seen: _Tensor, step: int, where: str) -> None:
         first = self._known.setdefault(name, seen)
+        differences = []
         if first.datatype != seen.datatype:
-            found, expected = DataType.Name(seen.datatype), DataType.Name(first.datatype)
-            difference = f"inconsistent data type: {expected} is inferred from model {first.model} while {found}"
-        elif not _agree(first.dims, seen.dims) and not _agree(first.shape, seen.shape):
-            found, expected = _written(seen.shape), _written(first.shape)
-            difference = f"inconsistent shape: {expected} is inferred from model {first.model} while {found}"
-        else:
-            return
-        text = f"{self._who}ensemble tensor {name}: {difference} is inferred from model {seen.model}"
-        index = int(where.partition("[")[2].partition("]")[0])
-        self._problems.add_whole(text, where, hint=f"see {self._graph.told(index)}")
+            differences.append(("data type", DataType.Name(first.datatype), DataType.Name(seen.datatype)))
+        if not _agree(first.dims, seen.dims) and not _agree(first.shape, seen.shape):
+            differences.append(("shape", _written(first.shape), _written(seen.shape)))
+        for what, expected, found in differences:
+            text = (
+                f"{self._who}ensemble tensor {name}: inconsistent {what}: {expected} is inferred from model {first.model} while "
+                f"{found} is inferred from model {seen.model}"
+            )
+            self._problems.add_whole(text, where, hint=f"see {self._graph.told(step)}")
 
     def _check_origins(self) -> None:
         """Check that no step, and no response, needs tensors of which there may be different numbers."""
@@ -121,15 +120,14 @@ class _StepCheck:
         if len(known) == len(self._models):
             origins = self._graph.origins([model.model_transaction_policy.decoupled for model in known])
             for index, step in enumerate(self._config.ensemble_scheduling.step):
-                self._check_one_origin(
-                    origins, step.input_map.values(), step.model_name, f"ensemble_scheduling.step[{index}].input_map"
-                )
-            self._check_one_origin(
-                origins, [tensor.name for tensor in self._config.output], self._config.name, "output"
-            )
+                where = f"ensemble_scheduling.step[{index}].input_map"
+                hint = f"see {self._graph.told(index)}"
+                self._check_one_origin(origins, step.input_map.values(), step.model_name, where, hint)
+            outputs = [tensor.name for tensor in self._config.output]
+            self._check_one_origin(origins, outputs, self._config.name, "output")
 
     def _check_one_origin(
-        self, origins: Mapping[str, int | None], tensors: Iterable[str], model: str, where: str
+        self, origins: Mapping[str, int | None], tensors: Iterable[str], model: str, where: str, hint: str = ""
     ) -> None:
         found = {tensor: origins[tensor] for tensor in tensors}
         if len(set(found.values())) > 1:
@@ -138,7 +136,7 @@ class _StepCheck:
                 f"'{tensor}' from {'the request' if origin is None else self._graph.told(origin)}"
                 for tensor, origin in found.items()
             )
-            self._problems.add_whole(text, where, found=told)
+            self._problems.add_whole(text, where, found=told, hint=hint)
 
 
 def _seen(model: ModelConfig, tensor: ModelInput | ModelOutput) -> _Tensor:

@@ -21,11 +21,13 @@ class Lack(NamedTuple):
         tensor: the first tensor on the way back to the ensemble's inputs that nothing writes, or that waits for itself.
         reader: the index of the step that reads it, or None where it is an output of the ensemble.
         reason: the sentence for a person.
+        circle: the steps that wait for each other; none where nothing writes the tensor.
     """
 
     tensor: str
     reader: int | None
     reason: str
+    circle: frozenset[int] = frozenset()
 
 
 def composing_models(config: ModelConfig) -> list[tuple[str, int | None]]:
@@ -85,26 +87,52 @@ class EnsembleGraph:
                 del way[reader]
             elif source not in self._given:
                 if source not in self.writers:
-                    who = "it is an output" if reader is None else f"{self.told(reader)} reads it"
-                    return Lack(source, reader, f"{who}, but no step writes it, nor is it an input")
+                    return self._unwritten(source, reader)
                 writer = self.writers[source][0]
                 if writer in way:
-                    return Lack(source, reader, f"these wait for each other: {self._circle(way, writer)}")
+                    return self._circle(source, reader, way, writer)
                 if writer not in self._sound:
                     way[writer] = iter(self._steps[writer].input_map.values())
         return None
 
-    def _circle(self, way: Iterable[int | None], first: int) -> str:
-        return ", ".join(
-            self.told(step) for step in itertools.dropwhile(lambda it: it != first, way) if step is not None
-        )
+    def lacks(self) -> Iterator[Lack]:
+        """Find all tensors that steps read and nothing writes, and all circles of steps, a step being in one of them."""
+        unwritten = [tensor for tensor in self.readers if tensor not in self._given and tensor not in self.writers]
+        for tensor in unwritten:
+            yield self._unwritten(tensor, self.readers[tensor][0])
+        left = set(range(len(self._steps))).difference(self._in_order(self._given.union(unwritten)))
+        seen: set[int] = set()
+        for start in sorted(left):
+            way: dict[int, str] = {}  # from each reader on the way back: the tensor by which it waits
+            step = start
+            while step not in seen:
+                seen.add(step)
+                read = self._steps[step].input_map.values()
+                way[step] = next(it for it in read if it in self.writers and self.writers[it][0] in left)
+                step = self.writers[way[step]][0]
+            if step in way:
+                last = next(reversed(way))
+                yield self._circle(way[last], last, way, step)
+
+    def _unwritten(self, tensor: str, reader: int | None) -> Lack:
+        who = "it is an output" if reader is None else f"{self.told(reader)} reads it"
+        return Lack(tensor, reader, f"{who}, but no step writes it, nor is it an input")
+
+    def _circle(self, tensor: str, reader: int | None, way: Iterable[int | None], first: int) -> Lack:
+        """Describe the circle that a way from readers back to writers ends in, by the tensor that closes it."""
+        steps = [step for step in itertools.dropwhile(lambda it: it != first, way) if step is not None]
+        told = ", ".join(map(self.told, steps))
+        return Lack(tensor, reader, f"these wait for each other: {told}", frozenset(steps))
 
     def in_order(self) -> Iterator[int]:
         """Give the steps so that each comes after those that write what it reads. Steps that wait for each other do not come."""
+        return self._in_order(self._given)
+
+    def _in_order(self, there: Iterable[str]) -> Iterator[int]:
         return steps_in_order(
             [step.input_map.values() for step in self._steps],
             [step.output_map.values() for step in self._steps],
-            self._given,
+            there,
         )
 
     def origins(self, decoupled: Sequence[bool]) -> Mapping[str, int | None]:
