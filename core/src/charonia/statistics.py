@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
@@ -72,15 +72,7 @@ class Distributions:
     cache_miss: Distribution
 
     def __add__(self, other: Distributions) -> Distributions:
-        return Distributions(
-            success=self.success + other.success,
-            queue=self.queue + other.queue,
-            compute_input=self.compute_input + other.compute_input,
-            compute_infer=self.compute_infer + other.compute_infer,
-            compute_output=self.compute_output + other.compute_output,
-            cache_hit=self.cache_hit + other.cache_hit,
-            cache_miss=self.cache_miss + other.cache_miss,
-        )
+        return Distributions(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
 @dataclass(frozen=True)
