@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections import deque
 
 import hpack
@@ -10,6 +11,7 @@ import pytest
 from charonia.errors import ErrorCode, InferenceError, InvalidArgumentError
 from charonia.http_message import BodyStream, HttpResponse
 from charonia.rpc import RpcApplication, RpcCode, RpcStatus, RpcStream, StreamMethod, UnaryMethod
+from charonia.tls import TlsFiles
 from charonia.transport import HttpLimits, KeepAlive, RpcSettings
 from charonia_transport_lean.http2 import frames
 from charonia_transport_lean.http2.frames import FrameType, Setting
@@ -307,8 +309,9 @@ async def connect():
     """Connect to a port, and close at the end."""
     clients = []
 
-    async def to(port, **settings):
-        client = Http2Client(*await asyncio.open_connection("127.0.0.1", port))
+    async def to(port, context=None, **settings):
+        tls = {"ssl": context, "server_hostname": "localhost"} if context else {}
+        client = Http2Client(*await asyncio.open_connection("127.0.0.1", port, **tls))
         clients.append(client)
         client.greet(**settings)
         return client
@@ -322,3 +325,15 @@ async def connect():
 async def client(rpc, connect):
     """Connect to gRPC."""
     return await connect(rpc.port)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Make a key, and a certificate that vouches for itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, chain = folder / "server.key", folder / "server.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
+    command = ["openssl", "req", "-x509", *kind, *subject, "-keyout", str(key), "-out", str(chain)]
+    subprocess.run(command, check=True, capture_output=True)
+    return TlsFiles(str(chain), str(key))

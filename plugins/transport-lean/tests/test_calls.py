@@ -10,11 +10,12 @@ from collections import deque
 
 import pytest
 from charonia.errors import InvalidArgumentError
-from charonia.rpc import RpcCode
+from charonia.rpc import RpcCode, RpcStatus
 from charonia.transport import KeepAlive, RpcSettings
 from charonia_transport_lean.http2 import frames
 from charonia_transport_lean.http2.frames import ErrorCode, FrameType
 from charonia_transport_lean.rpc.messages import MessageReader, message_prefix
+from charonia_transport_lean.rpc.status import status_fields
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,6 +84,13 @@ async def test_answers_and_statuses(client):
     assert (fault["grpc-status"], fault["grpc-message"]) == (CODE[RpcCode.INTERNAL], "ZeroDivisionError: a fault")
     ((unknown,), _) = await client.answer(7)
     assert unknown["grpc-status"] == CODE[RpcCode.UNIMPLEMENTED]
+
+
+@pytest.mark.parametrize(("text", "told"), [("a b", "a b"), ("a b ", "a%20b%20"), (" \n%", "%20%0A%25"), ("", None)])
+def test_text_of_a_status_is_a_field_of_http(text, told):
+    """Which neither begins nor ends with a space."""
+    fields = dict(status_fields(RpcStatus(RpcCode.INTERNAL, text)))
+    assert fields.get("grpc-message") == told
 
 
 @pytest.mark.parametrize("bodies", [(), (b"a", b"b")])

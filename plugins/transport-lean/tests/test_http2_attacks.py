@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import tracemalloc
 
 import pytest
@@ -12,6 +13,7 @@ from charonia_transport_lean.http2 import frames
 from charonia_transport_lean.http2.frame_reader import DataReceiver, FrameReader, FrameReceiver
 from charonia_transport_lean.http2.frames import ErrorCode, FrameType, frame_head
 from charonia_transport_lean.http2.header_blocks import HeaderDecoder
+from charonia_transport_lean.rpc.transport import LeanRpcTransport
 
 ECHO = "/t/Echo"
 
@@ -154,21 +156,18 @@ class TestPingsOfBusyClients:
                 client.send(PING, frames.window_update(1, len(payload)))
 
 
-class TestOldConnections:
-    """The age of connections, with streams of messages."""
-
-    @pytest.fixture
-    def rpc_settings(self):
-        return RpcSettings(keep_alive=KeepAlive(max_age_ms=1))
-
-    async def test_streams_outlive_their_connection_s_age(self, client, calls):
-        """The server does not stop, and they go on."""
-        client.send(client.call(1, "/t/Chat", b"a", end=False))
-        kinds = {(await client.frame())[0] for _ in range(3)}
-        assert kinds == {FrameType.HEADERS, FrameType.DATA, FrameType.GOAWAY}
-        client.send(client.data(1, b"\0\0\0\0\1b", end=True))
-        messages, trailers = await client.messages(1)
-        assert (messages, trailers["grpc-status"]) == ([b"b"], "0")
+async def test_streams_outlive_their_connection_s_age(rpc, client):
+    """The server does not stop, and they go on."""
+    client.send(client.call(1, "/t/Chat", b"a", end=False))
+    assert (await client.frame())[0] is FrameType.HEADERS
+    assert (await client.frame())[3].endswith(b"a")
+    (guest,) = rpc.door.guests
+    guest._keeping._retire()
+    assert (await client.frame())[0] is FrameType.GOAWAY
+    client.send(client.data(1, b"\0\0\0\0\1b", end=True))
+    messages, trailers = await client.messages(1)
+    assert (messages, trailers["grpc-status"]) == ([b"b"], "0")
+    await client.ended()
 
 
 class Taker(DataReceiver, FrameReceiver):
@@ -260,3 +259,35 @@ async def test_flood_of_calls_lets_others_have_their_turn(rpc, client, calls):
     assert guest.last < 2 * count
     for number in range(3, 3 + 2 * count, 2):
         assert (await client.messages(number))[0] == [b"x"]
+
+
+async def test_client_that_has_gone_holds_no_closing_up(rpc, client):
+    """The loop has not yet told of it when the door closes."""
+    client.send(client.call(1, ECHO, b"a"))
+    await client.messages(1)
+    client._writer.transport.abort()
+    client._writer.transport._sock.close()
+    for guest in rpc.door.guests:
+        guest.leave()
+    await rpc.close(30)
+    assert not rpc.door.guests
+
+
+async def test_client_that_comes_in_while_the_door_closes_is_told_to_go(connect, calls, rpc_settings, certificate):
+    """It had yet to agree on TLS when the others were told; nobody waits for it until the grace ends."""
+    transport = LeanRpcTransport(calls.application, rpc_settings)
+    port = await transport.listen("127.0.0.1", 0, reuse_port=False, tls=certificate)
+    context = ssl.create_default_context(cafile=certificate.certificate)
+    context.set_alpn_protocols(["h2"])
+    early = await connect(port, context)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    early.send(early.call(1, "/t/Wait", b"a"))
+    await calls.waiting.acquire()
+    closing = asyncio.create_task(transport.close(30))
+    assert (await early.frame())[0] is FrameType.GOAWAY
+    await writer.start_tls(context, server_hostname="localhost")
+    assert (await asyncio.wait_for(reader.read(), 10)).endswith(frames.go_away(0, ErrorCode.NO_ERROR))
+    writer.close()
+    calls.go.set()
+    assert (await early.messages(1))[0] == [b"a"]
+    await closing

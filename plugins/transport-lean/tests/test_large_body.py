@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ import pytest
 import uvloop
 from charonia.byte_parts import ByteParts
 from charonia.http_message import HttpResponse
-from charonia.tls import TlsFiles
 from charonia.transport import HttpLimits
 from charonia_transport_lean.connection import Connection
 from charonia_transport_lean.transport import LeanTransport
@@ -49,18 +47,6 @@ class Echo:
         if isinstance(request.body, bytes):
             return HttpResponse(200, request.body)
         return HttpResponse(200, ByteParts((b"<", request.body[:1000], request.body[1000:], b">")))
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Make a key, and a certificate that vouches for itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, chain = folder / "server.key", folder / "server.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    command = ["openssl", "req", "-x509", *kind, *subject, "-keyout", str(key), "-out", str(chain)]
-    subprocess.run(command, check=True, capture_output=True)
-    return TlsFiles(str(chain), str(key))
 
 
 @pytest.fixture(params=["plain", "TLS"])

@@ -30,6 +30,9 @@ _ROUND_SECONDS = 5.0
 _STALL_SECONDS = 60.0
 """How long a client may leave a request unfinished, or a response unread, or stay after its last response."""
 
+_HANDSHAKE_SECONDS, _SHUTDOWN_SECONDS = 20.0, 5.0
+"""How long a client may take to agree on TLS, and to say farewell in it."""
+
 _IDLE_SECONDS = 3600.0
 """How long a client may keep a connection without a request."""
 
@@ -76,7 +79,14 @@ class Door(Host):
         self._context = self.tls.context(()) if self.tls else None
         self._offer_protocols()
         self._listener = await self.loop.create_server(
-            lambda: Arrival(self), address, port, reuse_port=reuse_port or None, backlog=_BACKLOG, ssl=self._context
+            lambda: Arrival(self),
+            address,
+            port,
+            reuse_port=reuse_port or None,
+            backlog=_BACKLOG,
+            ssl=self._context,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS if self.tls else None,
+            ssl_shutdown_timeout=_SHUTDOWN_SECONDS if self.tls else None,
         )
         self.port = int(self._listener.sockets[0].getsockname()[1])
         self._round = self.loop.call_later(_ROUND_SECONDS, self._look_after)
@@ -117,6 +127,8 @@ class Door(Host):
     def opened(self, guest: Guest) -> None:
         """Know a connection."""
         self.guests.add(guest)
+        if self.retiring:  # it had yet to agree on TLS, say, when the others were told
+            self.loop.call_soon(guest.leave)
         if len(self.guests) > self._most and not self._crowded:
             self._crowded = True
             self.loop.call_soon(self._make_room, guest)
@@ -146,6 +158,7 @@ class Door(Host):
     # -- looking after them
 
     def _look_after(self) -> None:
+        self._round = self.loop.call_later(_ROUND_SECONDS, self._look_after)
         now = self.loop.time()
         for guest in list(self.guests):
             guest.look()
@@ -154,7 +167,6 @@ class Door(Host):
                 guest.abort()
             elif guest.idle and quiet > _IDLE_SECONDS:
                 guest.close()
-        self._round = self.loop.call_later(_ROUND_SECONDS, self._look_after)
 
     def _let_go(self) -> None:
         for guest in list(self.guests):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -141,7 +142,8 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
             if self._transport.can_write_eof():
                 # What the client sends meanwhile is taken and dropped: the system would tell it of nothing else than that nobody
                 # takes it, and our farewell would be lost.
-                self._transport.write_eof()
+                with contextlib.suppress(OSError):  # the client has gone, of which the loop will tell
+                    self._transport.write_eof()
                 self._lingering = self.loop.call_later(_LINGER_SECONDS, self._transport.close)
             else:
                 self._transport.close()

@@ -31,7 +31,9 @@ def status_fields(status: RpcStatus) -> Headers:
     """Give the trailers for a status."""
     fields = [("grpc-status", str(int(status.code)))]
     if status.details:
-        fields.append(("grpc-message", quote_from_bytes(status.details.encode("utf-8", "replace"), safe=_PLAIN)))
+        details = status.details.encode("utf-8", "replace")
+        plain = _PLAIN if details == details.strip(b" ") else _PLAIN.strip()  # no field begins or ends with a space
+        fields.append(("grpc-message", quote_from_bytes(details, safe=plain)))
     return (*fields, *status.metadata)
 
 
