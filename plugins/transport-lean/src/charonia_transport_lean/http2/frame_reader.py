@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
+
 from charonia_transport_lean.http2.frames import (
     END_HEADERS,
     END_STREAM,
@@ -89,7 +91,6 @@ class FrameReader:
     """
 
     __slots__ = (
-        "_buffer",
         "_data",
         "_direct",
         "_filled",
@@ -110,8 +111,7 @@ class FrameReader:
     def __init__(self, data: DataReceiver, receiver: FrameReceiver) -> None:
         self._data = data
         self._receiver = receiver
-        self._buffer = bytearray(_BUFFER)
-        self._view = memoryview(self._buffer)
+        self._view = np.empty(_BUFFER, np.uint8).data  # of which a connection that says little takes little
         self._filled = 0
         self._preface = True
         self.more = False
@@ -162,12 +162,12 @@ class FrameReader:
         at = self._read_frames(at, end)
         left = end - at
         if left and at:
-            self._buffer[:left] = self._buffer[at:end]
+            self._view[:left] = self._view[at:end]
         self._filled = left
 
     def _read_frames(self, at: int, end: int) -> int:
         """Read what has come of frames, and give where that ends."""
-        buffer, view, data = self._buffer, self._view, self._data
+        view, data = self._view, self._data
         self.more = False
         turn = _IN_A_TURN
         while True:
@@ -180,7 +180,7 @@ class FrameReader:
                 self.more = True
                 break
             turn -= 1
-            word, flags, stream = HEAD.unpack_from(buffer, at)
+            word, flags, stream = HEAD.unpack_from(view, at)
             stop = start + (word >> 8)
             if word & 0xFF == _DATA and stop <= end and not flags & PADDED and not self._fragments_of and stream:
                 data.data(stream & MAX_STREAM, view[start:stop], stop - start, end=bool(flags & END_STREAM))
@@ -237,7 +237,7 @@ class FrameReader:
         if flags & PADDED:
             if start >= end:
                 return 0
-            padding, overhead = self._buffer[start], 1
+            padding, overhead = self._view[start], 1
             if padding >= length:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "more padding than frame")
         last = bool(flags & END_STREAM)
