@@ -103,18 +103,13 @@ class Batch:
         """
         if len(responses) != len(self.requests):
             raise ValueError(f"{len(responses)} responses for {len(self.requests)} requests")
-        answers = list(zip(self.requests, responses, strict=True))
-        self.count(
-            successes=sum(
-                [
-                    (response is None or response.error is None)
-                    and not request.cancelled
-                    and not isinstance(request, NullRequest)
-                    for request, response in answers
-                ]
-            )
-        )
-        for request, response in answers:
+        successes = 0
+        for request, response in zip(self.requests, responses, strict=True):
+            failed = response is not None and response.error is not None
+            if not (failed or request.cancelled or isinstance(request, NullRequest)):
+                successes += 1
+        self.count(successes)
+        for request, response in zip(self.requests, responses, strict=True):
             if response is None:
                 request.reschedule()
             else:
@@ -123,7 +118,10 @@ class Batch:
     @property
     def answered(self) -> bool:
         """Whether every request has its final response, or has been given back to be executed once more."""
-        return all(request.done or request.rescheduled for request in self.requests)
+        for request in self.requests:  # noqa: SIM110 - a generator would cost as much as all else here
+            if not (request.done or request.rescheduled):
+                return False
+        return True
 
     def fail_all(self, error: BaseException) -> None:
         """Answer every request that is not answered yet with an error."""
