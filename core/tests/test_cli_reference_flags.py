@@ -18,9 +18,9 @@ def test_an_ignored_flag_is_named_once(charonia, toy):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("--sagemaker-port=8080", "--sagemaker-port is not supported yet."),
-        ("--allow-vertex-ai=true", "--allow-vertex-ai is not supported yet."),
-        ("--backend-directory=/opt", "--backend-directory is not supported yet: backends are Python packages"),
+        ("--sagemaker-port=8080", "--sagemaker-port is not supported."),
+        ("--allow-vertex-ai=true", "--allow-vertex-ai is not supported."),
+        ("--backend-directory=/opt", "--backend-directory is not supported: backends are Python packages"),
     ],
 )
 def test_a_flag_of_what_is_not_there_is_refused(charonia, toy, word, message):
@@ -35,9 +35,9 @@ def test_a_flag_may_come_from_the_environment_and_the_file(charonia, toy, tmp_pa
     path = tmp_path / "server.yaml"
     path.write_text("sagemaker-port: 8080\n")
     result = charonia("serve", "--model-repository=m", f"--config={path}")
-    assert "--sagemaker-port is not supported yet." in result.stderr
+    assert "--sagemaker-port is not supported." in result.stderr
     result = charonia("serve", "--model-repository=m", env={"CHARONIA_SERVE_TRACE_RATE": "1"})
-    assert "--trace-rate is not supported yet: use --trace-config=rate=N." in result.stderr
+    assert "--trace-rate is not supported: use --trace-config=rate=N." in result.stderr
 
 
 @pytest.mark.parametrize("word", ["--allow-grpc=false", "--allow-metrics=0", "--grpc-use-ssl=false"])

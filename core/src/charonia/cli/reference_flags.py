@@ -1,4 +1,4 @@
-"""The reference's flags that this server has no use for, or not yet, so that whoever changes over reads why.
+"""The reference's flags that this server has no use for, or nothing behind, so that whoever changes over reads why.
 
 A flag leaves this table by itself as soon as the server or an installed frontend has it.
 """
@@ -35,7 +35,7 @@ _IGNORED = {
 }
 """Flags that change nothing here, and why."""
 
-_NOT_YET = {
+_LACKING = {
     "model-load-retry-count": "a model that fails to load stays unavailable",
     "model-load-gpu-limit": "",
     "trace-file": "use --trace-config=triton,file=FILE",
@@ -54,7 +54,7 @@ _NOT_YET = {
     "vertex-ai-thread-count": "",
     "vertex-ai-default-model": "",
 }
-"""Flags of what is not there yet, and what to know about it."""
+"""Flags of what is not there, and what to know about it."""
 
 _GRPC = (
     *("allow-grpc", "grpc-address", "grpc-port", "reuse-grpc-port", "grpc-use-ssl"),
@@ -95,7 +95,7 @@ def foreign_flags(known: Collection[str], lacks: Callable[[str, str], str]) -> l
         lacks: tells why a frontend cannot be had: called with who asks and the frontend's name.
     """
     flags = [_flag(key, _ignore(why)) for key, why in _IGNORED.items()]
-    flags += [_flag(key, _refuse(why)) for key, why in _NOT_YET.items()]
+    flags += [_flag(key, _refuse(why)) for key, why in _LACKING.items()]
     flags += [_flag(key, _lack("grpc", lacks)) for key in _GRPC]
     flags += [_flag(key, _lack("http", lacks)) for key in _HTTP]
     flags += [_flag(key, _lack("metrics", lacks)) for key in _METRICS]
@@ -121,7 +121,7 @@ def _ignore(why: str) -> Callable[[click.Context, str], None]:
 
 def _refuse(why: str) -> Callable[[click.Context, str], None]:
     def answer(ctx: click.Context, key: str) -> None:
-        raise click.UsageError(f"--{key} is not supported yet" + (f": {why}." if why else "."), ctx)
+        raise click.UsageError(f"--{key} is not supported" + (f": {why}." if why else "."), ctx)
 
     return answer
 
