@@ -36,8 +36,9 @@ _LARGEST_BLOCK = 65_536
 _DIRECT = 16_384
 """From so many missing bytes on, a DATA frame's payload is read straight to where it belongs."""
 
-_IN_A_TURN = 256
-"""How many frames are read before other connections have their turn."""
+_IN_A_TURN, _BYTES_OF_A_FRAME = 256, 16
+"""How many frames are read before other connections have their turn. So many bytes of a header block, each of which may stand for
+a field, are worth one."""
 
 _DATA, _HEADERS, _CONTINUATION = FrameType.DATA, FrameType.HEADERS, FrameType.CONTINUATION
 
@@ -176,7 +177,7 @@ class FrameReader:
             start = at + HEAD_BYTES
             if start > end:
                 break
-            if not turn:
+            if turn <= 0:
                 self.more = True
                 break
             turn -= 1
@@ -189,6 +190,7 @@ class FrameReader:
             taken = self._take(word & 0xFF, flags, stream & MAX_STREAM, start, stop, end)
             if not taken:
                 break
+            turn -= (stop - start) // _BYTES_OF_A_FRAME
             at = taken
         return at
 

@@ -21,8 +21,8 @@ ACCEPTED = "identity,gzip,deflate"
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 _ALGORITHM = {"low": "gzip", "medium": "deflate", "high": "deflate"}
 _STRENGTH = {"low": 1, "medium": 6, "high": 9}
-_AT_ONCE = 4096
-"""From so many compressed bytes on, it takes longer than an event loop should be kept from others."""
+_AT_ONCE, _INFLATED_AT_ONCE = 4096, 512
+"""From so many bytes on, it takes longer than an event loop should be kept from others; a compressed one may stand for 1,000."""
 
 
 def answer_encoding(level: str, accepted: Collection[str]) -> str:
@@ -43,7 +43,7 @@ async def decompress(data: bytes | memoryview, encoding: str, settings: RpcSetti
         raise InternalError("a message is said to be compressed, and the call does not say how")
     if encoding not in _WINDOW_BITS:
         raise UnsupportedError(f"the compression {encoding!r} is not supported (supported: {ACCEPTED})")
-    if len(data) < _AT_ONCE:
+    if len(data) < _INFLATED_AT_ONCE:
         return _inflate(data, encoding, settings)
     return await asyncio.to_thread(_inflate, data, encoding, settings)
 
