@@ -126,6 +126,34 @@ def test_tensors_are_not_copied(models):
     assert np.shares_memory(models.serve().model("e").infer({"I": tensor})["O"], tensor)
 
 
+@pytest.mark.parametrize("read", ["I", "m"])
+def test_tensors_of_several_readers_are_read_only(models, read):
+    """No reader can change what the others get, neither another step nor the client."""
+    models.model("same")
+    models.ensemble(
+        ("same", {"X": "I"}, {"Y": "m"}),
+        ("same", {"X": read}, {"Y": "O"}),
+        ("same", {"X": read}, {"Y": "P"}),
+        outputs=("O", "P", "m"),
+    )
+    answer = models.serve().model("e").infer({"I": np.array([4], np.float32)})
+    assert values(answer) == {"O": [4], "P": [4], "m": [4]}
+    with pytest.raises(ValueError, match="read-only"):
+        answer["O"][0] = 5
+
+
+@pytest.mark.parametrize("read", ["I", "m"])
+def test_one_tensor_for_two_inputs(models, read):
+    """A step may read a tensor by two of its inputs."""
+    models.ensemble(
+        ("inc", {"X": "I"}, {"Y": "m"}), ("two", {"A": read, "B": read}, {"S": "O", "T": "P"}), outputs=("O", "P", "m")
+    )
+    answer = models.serve().model("e").infer({"I": [5]})
+    assert values(answer) == {"O": [5 + (read == "m")], "P": [5 + (read == "m")], "m": [6]}
+    asked = models.serve().model("e").infer({"I": [5]}, outputs=["O"])
+    assert values(asked) == {"O": [5 + (read == "m")]}
+
+
 def test_ensembles_in_ensembles(models):
     """A step may be an ensemble."""
     models.ensemble(*CHAIN, name="inner")

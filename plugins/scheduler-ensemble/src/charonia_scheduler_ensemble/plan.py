@@ -55,6 +55,7 @@ class Step:
         version: its version, or None for the greatest one that serves when it is asked.
         decoupled: whether it may answer any number of times.
         inputs: the model's input, the ensemble tensor, and the input's place.
+        reads: the ensemble tensors of the inputs, each once.
         outputs: the model's output → the ensemble tensor.
         wanted: the outputs that the model is asked for.
         required: the ensemble tensors without which the model cannot be asked.
@@ -65,6 +66,7 @@ class Step:
     version: int | None
     decoupled: bool
     inputs: Sequence[tuple[str, str, Place]]
+    reads: frozenset[str]
     outputs: Mapping[str, str]
     wanted: tuple[str, ...]
     required: frozenset[str]
@@ -191,6 +193,7 @@ def _step(index: int, step: Any, model: ModelConfig) -> Step:
         None if step.model_version == -1 else step.model_version,
         model.model_transaction_policy.decoupled,
         [(name, tensor, _place(len(declared[name].dims), batched=batched)) for name, tensor in step.input_map.items()],
+        frozenset(step.input_map.values()),
         dict(step.output_map),
         tuple(step.output_map),
         frozenset(tensor for name, tensor in step.input_map.items() if not declared[name].optional),

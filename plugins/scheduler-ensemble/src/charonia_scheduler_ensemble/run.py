@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+import numpy as np
 from charonia.errors import CancelledError, InferenceError, InvalidArgumentError
 from charonia.request import SEQUENCE_END, SEQUENCE_START, InferenceResponse
 
@@ -52,8 +53,8 @@ class _Wave:
         is_output = tensor in self.segment.outputs
         if tensor in self.tensors or not (readers or is_output):
             return []
-        self.tensors[tensor] = value
-        self.left[tensor] = len(readers) + is_output
+        left = self.left[tensor] = len(readers) + is_output
+        self.tensors[tensor] = _read_only(value) if left > 1 else value
         self.unmade -= is_output
         ready = []
         for index in readers:
@@ -176,12 +177,11 @@ class Run:
         """Make the request to a step's model. It is counted as in flight already."""
         call = _Call(self, step, wave)
         with self._lock:
-            taken = [
-                (name, place.fit(wave.take(tensor))) for name, tensor, place in step.inputs if tensor in wave.tensors
-            ]
+            tensors = {tensor: wave.take(tensor) for tensor in step.reads if tensor in wave.tensors}
             sequences = [wave.sequences[tensor] for _, tensor, _ in step.inputs if tensor in wave.sequences]
+        inputs = {name: place.fit(tensors[tensor]) for name, tensor, place in step.inputs if tensor in tensors}
         child = call.child = self._request.child(
-            step.model, dict(taken), call, model_version=step.version, requested_outputs=step.wanted
+            step.model, inputs, call, model_version=step.version, requested_outputs=step.wanted
         )
         if sequences:
             child.correlation_id, child.flags = sequences[-1]
@@ -292,6 +292,15 @@ class Run:
             f"in ensemble '{self._plan.name}', [request id: {self._request.id or '<id_unknown>'}] unexpected deadlock, at least "
             "one output is not set while no more ensemble steps can be made"
         )
+
+
+def _read_only(tensor: Tensor) -> Tensor:
+    """Give the tensor so that none of its readers can change what the others get. Never copies."""
+    if not isinstance(tensor, np.ndarray) or not tensor.flags.writeable:
+        return tensor
+    view = tensor.view()
+    view.flags.writeable = False
+    return view
 
 
 def _sequence(response: InferenceResponse) -> tuple[int | str, int] | None:
