@@ -175,3 +175,20 @@ def test_sequences(load, tmp_path, protocol, flags):
     requests = load(protocol, *flags, f"--input-data={data}", model="sums")
     sums = [answer["SUM"] for request in requests for answer in request["response_outputs"]]
     assert set(sums) == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "flags"),
+    [
+        pytest.param("http", [], id="http"),
+        pytest.param("grpc", [], id="grpc"),
+        pytest.param("grpc", ["--streaming"], id="grpc-stream"),
+    ],
+)
+def test_sequences_in_shared_memory(load, tmp_path, protocol, flags):
+    """Sequences whose tensors lie in regions are answered, too."""
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({"data": [[{"X": [1]}] * 5] * 8}))
+    assert load(
+        protocol, "--concurrency-range=6", "--shared-memory=system", f"--input-data={data}", *flags, model="sums"
+    )
