@@ -32,6 +32,24 @@ instance_group [ {{ kind: KIND_CPU count: {instances} }} ]
 model_transaction_policy {{ decoupled: {decoupled} }}
 """
 
+_ENSEMBLE = """
+name: "{name}"
+platform: "ensemble"
+max_batch_size: {most}
+input [ {{ name: "HOLD" data_type: TYPE_INT32 dims: [ 1 ] }} ]
+output [ {{ name: "RUN" data_type: TYPE_INT32 dims: [ -1 ] }} ]
+ensemble_scheduling {{
+  step [
+    {{
+      model_name: "{step}"
+      model_version: -1
+      input_map {{ key: "HOLD" value: "HOLD" }}
+      output_map {{ key: "RUN" value: "RUN" }}
+    }}
+  ]
+}}
+"""
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -68,6 +86,7 @@ class Schedule:
         most: the model's max_batch_size.
         instances: how many the model has.
         decoupled: whether each turn of a request is told by itself.
+        ensemble: whether the model is the step of an ensemble, which is asked in its place.
     """
 
     name: str
@@ -78,20 +97,26 @@ class Schedule:
     most: int = 8
     instances: int = 1
     decoupled: bool = False
+    ensemble: bool = False
 
     @property
     def model(self) -> str:
-        """The model's name."""
+        """The name of the model that is asked."""
         return self.name.replace(" ", "_")
 
     def write_model(self, repository: Path) -> None:
-        """Write the model into a repository."""
-        version = repository / self.model / "1"
+        """Write the model into a repository, and its ensemble if there is one."""
+        name = f"{self.model}_step" if self.ensemble else self.model
+        version = repository / name / "1"
         version.mkdir(parents=True)
         decoupled = str(self.decoupled).lower()
-        parts = _PARTS.format(name=self.model, most=self.most, instances=self.instances, decoupled=decoupled)
+        parts = _PARTS.format(name=name, most=self.most, instances=self.instances, decoupled=decoupled)
         (version.parent / "config.pbtxt").write_text(parts + self.config)
         (version / "model.py").write_text(RECORDER.read_text())
+        if self.ensemble:
+            (repository / self.model / "1").mkdir(parents=True)
+            composed = _ENSEMBLE.format(name=self.model, most=self.most, step=name)
+            (repository / self.model / "config.pbtxt").write_text(composed)
 
     def play(self, address: str) -> tuple[list[list[int | None]], dict[int, str]]:
         """Send the requests to a server at their times, and give its executions and errors, as they are declared above."""
