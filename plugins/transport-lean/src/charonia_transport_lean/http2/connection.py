@@ -65,13 +65,6 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         hub: the door, which knows all connections.
         route: tells, for a request's head, what begins its exchange.
         keep_alive: the care that its connection gets.
-
-    Attributes:
-        loop: the event loop.
-        outflow: what is sent.
-        streams: the streams that are open, by number.
-        last: the number of the last stream that was opened.
-        touched: when the client did something the last time that makes a wait legitimate, in the loop's seconds.
     """
 
     def __init__(self, hub: Host, route: Callable[[RequestHead], Opener], keep_alive: KeepAlive) -> None:
@@ -324,6 +317,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         known = self.streams.pop(stream.number, None)
         if known is None:
             return
+        self._inflow.forget(known)
         self.sent_data()
         self._resets.earn(1)
         if not known.half_closed:
@@ -356,6 +350,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
             self._drop(stream)
 
     def _drop(self, stream: Stream) -> None:
+        self._inflow.forget(stream)
         self.outflow.drop(stream)
         stream.exchange.abandon()
         if self._farewell is not None and not self.streams:

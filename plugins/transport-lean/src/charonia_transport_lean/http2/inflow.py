@@ -9,6 +9,8 @@ from charonia_transport_lean.http2.frame_reader import DataReceiver
 from charonia_transport_lean.http2.frames import ConnectionFault, ErrorCode, StreamFault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from charonia_transport_lean.http2.stream import Line, Stream
 
 __all__ = ["STREAM_WINDOW", "WINDOW", "Inflow", "check_length"]
@@ -25,33 +27,24 @@ class Inflow(DataReceiver):
         connection: the connection.
     """
 
-    __slots__ = ("_connection", "_credit")
+    __slots__ = ("_connection", "_credit", "_taken")
 
     def __init__(self, connection: Line) -> None:
         self._connection = connection
         self._credit = WINDOW
+        self._taken = 0  # of what has come, and not yet said to the client
 
     def data(self, stream: int, payload: memoryview, size: int, *, end: bool) -> None:
         """Take a piece of a request's body."""
         taker = self._connection.streams.get(stream)
-        self._take_credit(size)
+        self._spend_credit(size)
         if taker is None or taker.half_closed:
+            self._free(size)
             self._refuse_data(stream, taker)
             return
         if not size and not end:
             self._connection.spend_upkeep("frames without data")
-        taker.credit -= size
-        if taker.credit < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window")
-        try:
-            check_length(taker, len(payload), end=end)
-            if payload:
-                taker.exchange.data(payload)
-            self._took(taker, end=end)
-        except StreamFault as fault:
-            self._connection.reset_stream(fault.stream, fault.code)
-        except MemoryError:
-            self._connection.reset_stream(stream, ErrorCode.INTERNAL_ERROR)
+        self._give(taker, len(payload), size, lambda: taker.exchange.data(payload) if payload else None, end=end)
 
     def place(self, stream: int) -> memoryview | None:
         """Give where the next bytes of a stream belong, if that is known."""
@@ -61,40 +54,52 @@ class Inflow(DataReceiver):
     def placed(self, stream: int, size: int, *, end: bool) -> None:
         """Take note of bytes that are in their place."""
         taker = self._connection.streams[stream]
-        self._take_credit(size)
-        taker.credit -= size
-        if taker.credit < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window")
-        try:
-            check_length(taker, size, end=end)
-            taker.exchange.placed(size)
-            self._took(taker, end=end)
-        except StreamFault as fault:
-            self._connection.reset_stream(fault.stream, fault.code)
-        except MemoryError:
-            self._connection.reset_stream(stream, ErrorCode.INTERNAL_ERROR)
+        self._spend_credit(size)
+        self._give(taker, size, size, lambda: taker.exchange.placed(size), end=end)
 
     def consumed(self, stream: Stream) -> None:
         """Let a stream's client send on, after what it has sent was taken."""
+        self.forget(stream)
         missing = STREAM_WINDOW - stream.credit
-        if missing > STREAM_WINDOW // 2 and not stream.half_closed:
+        if missing > STREAM_WINDOW // 2 and not stream.half_closed and not stream.ended:
             stream.credit = STREAM_WINDOW
             self._connection.put(frames.window_update(stream.number, missing))
 
-    def _took(self, stream: Stream, *, end: bool) -> None:
-        stream.touched = self._connection.loop.time()
-        if end:
-            self._connection.finish(stream)
-        elif stream.number in self._connection.streams and not stream.exchange.patient:
-            self.consumed(stream)
+    def forget(self, stream: Stream) -> None:
+        """Let the connection's client send on: what came on this stream is taken, or dropped."""
+        unread, stream.unread = stream.unread, 0
+        self._free(unread)
 
-    def _take_credit(self, size: int) -> None:
+    def _give(self, taker: Stream, length: int, size: int, take: Callable[[], None], *, end: bool) -> None:
+        """Have an exchange take so many bytes of its body, which count for `size`."""
+        taker.credit -= size
+        taker.unread += size
+        if taker.credit < 0:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window")
+        try:
+            check_length(taker, length, end=end)
+            take()
+            taker.touched = self._connection.loop.time()
+            if end:
+                self._connection.finish(taker)
+            elif taker.number in self._connection.streams and not taker.exchange.patient:
+                self.consumed(taker)
+        except StreamFault as fault:
+            self._connection.reset_stream(fault.stream, fault.code)
+        except MemoryError:
+            self._connection.reset_stream(taker.number, ErrorCode.INTERNAL_ERROR)
+
+    def _spend_credit(self, size: int) -> None:
         self._credit -= size
         if self._credit < 0:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window")
-        if self._credit < WINDOW // 2:
-            self._connection.put(frames.window_update(0, WINDOW - self._credit))
-            self._credit = WINDOW
+
+    def _free(self, size: int) -> None:
+        self._taken += size
+        if self._taken > WINDOW // 2:
+            taken, self._taken = self._taken, 0
+            self._credit += taken
+            self._connection.put(frames.window_update(0, taken))
 
     def _refuse_data(self, number: int, stream: Stream | None) -> None:
         if number > self._connection.last or not number & 1:

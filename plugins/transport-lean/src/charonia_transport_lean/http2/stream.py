@@ -29,18 +29,20 @@ class Stream(OutgoingStream):
         head: the head of its request.
         credit: how much its client may still send, in bytes.
         received: how much of the body has come.
+        unread: how much of it waits to be taken.
         half_closed: whether the client sends nothing more.
         touched: when the client sent something the last time, in the loop's seconds.
         exchange: what takes place on it.
     """
 
-    __slots__ = ("credit", "exchange", "half_closed", "head", "received", "touched")
+    __slots__ = ("credit", "exchange", "half_closed", "head", "received", "touched", "unread")
 
     def __init__(self, number: int, window: int, credit: int, head: RequestHead, now: float) -> None:
         super().__init__(number, window)
         self.head = head
         self.credit = credit
         self.received = 0
+        self.unread = 0
         self.half_closed = False
         self.touched = now
         self.exchange: Exchange
