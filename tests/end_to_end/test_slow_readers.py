@@ -85,7 +85,8 @@ def read_events(url):
 
 def read_stream(url):
     """Ask over a gRPC stream, and give the responses one by one as they are read."""
-    with grpc.insecure_channel(url.netloc, [("grpc.max_receive_message_length", -1)]) as channel:
+    options = [("grpc.max_receive_message_length", -1), ("grpc.http2.bdp_probe", 0)]  # else the client's own buffers grow
+    with grpc.insecure_channel(url.netloc, options) as channel:
         stream = channel.stream_stream(
             "/inference.GRPCInferenceService/ModelStreamInfer",
             request_serializer=pb.ModelInferRequest.SerializeToString,

@@ -160,6 +160,7 @@ class Http2Client:
         self._reader, self._writer = reader, writer
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.settings = {}
+        self.acknowledged = 0
         self._kept = {}
 
     def send(self, *sent):
@@ -204,7 +205,9 @@ class Http2Client:
                 payload = await self._reader.readexactly(word >> 8)
             kind = FrameType(word & 0xFF)
             if kind is FrameType.SETTINGS:
-                if not flags & frames.ACK:
+                if flags & frames.ACK:
+                    self.acknowledged += 1
+                else:
                     for at in range(0, len(payload), 6):
                         number = Setting(int.from_bytes(payload[at : at + 2], "big"))
                         self.settings[number] = int.from_bytes(payload[at + 2 : at + 6], "big")

@@ -82,6 +82,17 @@ async def test_changed_window_reaches_streams_that_wait(rpc, connect):
     assert came + len(body) == 5005
 
 
+async def test_no_window_is_used_before_it_is_acknowledged(rpc, connect):
+    """A client counts on a larger one only when it has read the acknowledgement, and would take earlier data for a fault."""
+    client = await connect(rpc.port, initial_window_size=0)
+    client.send(client.call(1, "/t/Large", b"50"))
+    assert (await client.frame())[0] is FrameType.HEADERS
+    before = client.acknowledged
+    client.send(frames.settings({frames.Setting.INITIAL_WINDOW_SIZE: 1000}))
+    assert (await client.frame())[0] is FrameType.DATA
+    assert client.acknowledged == before + 1
+
+
 async def test_large_answers_come_in_frames_that_the_client_takes(rpc, connect):
     """Of at most the size that it names."""
     client = await connect(rpc.port, initial_window_size=1 << 24, max_frame_size=20_000)

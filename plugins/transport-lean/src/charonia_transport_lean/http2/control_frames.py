@@ -131,6 +131,7 @@ class ControlFrames:
         for number, value in wanted.items():  # of each the last one counts
             self._take_setting(int.from_bytes(number, "big"), int.from_bytes(value, "big"))
         self._connection.put(frames.frame_head(0, FrameType.SETTINGS, ACK, 0))
+        self._connection.outflow.flush()
 
     def _take_setting(self, number: int, value: int) -> None:
         outflow = self._connection.outflow

@@ -233,6 +233,8 @@ class Outflow:
     def resize_windows(self, size: int, streams: Iterable[OutgoingStream]) -> None:
         """Take over with which window streams begin; those that have begun get the difference.
 
+        Nothing is sent in it yet: a client counts on larger windows only when it has read that they are known here.
+
         Raises:
             ConnectionFault: a stream's window would be larger than any can be.
         """
@@ -246,7 +248,6 @@ class Outflow:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window is too large")
             if stream.unsent:
                 self._wait(stream)
-        self.flush()
 
     def limit_table(self, size: int) -> None:
         """Take over how large a table of fields the client keeps."""
