@@ -129,7 +129,7 @@ def test_instances_share_weights_unless_told_otherwise(serve, repository, config
         parameter("ENABLE_WEIGHT_SHARING", said) if said else ""
     )
     server = serve(repository(module, config([("x", "FP32", [-1, width])], [("y", "FP32", [-1, 2])], more)))
-    executions = [instance._execution for instance in server.get("m")._instances]
+    executions = [instance._execution for instance in server.get("m")._instances._members]
     assert len(executions) == 3
     assert len({id(execution._program) for execution in executions}) == programs
 

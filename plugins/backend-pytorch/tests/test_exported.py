@@ -243,7 +243,7 @@ def test_program_that_keeps_state_is_not_shared(serve, repository, decomposed):
         torch.export.save(program.run_decompositions() if decomposed else program, folder / "model.pt2")
 
     server = serve(repository(write, f"{BARE} instance_group [ {{ kind: KIND_CPU count: 2 }} ]"))
-    programs = {id(instance._execution._program) for instance in server.get("m")._instances}
+    programs = {id(instance._execution._program) for instance in server.get("m")._instances._members}
     assert len(programs) == 2
 
 
