@@ -85,7 +85,10 @@ def read_events(url):
 
 def read_stream(url):
     """Ask over a gRPC stream, and give the responses one by one as they are read."""
-    options = [("grpc.max_receive_message_length", -1), ("grpc.http2.bdp_probe", 0)]  # else the client's own buffers grow
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.http2.bdp_probe", 0),
+    ]  # else the client's own buffers grow
     with grpc.insecure_channel(url.netloc, options) as channel:
         stream = channel.stream_stream(
             "/inference.GRPCInferenceService/ModelStreamInfer",
