@@ -78,7 +78,7 @@ def inherited_labels(config: ModelConfig, models: Models) -> Mapping[str, Sequen
     for output in config.output:
         writer = graph.writers[output.name][0]
         step = config.ensemble_scheduling.step[writer]
-        source = next(name for name, tensor in step.output_map.items() if tensor == output.name)
+        source = next(name for name, tensor in sorted(step.output_map.items()) if tensor == output.name)
         inherited = models.labels(*wanted[writer]).get(source)
         if inherited and not output.label_filename:
             labels[output.name] = inherited

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from charonia_protos.model_config_pb2 import DataType
 
-from charonia.config.ensemble_graph import EnsembleGraph
+from charonia.config.ensemble_graph import EnsembleGraph, mapped
 from charonia.config.problems import Problems
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ class _StepCheck:
         step = self._config.ensemble_scheduling.step[index]
         inputs = {tensor.name: tensor for tensor in model.input}
         outputs = {tensor.name: tensor for tensor in model.output}
-        for name, tensor in step.input_map.items():
+        for name, tensor in sorted(step.input_map.items()):
             if name in inputs:
                 self._compare(tensor, _seen(model, inputs[name]), index, self._graph.input_field(index, tensor))
             else:
                 text = f"ensemble tensor {tensor} is mapping to non-existing input {name} in model {model.name}"
                 hint = f"see {self._graph.told(index)}; its inputs are: {', '.join(inputs)}"
                 self._problems.add_whole(self._who + text, self._graph.input_field(index, tensor), hint=hint)
-        for name, tensor in step.output_map.items():
+        for name, tensor in sorted(step.output_map.items()):
             if name in outputs:
                 self._compare(tensor, _seen(model, outputs[name]), index, self._graph.output_field(index, tensor))
             else:
@@ -122,7 +122,7 @@ class _StepCheck:
             for index, step in enumerate(self._config.ensemble_scheduling.step):
                 where = f"ensemble_scheduling.step[{index}].input_map"
                 hint = f"see {self._graph.told(index)}"
-                self._check_one_origin(origins, step.input_map.values(), step.model_name, where, hint)
+                self._check_one_origin(origins, mapped(step.input_map), step.model_name, where, hint)
             outputs = [tensor.name for tensor in self._config.output]
             self._check_one_origin(origins, outputs, self._config.name, "output")
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from charonia_protos.model_config_pb2 import ModelConfig
 
-__all__ = ["EnsembleGraph", "Lack", "composing_models", "steps_in_order"]
+__all__ = ["EnsembleGraph", "Lack", "composing_models", "mapped", "steps_in_order"]
 
 
 class Lack(NamedTuple):
@@ -54,7 +54,7 @@ class EnsembleGraph:
     def _by_tensor(self, part: str) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
         for index, step in enumerate(self._steps):
-            for tensor in dict.fromkeys(getattr(step, part).values()):
+            for tensor in dict.fromkeys(mapped(getattr(step, part))):
                 found.setdefault(tensor, []).append(index)
         return found
 
@@ -71,7 +71,7 @@ class EnsembleGraph:
         return self._field(step, "output_map", tensor)
 
     def _field(self, step: int, part: str, tensor: str) -> str:
-        keys = [key for key, value in getattr(self._steps[step], part).items() if value == tensor]
+        keys = [key for key, value in sorted(getattr(self._steps[step], part).items()) if value == tensor]
         return f'ensemble_scheduling.step[{step}].{part}["{keys[0]}"]'
 
     def lack(self, tensor: str) -> Lack | None:
@@ -92,7 +92,7 @@ class EnsembleGraph:
                 if writer in way:
                     return self._circle(source, reader, way, writer)
                 if writer not in self._sound:
-                    way[writer] = iter(self._steps[writer].input_map.values())
+                    way[writer] = iter(mapped(self._steps[writer].input_map))
         return None
 
     def lacks(self) -> Iterator[Lack]:
@@ -107,7 +107,7 @@ class EnsembleGraph:
             step = start
             while step not in seen:
                 seen.add(step)
-                read = self._steps[step].input_map.values()
+                read = mapped(self._steps[step].input_map)
                 way[step] = next(it for it in read if it in self.writers and self.writers[it][0] in left)
                 step = self.writers[way[step]][0]
             if step in way:
@@ -130,8 +130,8 @@ class EnsembleGraph:
 
     def _in_order(self, there: Iterable[str]) -> Iterator[int]:
         return steps_in_order(
-            [step.input_map.values() for step in self._steps],
-            [step.output_map.values() for step in self._steps],
+            [mapped(step.input_map) for step in self._steps],
+            [mapped(step.output_map) for step in self._steps],
             there,
         )
 
@@ -146,11 +146,16 @@ class EnsembleGraph:
         found: dict[str, int | None] = dict.fromkeys(self._given)
         for index in self.in_order():
             step = self._steps[index]
-            sources = [found[tensor] for tensor in step.input_map.values()]
+            sources = [found[tensor] for tensor in mapped(step.input_map)]
             origin = index if decoupled[index] else next((it for it in sources if it is not None), None)
-            for tensor in step.output_map.values():
+            for tensor in mapped(step.output_map):
                 found.setdefault(tensor, origin)
         return found
+
+
+def mapped(tensors: Mapping[str, str]) -> list[str]:
+    """Give the ensemble tensors of a step's map, in the order of the model's names: that of the map changes from run to run."""
+    return [tensor for _, tensor in sorted(tensors.items())]
 
 
 def steps_in_order(
