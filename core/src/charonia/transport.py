@@ -66,7 +66,7 @@ class HttpLimits:
 
 
 class HttpTransport(ABC):
-    """Serves an application over HTTP/1.1. Lives on an event loop.
+    """Serves an application over HTTP. Lives on an event loop.
 
     Args:
         handle: answers a request.

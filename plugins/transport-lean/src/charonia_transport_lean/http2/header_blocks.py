@@ -16,7 +16,7 @@ from charonia_transport_lean.http2.frames import ConnectionFault, ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_HEADER_LIST", "MAX_TABLE", "HeaderDecoder", "HeaderEncoder", "Headers"]
+__all__ = ["MAX_HEADER_LIST", "HeaderDecoder", "HeaderEncoder", "Headers"]
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ Headers = tuple[tuple[str, str], ...]
 MAX_HEADER_LIST = 65_536
 """How much all fields of a block may take, as RFC 9113 counts it, in bytes."""
 
-MAX_TABLE = 4096
+_MAX_TABLE = 4096
 """How large a table of fields becomes, in bytes, on either side."""
 
 _MOST_KNOWN = 64
@@ -75,7 +75,7 @@ class HeaderDecoder(Generic[T]):
         self._read = read
         self._decoder = hpack.Decoder(MAX_HEADER_LIST)
         self._decoder.header_table = self._table = _WatchedTable()
-        self._decoder.max_allowed_table_size = MAX_TABLE
+        self._decoder.max_allowed_table_size = _MAX_TABLE
         self._known: dict[bytes, T] = {}
 
     def decode(self, block: bytes) -> T:
@@ -113,7 +113,7 @@ class HeaderEncoder:
 
     def limit_table(self, size: int) -> None:
         """Keep to a table of so many bytes, as the client wishes."""
-        self._encoder.header_table_size = min(size, MAX_TABLE)
+        self._encoder.header_table_size = min(size, _MAX_TABLE)
         self._known.clear()
 
     def encode(self, fields: Headers, *varying: tuple[str, str]) -> bytes:

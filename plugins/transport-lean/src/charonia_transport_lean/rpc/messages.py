@@ -12,11 +12,11 @@ from charonia_transport_lean.body_buffer import BodyBuffer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PREFIX_BYTES", "Message", "MessageReader", "message_prefix"]
+__all__ = ["MessageReader", "message_prefix"]
 
-PREFIX_BYTES = 5
+_PREFIX_BYTES = 5
 
-Message: TypeAlias = "tuple[bytes | memoryview, bool] | InferenceError"
+_Message: TypeAlias = "tuple[bytes | memoryview, bool] | InferenceError"
 """A message's bytes, and whether they are compressed; or why it is refused, and was skipped."""
 
 
@@ -43,7 +43,7 @@ class MessageReader:
         self._body: BodyBuffer | None = None
         self._missing = 0  # of the message that has begun
         self._compressed = False
-        self.messages: deque[Message] = deque()
+        self.messages: deque[_Message] = deque()
 
     @property
     def amid(self) -> bool:
@@ -74,16 +74,16 @@ class MessageReader:
         self._took(size)
 
     def _begin(self, data: memoryview, at: int) -> int:
-        if self._prefix or len(data) - at < PREFIX_BYTES:
-            taken = PREFIX_BYTES - len(self._prefix)
+        if self._prefix or len(data) - at < _PREFIX_BYTES:
+            taken = _PREFIX_BYTES - len(self._prefix)
             self._prefix += bytes(data[at : at + taken])
             at += taken
-            if len(self._prefix) < PREFIX_BYTES:
+            if len(self._prefix) < _PREFIX_BYTES:
                 return at
             prefix, self._prefix = self._prefix, b""
         else:
-            prefix = bytes(data[at : at + PREFIX_BYTES])
-            at += PREFIX_BYTES
+            prefix = bytes(data[at : at + _PREFIX_BYTES])
+            at += _PREFIX_BYTES
         size = int.from_bytes(prefix[1:], "big")
         self._compressed = bool(prefix[0])
         try:

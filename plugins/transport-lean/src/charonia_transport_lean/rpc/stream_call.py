@@ -45,9 +45,8 @@ class StreamCall(Call):
         self._open: RpcStream = method.open(head.metadata)
         self._encoding_name = self._encoding(compressed=method.compressed)
         self._finished = False
-        self._unread: deque[bytes] = (
-            deque()
-        )  # while the application has no room, as it came: that is the least it can take
+        # What waits for room waits as it came, which is the least that it can take.
+        self._unread: deque[bytes] = deque()
         self._reading: asyncio.Task[None] | None = None
         self._task = connection.loop.create_task(self._send_all())
         self._task.add_done_callback(self._ran)
