@@ -19,7 +19,7 @@ def loaded(ledger, *residences):
 def test_the_first_in_the_queue_gets_room_first():
     """A small model that would fit does not pass a large one that waits; whoever withdraws holds up nobody."""
     ledger = ResidencyLedger(10)
-    a, large, small = Residence("a", 6), Residence("large", 8), Residence("small", 1)
+    a, large, small = Residence("a", 1, 6), Residence("large", 1, 8), Residence("small", 1, 1)
     loaded(ledger, a)
     ledger.ask(large)
     ledger.ask(small)
@@ -34,7 +34,7 @@ def test_the_first_in_the_queue_gets_room_first():
 def test_the_least_recently_used_goes():
     """Candidates come in the order of their last use; pinned ones are none."""
     ledger = ResidencyLedger(10)
-    old, young, pinned = Residence("old", 4), Residence("young", 4), Residence("pinned", 2, pinned=True)
+    old, young, pinned = Residence("old", 1, 4), Residence("young", 1, 4), Residence("pinned", 1, 2, pinned=True)
     loaded(ledger, young, old, pinned)
     old.last_used_ns, young.last_used_ns, pinned.last_used_ns = 1, 2, 0
     assert ledger.candidates() == [old, young]
@@ -43,7 +43,7 @@ def test_the_least_recently_used_goes():
 def test_nobody_goes_while_enough_leaves():
     """Room that is about to come is not made twice; it is there once its model is gone."""
     ledger = ResidencyLedger(10)
-    old, young, wanted = Residence("old", 5), Residence("young", 5), Residence("wanted", 5)
+    old, young, wanted = Residence("old", 1, 5), Residence("young", 1, 5), Residence("wanted", 1, 5)
     loaded(ledger, old, young)
     ledger.ask(wanted)
     assert ledger.lacks_room(wanted)
@@ -58,20 +58,20 @@ def test_what_is_larger_than_the_budget_is_refused():
     """The message says how large, how much there is, and what to do; pinned models make less of it."""
     ledger = ResidencyLedger(10 << 20)
     with pytest.raises(NoRoomError) as refusal:
-        ledger.ask(Residence("model 'm' version 1", 11 << 20))
+        ledger.ask(Residence("m", 1, 11 << 20))
     assert str(refusal.value) == (
         "model 'm' version 1 takes 11 MiB of memory, and the budget is 10 MiB: raise --memory-budget, or serve the model "
         "elsewhere"
     )
-    loaded(ledger, Residence("pinned", 4 << 20, pinned=True))
+    loaded(ledger, Residence("pinned", 1, 4 << 20, pinned=True))
     with pytest.raises(NoRoomError, match="the budget is 10 MiB, of which pinned models take 4 MiB"):
-        ledger.ask(Residence("m", 7 << 20))
+        ledger.ask(Residence("m", 1, 7 << 20))
 
 
 def test_a_model_that_takes_more_than_thought_leaves_and_asks_for_more():
     """Where the truth does not fit, the model goes, and is expected to take as much from then on."""
     ledger = ResidencyLedger(10)
-    other, greedy = Residence("other", 6), Residence("greedy", 4)
+    other, greedy = Residence("other", 1, 6), Residence("greedy", 1, 4)
     loaded(ledger, other)
     ledger.ask(greedy)
     assert ledger.try_admit(greedy)
@@ -84,8 +84,8 @@ def test_a_model_that_takes_more_than_thought_leaves_and_asks_for_more():
 
 def test_a_state_cannot_be_skipped():
     """A model that is out of memory cannot leave it."""
-    with pytest.raises(AssertionError, match="m cannot go from OUT to LEAVING"):
-        ResidencyLedger(1).leave(Residence("m", 1))
+    with pytest.raises(AssertionError, match="model 'm' version 1 cannot go from OUT to LEAVING"):
+        ResidencyLedger(1).leave(Residence("m", 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(budget=st.integers(1, 30), models=st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=1))
     def begin(self, budget, models):
         self.ledger = ResidencyLedger(budget)
-        self.all = [Residence(f"m{place}", size, pinned=pinned) for place, (size, pinned) in enumerate(models)]
+        self.all = [Residence(f"m{place}", 1, size, pinned=pinned) for place, (size, pinned) in enumerate(models)]
         self.queue = []
         self.now = 0
 

@@ -63,7 +63,7 @@ class Bench:
         self.context = scheduler_context(clock=self.clock)
         self.wishes = 0
         self.idle = True
-        self.residence = Residence("m", 1)
+        self.residence = Residence("m", 1, 1)
         self.room = WaitingRoom(self.context, self.residence, lambda: self.idle, self.wish)
         self.answers = []
 

@@ -64,6 +64,7 @@ _log = logging.getLogger(__name__)
 class _Blueprint:
     """All that is known of a version before its weights are loaded: its configuration is complete and sound."""
 
+    key: str
     context: ModelContext
     backend: Backend
     scheduler: type[Scheduler]
@@ -148,8 +149,8 @@ class Loader:
             return model
 
         pinned = context.name in self._options.load_model or ModelParameters("", context.config).flag("pinned")
-        name = f"model '{context.name}' version {context.version}"
-        residence = Residence(name, files_byte_size(context.version_directory), pinned=pinned)
+        expected = files_byte_size(context.version_directory)
+        residence = Residence(blueprint.key, context.version, expected, pinned=pinned)
         model = OnDemandModel(self._scheduler_context(context), build, budget, residence, release.close, **shown)
         if pinned:
             with ExitStack() as undo:
@@ -166,9 +167,8 @@ class Loader:
         backend = self._backends.get(candidate.parsed.config.backend, asker)
         context = self._context(candidate, version, backend, directory)
         labels = read_labels(context.config, directory)
-        return _Blueprint(
-            context, backend, self._plugins.scheduler(scheduler_name(context.config), asker=asker), labels
-        )
+        scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)
+        return _Blueprint(candidate.key, context, backend, scheduler, labels)
 
     def _build(self, blueprint: _Blueprint, tell: LoadTeller, release: ExitStack, **shown: Unpack[Shown]) -> Model:
         """Load the weights of a version, and make a model of it that is warm and takes requests. `release` is closed with it."""
@@ -270,7 +270,8 @@ class Loader:
             )
             undo.pop_all()
         if self._budget is not None:
-            self._budget.note_composed(model, (name for name, _ in composing_models(config)))
+            used = {name for name, _ in composing_models(config)}
+            self._budget.note_composed(model, candidate.key, map(candidate.key_of_used, used))
         return model
 
     def compose(self, candidate: Candidate, failures: Mapping[str, CharoniaError]) -> Candidate:

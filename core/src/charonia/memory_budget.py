@@ -6,6 +6,7 @@ import logging
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from charonia.deadline import Deadline
@@ -34,10 +35,17 @@ class NobodyWaitsError(Exception):
     """Whoever wanted a model has gone, so that it is not loaded."""
 
 
+@dataclass(frozen=True)
+class _Composed:
+    """An ensemble, and the models that it uses itself: their keys, see `charonia.model_names`."""
+
+    key: str
+    parts: frozenset[str]
+
+
 class Tenant(Protocol):
     """A model version that may have to go out of memory, as the budget sees it."""
 
-    name: str
     residence: Residence
 
     def move_out(self) -> Model | None:
@@ -58,7 +66,7 @@ class MemoryBudget:
         self._changed = threading.Condition()  # guards all below
         self._ledger = ResidencyLedger(byte_size)
         self._tenants: dict[Residence, Tenant] = {}
-        self._composed: weakref.WeakKeyDictionary[Model, frozenset[str]] = weakref.WeakKeyDictionary()
+        self._composed: weakref.WeakKeyDictionary[Model, _Composed] = weakref.WeakKeyDictionary()
         self._waiting = 0
         self._loads = self._evictions = 0
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-resident")
@@ -80,10 +88,10 @@ class MemoryBudget:
         with self._changed:
             self._tenants.pop(tenant.residence, None)
 
-    def note_composed(self, model: Model, parts: Iterable[str]) -> None:
-        """Spare the models of an ensemble, as long as others can go, while it has requests."""
+    def note_composed(self, model: Model, key: str, parts: Iterable[str]) -> None:
+        """Spare the models of an ensemble, as long as others can go, while it has requests. All go by their keys."""
         with self._changed:
-            self._composed[model] = frozenset(parts)
+            self._composed[model] = _Composed(key, frozenset(parts))
 
     # -- room
 
@@ -148,7 +156,7 @@ class MemoryBudget:
         """Take the least recently used model that is not in use out of service."""
         spared = self._parts_in_use()
         candidates = self._ledger.candidates()
-        for other in sorted(candidates, key=lambda one: self._tenants[one].name in spared):  # keeps the order otherwise
+        for other in sorted(candidates, key=lambda one: one.key in spared):  # keeps the order otherwise
             model = self._tenants[other].move_out()
             if model is not None:
                 self._ledger.leave(other)
@@ -157,13 +165,13 @@ class MemoryBudget:
         return None, None
 
     def _parts_in_use(self) -> frozenset[str]:
-        """Tell the models of all ensembles that have requests, and those of the ensembles among them."""
+        """Tell the keys of the models of all ensembles that have requests, and of the ensembles among them."""
         found: set[str] = set()
-        ahead = [parts for model, parts in self._composed.items() if not model.idle]
+        ahead = [ensemble.parts for model, ensemble in self._composed.items() if not model.idle]
         while ahead:
             parts = ahead.pop() - found
             found |= parts
-            ahead += [inner for model, inner in self._composed.items() if model.name in parts]
+            ahead += [ensemble.parts for ensemble in self._composed.values() if ensemble.key in parts]
         return frozenset(found)
 
     def _check_patience(self, residence: Residence, deadline: Deadline) -> None:

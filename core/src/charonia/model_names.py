@@ -28,7 +28,8 @@ class ModelNames:
     def __init__(self, namespaces: Sequence[str] = ()) -> None:
         self.namespaces = namespaces
 
-    def key(self, name: str, namespace: str = "") -> str:
+    @staticmethod
+    def key(name: str, namespace: str = "") -> str:
         """Give the key of a model. One that is in no repository, since its files came with its load, has no namespace."""
         return f"{namespace}{_SEPARATOR}{name}" if namespace else name
 

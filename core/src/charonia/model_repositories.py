@@ -64,6 +64,10 @@ class Candidate:
     namespace: str = ""
     homes: Mapping[str, str] = field(default_factory=dict)
 
+    def key_of_used(self, name: str) -> str:
+        """Give the key of a model that this one uses."""
+        return ModelNames.key(name, self.homes.get(name, self.namespace))
+
 
 class ModelRepositories:
     """The repositories of a server. Owns their storages, which `close` closes. Any thread may call.

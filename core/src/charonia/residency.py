@@ -47,7 +47,8 @@ class Residence:
     """One model version, as the ledger sees it.
 
     Attributes:
-        name: how it is called in messages.
+        key: the model's; see `charonia.model_names`.
+        version: the version.
         pinned: whether it stays once it is in memory.
         last_used_ns: when it was used last, at any clock; whoever uses it writes it, without any lock.
         byte_size: how many bytes it took when it was in memory last; before that, what it can be expected to take. The ledger's
@@ -55,11 +56,17 @@ class Residence:
         presence: where it is. The ledger's to write.
     """
 
-    name: str
+    key: str
+    version: int
     byte_size: int
     pinned: bool = False
     last_used_ns: int = 0
     presence: Presence = Presence.OUT
+
+    @property
+    def name(self) -> str:
+        """How it is called in messages."""
+        return f"model '{self.key}' version {self.version}"
 
     def move(self, presence: Presence) -> None:
         """Go over to another state."""

@@ -58,9 +58,14 @@ class Repository:
         config = self.path / name / "config.pbtxt"
         config.write_text(config.read_text() + "response_cache { enable: true }")
 
-    def serve(self, **options):
-        """Start a server."""
-        return self._start(self.path, options=ServerOptions(**options), plugins=self.plugins)
+    def beside(self, name):
+        """Give another repository."""
+        return Repository(self.path.parent / name, self._start)
+
+    def serve(self, *others, **options):
+        """Start a server of this repository, and of others."""
+        places = [repository.path for repository in (self, *others)]
+        return self._start(places, options=ServerOptions(**options), plugins=self.plugins)
 
     @property
     def plugins(self):

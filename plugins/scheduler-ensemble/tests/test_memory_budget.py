@@ -16,18 +16,20 @@ SIZE = 1 << 26
 @pytest.fixture
 def models(repository):
     """Models whose files say that they take as much memory as each other."""
-    for name, settings in (
-        ("inc", {"addend": 1}),
-        ("double", {"scale": 2, "gate": "held"}),
-        ("other", {}),
-        ("new", {}),
-    ):
-        repository.model(name, **settings)
-        with (repository.path / name / "1" / "weights").open("wb") as file:
-            file.truncate(SIZE)
+    weighty(repository, "inc", addend=1)
+    weighty(repository, "double", scale=2, gate="held")
+    weighty(repository, "other")
+    weighty(repository, "new")
     repository.ensemble(("inc", {"X": "I"}, {"Y": "m"}), ("double", {"X": "m"}, {"Y": "O"}))
     repository.ensemble(("e", {"I": "I"}, {"O": "O"}), name="outer")
     return repository
+
+
+def weighty(repository, name, **settings):
+    """Write a model with much beside it that counts as its weights."""
+    repository.model(name, **settings)
+    with (repository.path / name / "1" / "weights").open("wb") as file:
+        file.truncate(SIZE)
 
 
 def resident(server):
@@ -63,3 +65,25 @@ def test_steps_in_use_are_spared(models, name):
     assert answers.get(timeout=60).outputs["O"].tolist() == [8]
     ask(server, "other")
     assert resident(server) == {"double", "new", "other"}
+
+
+def test_models_of_equal_names_are_told_apart(models):
+    """Where repositories are namespaces, an ensemble in use spares its own step, and not what has its name elsewhere."""
+    elsewhere = models.beside("elsewhere")
+    weighty(elsewhere, "inc", addend=10)
+    server = models.serve(elsewhere, memory_budget=SIZE * 7 // 2, model_namespacing=True)
+    answers = queue.SimpleQueue()
+    with Gate("held") as gate:
+        server.submit(InferenceRequest("e", {"I": np.array([3], np.float32)}, answers.put))
+        gate.wait_entered()
+        other = InferenceRequest("inc", {"X": np.array([3], np.float32)}, answers.put)
+        other.model_namespace = str(elsewhere.path)
+        server.submit(other)
+        assert answers.get(timeout=60).outputs["Y"].tolist() == [13]
+        ask(server, "new")
+        assert [(row.name, row.namespace) for row in server.index() if row.host_byte_size] == [
+            ("double", str(models.path)),
+            ("inc", str(models.path)),
+            ("new", str(models.path)),
+        ]
+    assert answers.get(timeout=60).outputs["O"].tolist() == [8]
