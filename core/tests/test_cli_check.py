@@ -115,7 +115,7 @@ def test_a_model_without_versions_or_clues(charonia, models):
 
 
 def test_a_name_in_two_repositories(charonia, models, tmp_path):
-    """Each model has one home."""
+    """Each model has one home, unless repositories are namespaces: then both are checked, each at its place."""
     other = tmp_path / "other"
     other.mkdir()
     write(models, "twin", 'backend: "acme"')
@@ -123,6 +123,22 @@ def test_a_name_in_two_repositories(charonia, models, tmp_path):
     result = charonia("check", models, other)
     assert 'error: model "twin" appears in two or more repositories' in result.stdout
     assert "1 model checked: 1 error" in result.stdout
+    assert charonia("check", models, other, "--model-namespacing=true").stdout == "2 models checked: nothing wrong\n"
+    (other / "twin" / "config.pbtxt").write_text('backend: "acme"\nmax_batch_size: -1')
+    rows = charonia("check", models, other, "--model-namespacing=true").stdout.splitlines()
+    assert rows[0].startswith(f"{other}/twin/config.pbtxt:2: error: 'max_batch_size'")
+    assert rows[1:] == ["2 models checked: 1 error"]
+
+
+def test_another_configuration_is_checked_for_a_server_that_reads_it(charonia, models):
+    """What is wrong with the configuration of a name is told where the server would be told that name."""
+    directory = write(models, "m", 'backend: "acme"')
+    (directory / "configs").mkdir()
+    (directory / "configs" / "large.pbtxt").write_text('backend: "acme"\nmax_batch_size: -1')
+    assert charonia("check", models).exit_code == 0
+    result = charonia("check", models, "--model-config-name=large")
+    assert result.stdout.startswith(f"{directory}/configs/large.pbtxt:2: error: 'max_batch_size'")
+    assert charonia("check", models, "--model-config-name=../large").exit_code == 2
 
 
 def test_warnings_alone_are_no_failure(charonia, models):

@@ -107,15 +107,16 @@ class ModelRepositories:
         Raises:
             RepositoryError: a repository cannot be read.
         """
-        return sorted({self._key(storage, name) for storage in self.storages for name in self._names_in(storage)})
+        return sorted({self.key(storage, name) for storage in self.storages for name in self._names_in(storage)})
 
     def keys_of(self, name: str) -> list[str]:
         """List the models of a name, in repositories as they were when they could be read. Without namespaces, there is one."""
         if not self.model_names.namespaces:
             return [name]
-        return [self._key(storage, name) for storage in self.storages if name in self._last_names_in(storage)]
+        return [self.key(storage, name) for storage in self.storages if name in self._last_names_in(storage)]
 
-    def _key(self, storage: RepositoryStorage, name: str) -> str:
+    def key(self, storage: RepositoryStorage, name: str) -> str:
+        """Give the key of a model that lies in one of the storages."""
         return self.model_names.key(name, storage.url) if self.model_names.namespaces else name
 
     def _last_names_in(self, storage: RepositoryStorage) -> Sequence[str]:
@@ -138,7 +139,7 @@ class ModelRepositories:
                 names = self._names_in(storage)
             except RepositoryError as error:
                 names, problem = self._seen.get(storage, []), describe_cause(error)
-            found.update(dict.fromkeys([self._key(storage, name) for name in names], problem))
+            found.update(dict.fromkeys([self.key(storage, name) for name in names], problem))
         return found
 
     def survey_files(self) -> dict[str, Mapping[str, str]]:
@@ -151,7 +152,7 @@ class ModelRepositories:
             except RepositoryError as error:
                 _log.warning("%s", error)
             for name, states in self._files.get(storage, {}).items():
-                files = found.setdefault(self._key(storage, name), {})
+                files = found.setdefault(self.key(storage, name), {})
                 files.update({f"{place}/{path}": state for path, state in states.items()})
         return {**found}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charonia.cli.console import STATE_STYLES
 from charonia.cli.exit_codes import EXIT_CODES_EPILOG, ExitCode
+from charonia.cli.flag_values import config_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,24 +35,37 @@ Example:
     is_flag=True,
     help="Check for a server that runs with this option: each configuration must be whole as it is written.",
 )
+@click.option(
+    "--model-config-name",
+    type=config_name,
+    metavar="NAME",
+    help="Check for a server that runs with this option: configs/NAME.pbtxt is read where there is one.",
+)
+@click.option(
+    "--model-namespacing",
+    type=click.BOOL,
+    default=False,
+    metavar="true|false",
+    help="Check for a server that runs with this option: several repositories may have models of equal names.",
+)
 @click.option("--disable-plugin", multiple=True, metavar="NAME", help="Check as if this plugin were not installed.")
-def check(*, repositories: Sequence[str], disable_auto_complete_config: bool, disable_plugin: Sequence[str]) -> None:
+def check(*, repositories: Sequence[str], disable_plugin: Sequence[str], **options: Any) -> None:
     """Check repositories, print what was found, and sum it up."""
     from charonia.cli.console import make_console
     from charonia.cli.repository_check import RepositoryCheck
+    from charonia.options import ServerOptions
     from charonia.plugins import Plugins
 
-    checked = RepositoryCheck(
-        repositories, Plugins(disabled=disable_plugin), auto_complete=not disable_auto_complete_config
-    )
+    told = {name: value for name, value in options.items() if value is not None}
+    checked = RepositoryCheck(repositories, Plugins(disabled=disable_plugin), ServerOptions(**told))
     checked.run()
     console = make_console()
     counts = {"error": 0, "warning": 0}
     for finding in checked.findings:
         counts[finding.severity] += 1
         console.print(str(finding), style=STATE_STYLES[finding.severity], soft_wrap=True)
-    told = ", ".join(_counted(count, what) for what, count in counts.items() if count) or "nothing wrong"
-    console.print(f"{_counted(checked.model_count, 'model')} checked: {told}", soft_wrap=True)
+    summary = ", ".join(_counted(count, what) for what, count in counts.items() if count) or "nothing wrong"
+    console.print(f"{_counted(checked.model_count, 'model')} checked: {summary}", soft_wrap=True)
     if counts["error"]:
         sys.exit(ExitCode.FAILED)
 

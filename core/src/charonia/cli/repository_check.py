@@ -10,11 +10,11 @@ from charonia.cli.model_check import Finding, ModelCheck
 from charonia.errors import CharoniaError, ConfigError, PluginError, RepositoryError
 from charonia.load_teller import LoadTeller
 from charonia.model_repositories import ModelRepositories
-from charonia.options import ServerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from charonia.options import ServerOptions
     from charonia.plugins import Plugins
     from charonia.repository import RepositoryStorage
 
@@ -27,19 +27,18 @@ class RepositoryCheck:
     Args:
         repositories: where the models lie.
         plugins: what is installed.
-        auto_complete: whether backends may complete configurations; if not, these must be whole.
+        options: the settings of that server; what counts is what is read, and whether it must be whole.
 
     Attributes:
         findings: all that was found so far, in the order of the models' names.
         model_count: how many models were looked at.
     """
 
-    def __init__(self, repositories: Sequence[str], plugins: Plugins, *, auto_complete: bool) -> None:
+    def __init__(self, repositories: Sequence[str], plugins: Plugins, options: ServerOptions) -> None:
         self.findings: list[Finding] = []
         self.model_count = 0
         self._plugins = plugins
-        self._auto_complete = auto_complete
-        self._options = ServerOptions(disable_auto_complete_config=not auto_complete)
+        self._options = options
         self._repositories = repositories
 
     def run(self) -> None:
@@ -55,10 +54,10 @@ class RepositoryCheck:
                         storage.url, "there is no model here: a model is a directory, with one for each version in it"
                     )
                 for name in names:
-                    homes.setdefault(name, []).append(storage)
-            for name in sorted(homes):
+                    homes.setdefault(repositories.key(storage, name), []).append(storage)
+            for key in sorted(homes):
                 self.model_count += 1
-                self._check_model(repositories, name, homes[name])
+                self._check_model(repositories, key, homes[key])
         finally:
             repositories.close()
 
@@ -74,18 +73,19 @@ class RepositoryCheck:
             return False
         return True
 
-    def _check_model(self, repositories: ModelRepositories, name: str, homes: Sequence[RepositoryStorage]) -> None:
-        place = f"{homes[0].url.rstrip('/')}/{name}"
+    def _check_model(self, repositories: ModelRepositories, key: str, homes: Sequence[RepositoryStorage]) -> None:
+        place = f"{homes[0].url.rstrip('/')}/{repositories.model_names.name(key)}"
         with _warnings() as warnings:
             try:
-                candidate = repositories.read(name, LoadTeller(name))
+                candidate = repositories.read(key, LoadTeller(key))
             except ConfigError as error:
                 where = f"{place}/{error.file}" if error.file else place
                 self.findings += [Finding(where, "error", str(it), it.line) for it in error.problems]
             except CharoniaError as error:
                 self.findings.append(Finding(place, "error", str(error)))
             else:
-                check = ModelCheck(candidate, place, self._plugins, auto_complete=self._auto_complete)
+                auto_complete = not self._options.disable_auto_complete_config
+                check = ModelCheck(candidate, place, self._plugins, auto_complete=auto_complete)
                 self.findings += check.run()
         for text in dict.fromkeys(warnings):
             self._warn(place, text)
