@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-from charonia.composition import CompositionError
 from charonia.dependencies import Dependencies
 
 
@@ -18,5 +16,19 @@ def test_models_that_use_each_other_in_many_ways():
     assert used[:3] == ["left 49", "right 49", "hall 49"]
     assert used[-1] == "hall 0"
     assert dependencies.users("hall 0")[0] == "hall 50"
-    with pytest.raises(CompositionError, match="circular dependency"):
-        dependencies.declare("hall 0", ["hall 50"])
+    assert dependencies.declare("hall 0", ["cellar", "hall 50"]) == ["hall 50"]
+    assert dependencies.used("hall 0") == ["cellar"]
+
+
+def test_what_serves_and_what_is_written():
+    """Until a model has been loaded as it is written, it uses both what it used and what it will."""
+    dependencies = Dependencies()
+    dependencies.declare("e", ["old"])
+    dependencies.settle("e")
+    dependencies.declare("e", ["new"])
+    assert dependencies.users("old") == dependencies.users("new") == ["e"]
+    assert dependencies.declare("old", ["e"]) == ["e"]
+    dependencies.settle("e")
+    assert dependencies.users("old") == []
+    assert dependencies.past_users("old") == {"e"}
+    assert dependencies.declare("old", ["e"]) == []

@@ -1,22 +1,39 @@
-"""What an ensemble takes over from the models of its steps, and whether it and they fit together."""
+"""What an ensemble takes over from the models of its steps, and all that is wrong with it and them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charonia.config import ModelConfig, composing_models, step_problems
+from charonia.config import ModelConfig, composing_models, graph_problems, step_problems
 from charonia.config.ensemble_graph import EnsembleGraph
 from charonia.config.problems import Problems
-from charonia.errors import InferenceError, InternalError, InvalidArgumentError
+from charonia.errors import CharoniaError, ConfigError, InternalError, InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
 
     from charonia.config import ParsedConfig
-    from charonia.errors import CharoniaError, ConfigProblem
+    from charonia.errors import ConfigProblem
     from charonia.models import Models
 
-__all__ = ["CompositionError", "compose", "inherited_labels"]
+    Find: TypeAlias = Callable[[str, int | None], ModelConfig | None]
+    """Gives the complete configuration of a model by its name and version, of which None is the latest; or None where there is
+    such a model, but not all is known of it. Raises why there is none."""
+
+__all__ = ["CircleError", "CompositionError", "compose", "inherited_labels"]
+
+
+class CircleError(InvalidArgumentError):
+    """An ensemble would use itself.
+
+    Args:
+        ensemble: the ensemble.
+        used: the model of one of its steps, which uses the ensemble.
+    """
+
+    def __init__(self, ensemble: str, used: str) -> None:
+        super().__init__(f"circular dependency between ensembles: {ensemble} -> ... -> {used} -> {ensemble}")
 
 
 class CompositionError(InvalidArgumentError):
@@ -33,41 +50,51 @@ class CompositionError(InvalidArgumentError):
         super().__init__(f"load failed for model '{model}': {self.told}\n")
 
 
-def compose(
-    parsed: ParsedConfig, models: Models, failures: Mapping[str, CharoniaError], homes: Mapping[str, str]
-) -> ModelConfig:
-    """Check an ensemble against its models, and give its configuration with what follows from theirs.
+def compose(parsed: ParsedConfig, find: Find) -> ModelConfig:
+    """Look at an ensemble and at the models of its steps, and give its configuration with what follows from theirs.
 
     Args:
-        parsed: the ensemble's configuration, sound by itself.
-        models: the models of the server; the ensemble's own serve already, unless they failed.
-        failures: why models of the ensemble could not be loaded, by name.
-        homes: the namespaces of its models, by name.
+        parsed: the ensemble's configuration; nobody has looked at its graph.
+        find: finds the models.
 
     Raises:
-        CompositionError: they do not fit, or one is missing; it tells all problems.
+        ConfigError: the steps make no graph. It tells all problems, those with the models, too, in the order of the file.
+        CompositionError: they make one, but a model is missing or does not fit. It tells all problems likewise.
     """
     config = parsed.config
     problems = Problems(config.name, parsed.places)
-    found: dict[tuple[str, int | None], ModelConfig] = {}
-    wanted = composing_models(config)
-    for name, version in dict.fromkeys(wanted):
-        try:
-            found[name, version] = models.model_config(name, version)
-        except InferenceError as error:
-            text = _why_missing(config.name, name, version, failures.get(name, error))
-            index = wanted.index((name, version))
-            problems.add_whole(text, f"ensemble_scheduling.step[{index}].model_name", hint=f"see step {index}")
-    known = [found.get(model) for model in wanted]
-    all_problems = [*problems.found, *step_problems(config, known, parsed.places)]
-    if all_problems:
-        raise CompositionError(config.name, all_problems)
+    graph_problems(config, problems)
+    sound = not problems.found
+    models = _find_models(config, find, problems)
+    step_problems(config, models, problems)
+    in_order = sorted(problems.found, key=lambda problem: problem.line)
+    if not sound:
+        raise ConfigError(config.name, in_order, parsed.file)
+    if in_order:
+        raise CompositionError(config.name, in_order)
     composed = ModelConfig()
     composed.CopyFrom(config)
-    composed.model_transaction_policy.decoupled = any(it.model_transaction_policy.decoupled for it in found.values())
-    for step in composed.ensemble_scheduling.step:
-        step.model_namespace = homes.get(step.model_name, "")
+    decoupled = any(model.model_transaction_policy.decoupled for model in models if model is not None)
+    composed.model_transaction_policy.decoupled = decoupled
     return composed
+
+
+def _find_models(config: ModelConfig, find: Find, problems: Problems) -> list[ModelConfig | None]:
+    """Give the model of each step, None where nothing is known of it; each that is missing is told once, with its steps."""
+    graph = EnsembleGraph(config)
+    wanted = composing_models(config)
+    found: dict[tuple[str, int | None], ModelConfig] = {}
+    for name, version in dict.fromkeys(model for model in wanted if model[0]):
+        try:
+            model = find(name, version)
+        except CharoniaError as error:
+            steps = [step for step, model in enumerate(wanted) if model == (name, version)]
+            text = _why_missing(config.name, name, version, error)
+            where = f"ensemble_scheduling.step[{steps[0]}].model_name"
+            problems.add_whole(text, where, hint=f"see {', '.join(map(graph.told, steps))}")
+        else:
+            found |= {} if model is None else {(name, version): model}
+    return [found.get(model) for model in wanted]
 
 
 def inherited_labels(config: ModelConfig, models: Models) -> Mapping[str, Sequence[bytes]]:
@@ -87,6 +114,8 @@ def inherited_labels(config: ModelConfig, models: Models) -> Mapping[str, Sequen
 
 def _why_missing(ensemble: str, name: str, version: int | None, error: CharoniaError) -> str:
     """Say why a model is missing, as the reference does: not found, not fitting, failed to load, or without a version."""
+    if isinstance(error, CircleError):
+        return str(error)
     if isinstance(error, InternalError):
         return f"ensemble {ensemble} contains models that are not available or ambiguous: {name} ({error})"
     if isinstance(error, CompositionError):

@@ -6,9 +6,6 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from charonia.composition import CompositionError
-from charonia.errors import ConfigProblem
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -24,7 +21,9 @@ class Dependencies:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards all below
-        self._uses: dict[str, tuple[str, ...]] = {}  # a model → those that it uses directly
+        self._written: dict[str, tuple[str, ...]] = {}  # a model → those that it uses directly, as it is written now
+        self._settled: dict[str, tuple[str, ...]] = {}  # the same, as it was loaded last
+        self._ever: dict[str, set[str]] = {}  # a model → all that it ever used directly
         self._wanted: set[str] = set()
 
     def want(self, names: Iterable[str]) -> None:
@@ -37,21 +36,22 @@ class Dependencies:
         with self._lock:
             return name in self._wanted
 
-    def declare(self, name: str, uses: Iterable[str]) -> None:
-        """Say which models a model uses from now on.
+    def declare(self, name: str, uses: Iterable[str]) -> list[str]:
+        """Say which models a model uses as it is written now; those of what serves stay, until `settle`.
 
-        Raises:
-            CompositionError: one of them uses this one; nothing is changed.
+        Gives those that use this one themselves; they are not taken up.
         """
-        used = tuple(dict.fromkeys(uses))
         with self._lock:
-            for other in used:
-                if other == name or name in self._closure(other):
-                    text = f"circular dependency between ensembles: {name} -> ... -> {other} -> {name}"
-                    raise CompositionError(name, [ConfigProblem(text, "ensemble_scheduling")])
-            self._uses[name] = used
-            if not used:
-                del self._uses[name]
+            used = dict.fromkeys(uses)
+            circular = [other for other in used if other == name or name in self._closure(other)]
+            self._written[name] = tuple(other for other in used if other not in circular)
+            self._ever.setdefault(name, set()).update(self._written[name])
+            return circular
+
+    def settle(self, name: str) -> None:
+        """Take note that a model was loaded as it is written."""
+        with self._lock:
+            self._settled[name] = self._written[name]
 
     def leave(self, name: str) -> None:
         """Take note that a model is not wanted any more."""
@@ -66,22 +66,23 @@ class Dependencies:
     def users(self, name: str) -> list[str]:
         """List the models that use a model, directly or not: each before those that it uses itself."""
         with self._lock:
-            return self._ordered({user for user in self._uses if name in self._closure(user)})
+            return self._ordered({user for user in self._written if name in self._closure(user)})
+
+    def past_users(self, name: str) -> set[str]:
+        """Give the models that use a model, or did in some version that may still have requests; directly or not."""
+        with self._lock:
+            return {user for user in self._ever if name in _reachable(user, lambda it: self._ever.get(it, ()))}
 
     def from_users_to_used(self, names: Iterable[str]) -> list[str]:
         """Order models so that each comes before those that it uses."""
         with self._lock:
             return self._ordered(names)
 
+    def _uses(self, name: str) -> tuple[str, ...]:
+        return self._written.get(name, ()) + self._settled.get(name, ())
+
     def _closure(self, name: str) -> set[str]:
-        found: set[str] = set()
-        left = list(self._uses.get(name, ()))
-        while left:
-            one = left.pop()
-            if one not in found:
-                found.add(one)
-                left += self._uses.get(one, ())
-        return found
+        return _reachable(name, self._uses)
 
     def _ordered(self, names: Iterable[str]) -> list[str]:
         heights: dict[str, int] = {}
@@ -89,8 +90,19 @@ class Dependencies:
 
     def _height(self, name: str, known: dict[str, int]) -> int:
         if name not in known:
-            known[name] = 1 + max([self._height(used, known) for used in self._uses.get(name, ())], default=0)
+            known[name] = 1 + max([self._height(used, known) for used in self._uses(name)], default=0)
         return known[name]
+
+
+def _reachable(name: str, uses: Callable[[str], Iterable[str]]) -> set[str]:
+    found: set[str] = set()
+    left = list(uses(name))
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            left += uses(one)
+    return found
 
 
 class LoadRun:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from charonia.composition import CompositionError
+from charonia.composition import CircleError, CompositionError
 from charonia.config import composing_models
 from charonia.deadline import Deadline
 from charonia.dependencies import Dependencies, LoadRun
@@ -62,7 +62,7 @@ class Lifecycle:
         self._repositories = repositories
         self._loader = loader
         self._dependencies = Dependencies()
-        self.models = ModelTable(self._dependencies.users, repositories.model_names)
+        self.models = ModelTable(self._dependencies.past_users, repositories.model_names)
         self._lock = threading.Lock()  # guards `_closing`, and that nothing is given to `_pool` once it is True
         self._closing = False
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-loader")
@@ -162,12 +162,12 @@ class Lifecycle:
                 )
             with record.overrides.trying(override):
                 with self._polling(name, tell, stored=not parameters):
-                    candidate = self._repositories.read(name, tell, override)
-                with self._composing(name, tell):
-                    candidate = self._with_models(candidate, run, listener)
+                    candidate = self._with_models(self._repositories.read(name, tell, override), run, listener)
                 kept = {} if anew else self._unchanged(record, candidate)
                 at_once = at_once or any(model.resident for model in self.models.serving.get(name, {}).values())
-                return self._load_versions(record, candidate, kept, tell, at_once=at_once)
+                changed = self._load_versions(record, candidate, kept, tell, at_once=at_once)
+                self._dependencies.settle(name)
+                return changed
 
     def _unchanged(self, record: ModelRecord, candidate: Candidate) -> Mapping[int, Model]:
         """Give the versions that serve and whose weights need not be loaded again."""
@@ -181,27 +181,23 @@ class Lifecycle:
         try:
             yield
         except (Exception, SystemExit) as error:  # the border of loading: a model's failure is its own
-            reason = describe_cause(error)
+            reason = (
+                f"{error.code.value}: {error.told}" if isinstance(error, CompositionError) else describe_cause(error)
+            )
             if stored:
                 self.models.note_problem(name, reason)
             tell(Phase.FAILED, reason=reason, errors=(error,))
+            if isinstance(error, CompositionError):
+                raise
             raise InternalError(f"failed to load '{name}', failed to poll from model repository: {error}") from error
-
-    @contextmanager
-    def _composing(self, name: str, tell: LoadTeller) -> Iterator[None]:
-        """Tell what is wrong with what a model wants of others, and keep it as the model's problem."""
-        try:
-            yield
-        except CompositionError as error:
-            reason = f"{error.code.value}: {error.told}"
-            self.models.note_problem(name, reason)
-            tell(Phase.FAILED, reason=reason, errors=(error,))
-            raise
 
     def _with_models(
         self, candidate: Candidate, run: LoadRun, listener: Callable[[LoadEvent], None] | None
     ) -> Candidate:
         """See to it that the models that a model uses serve, and fill in what follows from them."""
+        if not candidate.parsed.config.HasField("ensemble_scheduling"):
+            self._dependencies.declare(candidate.key, ())
+            return candidate
         used: dict[str, str] = {}
         failures: dict[str, CharoniaError] = {}
         for name in dict.fromkeys(name for name, _ in composing_models(candidate.parsed.config)):
@@ -209,15 +205,15 @@ class Lifecycle:
                 used[name] = self._used_key(name, candidate.namespace)
             except InternalError as error:
                 failures[name] = error
-        self._dependencies.declare(candidate.key, used.values())
+        circular = self._dependencies.declare(candidate.key, used.values())
         for name, key in used.items():
-            if key in run.names or key not in self.models.serving:
+            if key in circular:
+                failures[name] = CircleError(candidate.key, key)
+            elif key in run.names or key not in self.models.serving:
                 try:
                     self._load_once(key, run, listener)
                 except CharoniaError as error:
                     failures[name] = error
-        if not used and not failures:
-            return candidate
         homes = {name: self._repositories.model_names.split(key)[1] for name, key in used.items()}
         return self._loader.compose(replace(candidate, homes=homes), failures)
 

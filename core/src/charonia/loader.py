@@ -15,9 +15,9 @@ from charonia.backend import ModelContext
 from charonia.backends import Backends
 from charonia.clock import Clock
 from charonia.completion import adopt_completion
-from charonia.composition import compose, inherited_labels
+from charonia.composition import CircleError, compose, inherited_labels
 from charonia.config import check_loadable, composing_models, first_response_bounds_ms, normalise
-from charonia.errors import ConfigError, InvalidArgumentError
+from charonia.errors import ConfigError, InferenceError, InvalidArgumentError
 from charonia.host_memory import GrowthMeter, files_byte_size
 from charonia.instances import Instances
 from charonia.labels import read_labels
@@ -279,13 +279,26 @@ class Loader:
 
         Args:
             candidate: the model.
-            failures: why models that it uses could not be loaded, by name.
+            failures: why models that it uses could not be loaded, by name. One of which an older version serves still fits.
 
         Raises:
+            ConfigError: it is unsound by itself.
             CompositionError: they do not fit.
         """
         models = self._models.within(candidate.namespace, candidate.homes)
-        config = compose(candidate.parsed, models, failures, candidate.homes)
+
+        def find(name: str, version: int | None) -> ModelConfig:
+            failure = failures.get(name)
+            if isinstance(failure, CircleError):  # whatever serves of it
+                raise failure
+            try:
+                return models.model_config(name, version)
+            except InferenceError as error:
+                raise failure or error from error
+
+        config = compose(candidate.parsed, find)
+        for step in config.ensemble_scheduling.step:
+            step.model_namespace = candidate.homes.get(step.model_name, "")
         return replace(candidate, parsed=replace(candidate.parsed, config=config))
 
     def _responses(self, config: ModelConfig, version: int, statistics: ModelStatistics) -> ResponseLookup | None:

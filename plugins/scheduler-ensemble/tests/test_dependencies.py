@@ -159,6 +159,72 @@ def test_all_that_does_not_fit_is_told_at_once(models):
     assert "ensemble 'e' depends on 'double' whose required version 7 is not loaded." in told
 
 
+def test_graph_and_models_are_looked_at_at_once(models):
+    """One failed load tells the circle, the tensor that nothing writes, the model that is missing and the one that does not fit."""
+    models.model("pair", inputs=("A", "B"))
+    models.model("wide", dims=[2])
+    models.ensemble(
+        ("pair", {"A": "I", "B": "c"}, {"Y": "c"}),
+        ("inc", {"X": "lost"}, {"Y": "m"}),
+        ("ghost", {"X": "I"}, {"Y": "n"}),
+        ("wide", {"X": "n"}, {"Y": "O"}),
+        ("double", {"X": "m"}, {"NOPE": "P"}),
+        outputs=("O", "P"),
+    )
+    server = models.serve(**EXPLICIT)
+    with pytest.raises(InternalError, match="failed to load 'e', failed to poll from model repository: ") as caught:
+        server.load("e")
+    (failure,) = [row.reason for row in server.index() if row.name == "e"]
+    for told in (str(caught.value), failure):
+        at = [
+            told.index(part)
+            for part in (
+                "ensemble tensor 'c' is never written in ensemble 'e' (these wait for each other: step 0 (model 'pair'))",
+                "'lost', is not connected (step 1 (model 'inc') reads it, but no step writes it, nor is it an input)",
+                "contains models that are not available or ambiguous: ghost (",
+                "(see step 2 (model 'ghost'))",
+                "tensor O: inconsistent shape: [1] is inferred from model e while [2] is inferred from model wide (see step 3 (",
+                "ensemble tensor P is mapped from non-existing output NOPE in model double (see step 4 (",
+            )
+        ]
+        assert at == sorted(at)
+
+
+def test_circle_is_told_beside_what_else_is_wrong(models):
+    """An ensemble in a circle of ensembles is told that, and what is wrong with its other steps, too."""
+    models.ensemble(("e", {"I": "I"}, {"O": "O"}), name="outer")
+    models.ensemble(("outer", {"I": "I"}, {"O": "m"}), ("inc", {"X": "m"}, {"NOPE": "O"}))
+    server = models.serve(**EXPLICIT)
+    with pytest.raises(InvalidArgumentError) as caught:
+        server.load("outer")
+    told = str(caught.value)
+    assert "circular dependency between ensembles: e -> ... -> outer -> e (see step 0 (model 'outer'))" in told
+    assert (
+        "ensemble tensor O is mapped from non-existing output NOPE in model inc (see step 1 (model 'inc'); its outputs"
+        in told
+    )
+
+
+def test_circle_with_what_serves(models):
+    """An ensemble that would come to use itself fails to load, though an older version of what it uses serves."""
+    models.ensemble(("e", {"I": "I"}, {"O": "O"}), name="outer")
+    server = models.serve()
+    models.ensemble(("outer", {"I": "I"}, {"O": "O"}))
+    with pytest.raises(InvalidArgumentError, match=r"circular dependency between ensembles: e -> \.\.\. -> outer -> e"):
+        server.load("e")
+    assert ask(server, "outer") == [7]
+
+
+def test_what_serves_goes_with_its_models(models):
+    """After a failed load, the ensemble that goes on serving still goes with a model that only it uses."""
+    server = models.serve()
+    models.ensemble(("double", {"X": "I"}, {"NOPE": "O"}))
+    with pytest.raises(InvalidArgumentError, match="non-existing output NOPE"):
+        server.load("e")
+    server.unload("inc")
+    assert ready(server) == ["double"]
+
+
 def test_step_that_fails_to_load(models):
     """A model that fails to load fails the ensembles around it, with the reference's texts."""
     (models.path / "inc" / "1" / "model.json").write_text("no JSON")
@@ -216,6 +282,23 @@ def test_ensembles_finish_before_their_models_go(models, how):
         assert ready(server) == (["double"] if how == "unload" else [])
     response = responses.get(timeout=30)
     assert response.error is None
+    assert response["O"].tolist() == [7]
+
+
+def test_a_replaced_ensemble_finishes_before_its_models_go(models):
+    """An ensemble that uses a model no more still finds it for the requests that it accepted when it did."""
+    models.model("double", scale=2, gate="going")
+    server = models.serve()
+    with Gate("going") as gate:
+        responses = held_request(server)
+        gate.wait_entered()
+        models.ensemble(("double", {"X": "I"}, {"Y": "O"}))
+        server.load("e")
+        server.unload("inc")
+        assert ready(server) == ["double", "e"]
+        assert rows(server)["inc"][0] == "UNLOADING"
+    response = responses.get(timeout=30)
+    assert response.error is None, response.error
     assert response["O"].tolist() == [7]
 
 

@@ -6,6 +6,8 @@ A configuration is the protobuf message `ModelConfig`, the same that the protoco
     config.pbtxt ─► variables ─► pbtxt ─┐
     config.yaml  ─► variables ─► yaml ──┼─► syntax ─► build ─► ModelConfig ─► check_config ─► infer_framework ─► normalise
     JSON         ─► json_form ──────────┘                                      ─► (the backend completes it) ─► check_loadable
+
+What the steps of an ensemble make together is looked at when it loads, with their models: see `charonia.composition`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 from charonia_protos.model_config_pb2 import ModelConfig
 
 from charonia.config.check import check_config
+from charonia.config.check_graph import graph_problems
 from charonia.config.check_load import check_loadable
 from charonia.config.check_steps import step_problems
 from charonia.config.ensemble_graph import composing_models
@@ -33,6 +36,7 @@ __all__ = [
     "config_from_json",
     "config_to_json",
     "first_response_bounds_ms",
+    "graph_problems",
     "infer_framework",
     "normalise",
     "parse_config",

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from charonia_protos.model_config_pb2 import DataType
 
 from charonia.config.ensemble_graph import EnsembleGraph, mapped
-from charonia.config.problems import Problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from charonia_protos.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
-    from charonia.errors import ConfigProblem
+    from charonia.config.problems import Problems
 
 __all__ = ["step_problems"]
 
@@ -35,36 +34,33 @@ class _Tensor(NamedTuple):
     shape: tuple[int, ...]
 
 
-def step_problems(
-    config: ModelConfig, models: Sequence[ModelConfig | None], places: Mapping[str, int]
-) -> list[ConfigProblem]:
-    """List where an ensemble and its models do not fit; empty where all does. The texts are those of the reference.
+def step_problems(config: ModelConfig, models: Sequence[ModelConfig | None], problems: Problems) -> None:
+    """Check that an ensemble and its models fit. The texts are those of the reference.
 
     Args:
-        config: the ensemble, whose graph is sound by itself.
+        config: the ensemble, whose graph need not be sound.
         models: the complete configuration of each step's model; None where it is not known, so that nothing is said about it.
-        places: field path → line.
+        problems: where to tell.
     """
-    return _StepCheck(config, models, places).run()
+    _StepCheck(config, models, problems).run()
 
 
 class _StepCheck:
-    def __init__(self, config: ModelConfig, models: Sequence[ModelConfig | None], places: Mapping[str, int]) -> None:
+    def __init__(self, config: ModelConfig, models: Sequence[ModelConfig | None], problems: Problems) -> None:
         self._config = config
         self._who = f"in ensemble {config.name}, "
         self._models = models
         self._graph = EnsembleGraph(config)
-        self._problems = Problems(config.name, places)
+        self._problems = problems
         self._known = {tensor.name: _seen(config, tensor) for tensor in config.input}
         self._known |= {tensor.name: _seen(config, tensor) for tensor in config.output}
 
-    def run(self) -> list[ConfigProblem]:
+    def run(self) -> None:
         for index, model in enumerate(self._models):
             if model is not None:
                 self._check_batch_size(index, model)
                 self._check_names(index, model)
         self._check_origins()
-        return self._problems.found
 
     def _check_batch_size(self, index: int, model: ModelConfig) -> None:
         most, allowed = self._config.max_batch_size, model.max_batch_size
@@ -116,20 +112,19 @@ class _StepCheck:
 
     def _check_origins(self) -> None:
         """Check that no step, and no response, needs tensors of which there may be different numbers."""
-        known = [model for model in self._models if model is not None]
-        if len(known) == len(self._models):
-            origins = self._graph.origins([model.model_transaction_policy.decoupled for model in known])
-            for index, step in enumerate(self._config.ensemble_scheduling.step):
-                where = f"ensemble_scheduling.step[{index}].input_map"
-                hint = f"see {self._graph.told(index)}"
-                self._check_one_origin(origins, mapped(step.input_map), step.model_name, where, hint)
-            outputs = [tensor.name for tensor in self._config.output]
-            self._check_one_origin(origins, outputs, self._config.name, "output")
+        decoupled = [None if it is None else it.model_transaction_policy.decoupled for it in self._models]
+        origins = self._graph.origins(decoupled)
+        for index, step in enumerate(self._config.ensemble_scheduling.step):
+            where = f"ensemble_scheduling.step[{index}].input_map"
+            hint = f"see {self._graph.told(index)}"
+            self._check_one_origin(origins, mapped(step.input_map), step.model_name, where, hint)
+        outputs = [tensor.name for tensor in self._config.output]
+        self._check_one_origin(origins, outputs, self._config.name, "output")
 
     def _check_one_origin(
         self, origins: Mapping[str, int | None], tensors: Iterable[str], model: str, where: str, hint: str = ""
     ) -> None:
-        found = {tensor: origins[tensor] for tensor in tensors}
+        found = {tensor: origins[tensor] for tensor in tensors if tensor in origins}
         if len(set(found.values())) > 1:
             text = f"{self._who}step of model '{model}' receives inputs originated from different decoupled models"
             told = "; ".join(

@@ -135,19 +135,25 @@ class EnsembleGraph:
             there,
         )
 
-    def origins(self, decoupled: Sequence[bool]) -> Mapping[str, int | None]:
-        """Tell for each tensor that comes at all which decoupled step's responses decide how often; None where it comes once.
+    def origins(self, decoupled: Sequence[bool | None]) -> Mapping[str, int | None]:
+        """Tell for each tensor which decoupled step's responses decide how often it comes; None where it comes once.
 
-        Where the ways to a tensor lead to several such steps, it is the one of the first input that has one.
+        Tensors of which that is not known, or that never come, are not among them. Where the ways to a tensor lead to several
+        such steps, it is the one of the first input that has one.
 
         Args:
-            decoupled: for each step, whether its model is.
+            decoupled: for each step, whether its model is; None where that is not known.
         """
         found: dict[str, int | None] = dict.fromkeys(self._given)
         for index in self.in_order():
             step = self._steps[index]
-            sources = [found[tensor] for tensor in mapped(step.input_map)]
-            origin = index if decoupled[index] else next((it for it in sources if it is not None), None)
+            read = mapped(step.input_map)
+            if decoupled[index]:
+                origin: int | None = index
+            elif decoupled[index] is None or not found.keys() >= set(read):
+                continue
+            else:
+                origin = next((found[tensor] for tensor in read if found[tensor] is not None), None)
             for tensor in mapped(step.output_map):
                 found.setdefault(tensor, origin)
         return found

@@ -1,9 +1,11 @@
-"""The checks of an ensemble: of its graph by itself, and against the models of its steps; worded as in the reference."""
+"""The one look at an ensemble: at its graph by itself, and at the models of its steps; worded as in the reference."""
 
 import itertools
 
 import pytest
-from charonia.config import check_config, composing_models, parse_config, step_problems
+from charonia.composition import CircleError, CompositionError, compose
+from charonia.config import composing_models, parse_config
+from charonia.errors import ConfigError, ConfigProblem, InternalError, InvalidArgumentError, NotFoundError
 from charonia.testing.builders import model_config
 
 
@@ -28,15 +30,31 @@ def inc(name="inc", **differences):
     return model_config(name, **described)
 
 
+def look(parsed, *models, **absent):
+    """List all that is wrong with an ensemble; of its models, those given are known, and of those absent why they are."""
+    known = {model.name: model for model in models}
+
+    def find(name, version):
+        assert version in {None, 0}
+        if name in absent:
+            raise absent[name]
+        return known.get(name)
+
+    try:
+        compose(parsed, find)
+    except (ConfigError, CompositionError) as error:
+        return error.problems
+    return []
+
+
 def of_graph(*steps, **differences):
-    """List the problems of an ensemble that need no other model."""
-    return check_config(ensemble(*steps, **differences))
+    """List the problems of an ensemble of whose models nothing is known."""
+    return look(ensemble(*steps, **differences))
 
 
 def of_steps(parsed, *models):
-    """List the problems of an ensemble with the models of its steps."""
-    assert not check_config(parsed)
-    return [(problem.text, problem.field) for problem in step_problems(parsed.config, models, parsed.places)]
+    """List the problems of an ensemble with its models: the texts, and the fields."""
+    return [(problem.text, problem.field) for problem in look(parsed, *models)]
 
 
 MIXED = "in ensemble e, step of model '{}' receives inputs originated from different decoupled models"
@@ -118,7 +136,7 @@ def test_long_chain():
     """A graph may be as deep as one likes; what is wrong at its far end is found."""
     tensors = ["I", *(f"t{number}" for number in range(1, DEEP)), "O"]
     steps = [("inc", {"X": source}, {"Y": target}) for source, target in itertools.pairwise(tensors)]
-    assert not of_steps(ensemble(*reversed(steps)), *[inc()] * DEEP)
+    assert not of_steps(ensemble(*reversed(steps)), inc())
     (problem,) = of_graph(("inc", {"X": "nothing"}, {"Y": "t1"}), *steps[1:], inputs=())
     assert "'nothing', is not connected" in problem.text
     circle = of_graph(("add", {"A": "I", "B": f"t{DEEP - 1}"}, {"S": "t1"}), *steps[1:])
@@ -129,7 +147,7 @@ def test_wide_graph():
     """So may a graph be wide."""
     outputs = [f"o{number}" for number in range(DEEP)]
     steps = [("inc", {"X": "I"}, {"Y": output}) for output in outputs]
-    assert not of_steps(ensemble(*steps, outputs=outputs), *[inc()] * DEEP)
+    assert not of_steps(ensemble(*steps, outputs=outputs), inc())
 
 
 def test_input_that_no_step_reads():
@@ -143,8 +161,8 @@ def test_all_is_told_at_once():
     problems = of_graph(("two", {"X": "I"}, {"Y": "O", "Z": "more"}), inputs=("I", "J"), outputs=("O", "P"))
     assert [problem.field for problem in problems] == [
         "input[1]",
-        'ensemble_scheduling.step[0].output_map["Z"]',
         "output[1]",
+        'ensemble_scheduling.step[0].output_map["Z"]',
     ]
 
 
@@ -162,15 +180,15 @@ def test_every_tensor_that_nothing_writes_is_told():
             "step 0 (model 'add') reads it, but no step writes it, nor is it an input",
         ),
         (
-            'ensemble_scheduling.step[1].input_map["X"]',
-            "step 1 (model 'inc') reads it, but no step writes it, nor is it an input",
-        ),
-        (
             'ensemble_scheduling.step[0].input_map["B"]',
             "step 0 (model 'add') reads it, but no step writes it, nor is it an input",
         ),
+        (
+            'ensemble_scheduling.step[1].input_map["X"]',
+            "step 1 (model 'inc') reads it, but no step writes it, nor is it an input",
+        ),
     ]
-    assert problems[2].text == "ensemble tensor 'gone' is never written in ensemble 'e'"
+    assert problems[1].text == "ensemble tensor 'gone' is never written in ensemble 'e'"
 
 
 def test_circles_are_told_beside_what_else_is_wrong():
@@ -201,7 +219,7 @@ def test_models_of_the_steps():
 
 def test_fitting_models_have_no_problems():
     """Models with the same datatypes and shapes fit."""
-    assert not of_steps(ensemble(*CHAIN), inc(), inc())
+    assert not of_steps(ensemble(*CHAIN), inc())
 
 
 def test_names_that_the_model_does_not_have():
@@ -212,12 +230,12 @@ def test_names_that_the_model_does_not_have():
             'ensemble_scheduling.step[0].input_map["NOPE"]',
         ),
         (
-            "in ensemble e, ensemble tensor O is mapped from non-existing output YNOPE in model inc",
-            'ensemble_scheduling.step[0].output_map["YNOPE"]',
-        ),
-        (
             "in ensemble e, input X in model inc is not mapped to any ensemble tensors",
             "ensemble_scheduling.step[0].input_map",
+        ),
+        (
+            "in ensemble e, ensemble tensor O is mapped from non-existing output YNOPE in model inc",
+            'ensemble_scheduling.step[0].output_map["YNOPE"]',
         ),
     ]
 
@@ -232,7 +250,7 @@ def test_optional_input_may_stay_unmapped():
 def test_datatypes_and_shapes_that_differ():
     """Two models that see a tensor differently are both named, and each difference is told."""
     told = of_steps(
-        ensemble(*CHAIN),
+        ensemble(("inc", {"X": "I"}, {"Y": "m"}), ("more", {"X": "m"}, {"Y": "O"})),
         inc(outputs=[("Y", "INT32", [2])]),
         inc("more", outputs=[("Y", "FP32", [3])]),
     )
@@ -258,16 +276,16 @@ def test_every_problem_with_a_model_names_its_step():
     """Whatever does not fit a step's model, the sentence says which step it is; datatype and shape are told both."""
     parsed = ensemble(
         ("inc", {"NOPE": "I"}, {"Y": "m"}),
-        ("inc", {"X": "m"}, {"Y": "d"}),
+        ("dec", {"X": "m"}, {"Y": "d"}),
         ("add", {"A": "d", "B": "I"}, {"S": "O"}),
     )
-    models = [inc(), inc(inputs=[("X", "INT32", [3])], decoupled=True), inc("add", **ADD)]
-    assert [str(problem).partition("(")[2] for problem in step_problems(parsed.config, models, parsed.places)] == [
+    models = [inc(), inc("dec", inputs=[("X", "INT32", [3])], decoupled=True), inc("add", **ADD)]
+    assert [str(problem).partition("(")[2] for problem in look(parsed, *models)] == [
         "see step 0 (model 'inc'); its inputs are: X)",
         "see step 0 (model 'inc'))",
-        "see step 1 (model 'inc'))",
-        "see step 1 (model 'inc'))",
-        "found 'd' from step 1 (model 'inc'); 'I' from the request; see step 2 (model 'add'))",
+        "see step 1 (model 'dec'))",
+        "see step 1 (model 'dec'))",
+        "found 'd' from step 1 (model 'dec'); 'I' from the request; see step 2 (model 'add'))",
     ]
 
 
@@ -304,8 +322,107 @@ def test_larger_batches_than_a_model_takes():
 
 
 def test_unknown_model_is_passed_over():
-    """Nothing is said about a step whose model is not known."""
-    assert not of_steps(ensemble(*CHAIN), None, inc())
+    """Nothing is said about a step of whose model nothing is known, but about the others."""
+    parsed = ensemble(("unknown", {"X": "I"}, {"Y": "m"}), ("inc", {"NOPE": "m"}, {"Y": "O"}))
+    assert [problem.field for problem in look(parsed, inc())] == [
+        'ensemble_scheduling.step[1].input_map["NOPE"]',
+        "ensemble_scheduling.step[1].input_map",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        (
+            InternalError("it is in A and in B"),
+            "ensemble e contains models that are not available or ambiguous: m (it is in A and in B)",
+        ),
+        (CircleError("e", "m"), "circular dependency between ensembles: e -> ... -> m -> e"),
+        (
+            CompositionError("m", [ConfigProblem("this does not fit")]),
+            "ensemble 'e' depends on 'm' which is not valid. Model 'm' failed with error: this does not fit",
+        ),
+        (
+            InvalidArgumentError("load failed for model 'm': broken"),
+            "ensemble 'e' depends on 'm' which has no loaded version. Model 'm' loading failed with error: broken",
+        ),
+        (NotFoundError("it is gone"), "ensemble 'e' depends on 'm' which has no loaded version. it is gone"),
+    ],
+)
+def test_missing_model_is_told_once_with_all_of_its_steps(why, told):
+    """Why a model is missing is told as in the reference, and which steps need it."""
+    parsed = ensemble(("m", {"X": "I"}, {"Y": "n"}), ("inc", {"X": "n"}, {"Y": "o"}), ("m", {"X": "o"}, {"Y": "O"}))
+    (problem,) = look(parsed, inc(), m=why)
+    assert (problem.text, problem.field) == (told, "ensemble_scheduling.step[0].model_name")
+    assert problem.hint == "see step 0 (model 'm'), step 2 (model 'm')"
+
+
+def test_graph_and_models_are_looked_at_together():
+    """A graph with a circle, a dangling name and an unused input does not keep the rest from being told, in the order of the file."""
+    parsed = ensemble(
+        ("ghost", {"X": "lost"}, {"Y": "m"}),
+        ("inc", {"X": "m"}, {"YNOPE": "n"}),
+        ("add", {"A": "n", "B": "c"}, {"S": "c"}),
+        ("odd", {"X": "n"}, {"Y": "O"}),
+        inputs=("I", "J"),
+    )
+    models = [inc(), inc("add", **ADD), inc("odd", outputs=[("Y", "INT32", [3])])]
+    problems = look(parsed, *models, ghost=NotFoundError("there is none"))
+    places = "ensemble_scheduling.step"
+    assert [(problem.field, problem.text.removeprefix("in ensemble e, ")) for problem in problems] == [
+        ("input[0]", "ensemble input 'I' for ensemble e' is not used"),
+        ("input[1]", "ensemble input 'J' for ensemble e' is not used"),
+        (f"{places}[0].model_name", "ensemble 'e' depends on 'ghost' which has no loaded version. there is none"),
+        (
+            f'{places}[0].input_map["X"]',
+            "output 'O' for ensemble 'e' is not written: at least one of its depending tensors, 'lost', is not connected",
+        ),
+        (f'{places}[1].output_map["YNOPE"]', "ensemble tensor n is mapped from non-existing output YNOPE in model inc"),
+        (f'{places}[2].input_map["B"]', "ensemble tensor 'c' is never written in ensemble 'e'"),
+        (
+            f'{places}[3].output_map["Y"]',
+            "ensemble tensor O: inconsistent data type: TYPE_FP32 is inferred from model e while TYPE_INT32 is inferred from model odd",
+        ),
+        (
+            f'{places}[3].output_map["Y"]',
+            "ensemble tensor O: inconsistent shape: [2] is inferred from model e while [3] is inferred from model odd",
+        ),
+    ]
+
+
+def test_whose_fault_it_is():
+    """An ensemble whose graph is unsound is wrong by itself; one with a sound graph does not go with its models."""
+    parsed = ensemble(("inc", {"X": "I"}, {"Y": "O"}), inputs=("I", "J"))
+    with pytest.raises(ConfigError, match=r'model "e" \(config\.pbtxt:3\): ensemble input'):
+        compose(parsed, lambda _name, _version: inc(max_batch_size=0))
+    with pytest.raises(CompositionError, match="load failed for model 'e': in ensemble e, input Z in model inc is not"):
+        compose(ensemble(*CHAIN), lambda _name, _version: inc(inputs=[("X", "FP32", [2]), ("Z", "FP32", [2])]))
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ([], [("ensemble_scheduling", "must specify 'step' for ensemble 'e'")]),
+        (
+            [("", {"X": "I"}, {"Y": "O"})],
+            [("ensemble_scheduling.step[0]", "must specify 'model_name' in step 0 of ensemble 'e'")],
+        ),
+        (
+            [("inc", {"X": "I"}, {"Y": "O"}), ("inc", {}, {"Y": "P"})],
+            [
+                ("ensemble_scheduling.step[1]", "must specify 'input_map' in step 1 of ensemble 'e'"),
+                ('ensemble_scheduling.step[1].output_map["Y"]', "ensemble tensor 'P' is unused in ensemble 'e'"),
+            ],
+        ),
+        (
+            [("inc", {"X": "I"}, {"Y": "O"}), ("inc", {"X": "I"}, {})],
+            [("ensemble_scheduling.step[1]", "must specify 'output_map' in step 1 of ensemble 'e'")],
+        ),
+    ],
+)
+def test_steps_that_lack_something(steps, told):
+    """A step needs a model and both of its maps; the rest of the graph is looked at all the same."""
+    assert [(problem.field, problem.text) for problem in of_graph(*steps)] == told
 
 
 def test_inputs_of_different_numbers():
@@ -329,3 +446,17 @@ def test_responses_of_one_decoupled_model_meet_again():
         ("add", {"A": "d", "B": "p"}, {"S": "O"}),
     )
     assert not of_steps(parsed, inc("dec", decoupled=True), inc(), inc("add", **ADD))
+
+
+def test_origins_are_compared_as_far_as_they_are_known():
+    """What follows from a step of which nothing is known, or that can never begin, is not compared; what is known, is."""
+    parsed = ensemble(
+        ("dec", {"X": "I"}, {"Y": "d"}),
+        ("unknown", {"X": "d"}, {"Y": "u"}),
+        ("add", {"A": "d", "B": "u"}, {"S": "O"}),
+        ("add", {"A": "d", "B": "I"}, {"S": "P"}),
+        ("add", {"A": "u", "B": "never"}, {"S": "Q"}),
+        outputs=("O", "P", "Q"),
+    )
+    told = of_steps(parsed, inc("dec", decoupled=True), inc("add", **ADD))
+    assert [field for text, field in told if text == MIXED.format("add")] == ["ensemble_scheduling.step[3].input_map"]
