@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from charonia.request import InferenceResponse
     from charonia.statistics import ModelStatistics
+    from charonia.trace import Trace
 
 __all__ = ["Batch", "NullRequest"]
 
@@ -32,10 +33,10 @@ class Batch:
         size: the sum of the batch sizes of those requests that somebody has asked.
         reason: why no further request joined the batch, a `charonia.scheduler.BatchReason` or a scheduler's own.
         counted: whether the execution is in the statistics already.
+        trace: that of the first request that is traced, or None.
     """
 
     __slots__ = (
-        "_asked",
         "_computed_ns",
         "_end",
         "_gathered_ns",
@@ -45,6 +46,7 @@ class Batch:
         "reason",
         "requests",
         "size",
+        "trace",
     )
 
     def __init__(
@@ -52,14 +54,18 @@ class Batch:
     ) -> None:
         self.requests = requests
         self.reason = reason
-        self._asked = [request for request in requests if not isinstance(request, NullRequest)]
-        self.size = sum([request.batch_size for request in self._asked])
         self._statistics = statistics
-        self._started_ns = self._gathered_ns = self._computed_ns = time.monotonic_ns()
+        self._started_ns = self._gathered_ns = self._computed_ns = now = time.monotonic_ns()
         self._end: threading.Lock | None = None
         self.counted = False
+        self.trace: Trace | None = None
+        self.size = 0
         for request in requests:
-            request.started_ns = self._started_ns
+            request.started_ns = now
+            if not isinstance(request, NullRequest):
+                self.size += request.batch_size
+            if request.trace is not None and self.trace is None:
+                self.trace = request.trace
             if request.parameters and request.parameters.get(BATCH_REASON):
                 request.batch_reason = str(reason)
 
@@ -103,13 +109,14 @@ class Batch:
         """
         if len(responses) != len(self.requests):
             raise ValueError(f"{len(responses)} responses for {len(self.requests)} requests")
+        answers = list(zip(self.requests, responses, strict=True))
         successes = 0
-        for request, response in zip(self.requests, responses, strict=True):
+        for request, response in answers:
             failed = response is not None and response.error is not None
             if not (failed or request.cancelled or isinstance(request, NullRequest)):
                 successes += 1
         self.count(successes)
-        for request, response in zip(self.requests, responses, strict=True):
+        for request, response in answers:
             if response is None:
                 request.reschedule()
             else:
@@ -135,7 +142,9 @@ class Batch:
 
         A turn that was followed by another one is no failure.
         """
-        return sum([not (request.failed or request.cancelled) for request in self._asked])
+        return sum(
+            [not (request.failed or request.cancelled or isinstance(request, NullRequest)) for request in self.requests]
+        )
 
     def count(self, successes: int) -> None:
         """Add this execution to the model's statistics; only the first call does."""

@@ -195,14 +195,6 @@ class ModelInstance:
         """Whether executing a request does not wait until it has ended elsewhere."""
         return not (self._execution.answers_late and self._scheduler.one_at_a_time)
 
-    def _run(self, batch: Batch) -> None:
-        for request in batch.requests:
-            if request.trace is not None:
-                with request.trace.current():
-                    self._execution.execute(batch)
-                return
-        self._execution.execute(batch)
-
     def _execute(self, requests: list[InferenceRequest], reason: str) -> None:
         # reading a thread's own time takes as long as a small model; once it is quick, all time is good enough
         clock_ns = time.monotonic_ns if self._promptness.proven else self._clock_ns
@@ -211,7 +203,11 @@ class ModelInstance:
         if self._execution.answers_late:
             self._await_answers(requests)
         try:
-            self._run(batch)
+            if batch.trace is None:
+                self._execution.execute(batch)
+            else:
+                with batch.trace.current():
+                    self._execution.execute(batch)
         except BaseException as error:
             # The border of execution: whatever a model raises, `sys.exit` included, is the answer to its requests.
             interrupted = isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
@@ -232,7 +228,11 @@ class ModelInstance:
             batch.count(successes=batch.successes)
         if self._scheduler.one_at_a_time:
             batch.await_end()
-        self._promptness.note(clock_ns() - begun_ns, sum([size_of(request.inputs) for request in requests]))
+        spent_ns = clock_ns() - begun_ns
+        size = 0
+        for request in requests:
+            size += size_of(request.inputs)
+        self._promptness.note(spent_ns, size)
 
     def _await_answers(self, requests: list[InferenceRequest]) -> None:
         for request in requests:
