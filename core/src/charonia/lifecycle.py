@@ -200,7 +200,7 @@ class Lifecycle:
             return candidate
         used: dict[str, str] = {}
         failures: dict[str, CharoniaError] = {}
-        for name in dict.fromkeys(name for name, _ in composing_models(candidate.parsed.config)):
+        for name in dict.fromkeys(name for name, _ in composing_models(candidate.parsed.config) if name):
             try:
                 used[name] = self._used_key(name, candidate.namespace)
             except InternalError as error:
