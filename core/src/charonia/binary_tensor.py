@@ -78,7 +78,9 @@ def tensor_from_bytes(
     count = element_count(name, shape)
     try:
         if datatype is DataType.BYTES:
-            return shaped(name, datatype, _strings(name, count, _decoded(name, body, who), who), shape)
+            strings = _decoded(name, body, who)
+            _check_count(name, count, len(strings), who)
+            return shaped(name, datatype, strings, shape)
         if len(body) != count * datatype.size:
             raise _mismatch(name, count * datatype.size, len(body), who)
     except InferenceError as error:
@@ -96,7 +98,10 @@ def tensor_from_strings(
     """Make a BYTES tensor from its elements in row-major order. Otherwise as `tensor_from_bytes`."""
     count = element_count(name, shape)
     try:
-        return shaped(name, DataType.BYTES, _strings(name, count, items, who), shape)
+        _check_count(name, count, len(items), who)
+        array = np.empty(count, dtype=np.object_)
+        array[:] = items
+        return shaped(name, DataType.BYTES, array, shape)
     except InferenceError as error:
         return MalformedTensor(DataType.BYTES, shape, error)
 
@@ -118,7 +123,7 @@ def too_few_strings(name: str, expected: int, got: int, who: tuple[str, str]) ->
     )
 
 
-def _decoded(name: str, body: bytes | memoryview, who: tuple[str, str]) -> list[bytes]:
+def _decoded(name: str, body: bytes | memoryview, who: tuple[str, str]) -> Array:
     prefix, model = _prefix(who), who[1]
     try:
         return decode_bytes(body)
@@ -137,14 +142,11 @@ def _decoded(name: str, body: bytes | memoryview, who: tuple[str, str]) -> list[
         ) from None
 
 
-def _strings(name: str, count: int, items: Sequence[bytes], who: tuple[str, str]) -> Array:
-    if len(items) > count:
+def _check_count(name: str, count: int, got: int, who: tuple[str, str]) -> None:
+    if got > count:
         raise InvalidArgumentError(
             f"{_prefix(who)}unexpected number of string elements {count + 1} for inference input '{name}' for model "
             f"'{who[1]}', expecting {count}"
         )
-    if len(items) < count:
-        raise too_few_strings(name, count, len(items), who)
-    array = np.empty(count, dtype=np.object_)
-    array[:] = items
-    return array
+    if got < count:
+        raise too_few_strings(name, count, got, who)

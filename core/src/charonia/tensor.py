@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import struct
 import textwrap
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from operator import countOf
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from charonia.datatypes import DataType
 from charonia.errors import InferenceError, InternalError, InvalidArgumentError
+from charonia.received_strings import received, wire_form
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "Array",
@@ -22,8 +27,10 @@ __all__ = [
     "Tensor",
     "as_numpy",
     "as_tensor",
+    "byte_elements",
     "decode_bytes",
     "encode_bytes",
+    "only_bytes",
 ]
 
 
@@ -187,29 +194,38 @@ def _brief(value: object) -> str:
 def encode_bytes(tensor: Array) -> bytes:
     """Encode a BYTES tensor for the wire: each element's length as a little-endian uint32, then its bytes, in row-major order.
 
-    Elements that are `str` (some backends give them) are encoded as UTF-8. Linear in the number of elements and bytes.
+    Elements that are `str` (some backends give them) are encoded as UTF-8. Linear in the number of elements and bytes. What
+    `decode_bytes` has made, and nobody has changed, is not encoded again.
+
+    Raises:
+        InternalError: an element is neither bytes nor text.
+    """
+    wire = wire_form(tensor)
+    if wire is not None:
+        return wire
+    items = byte_elements(tensor)
+    lengths = list(map(len, items))
+    if items and lengths.count(lengths[0]) == len(items):
+        return _LENGTH.pack(lengths[0]).join([b"", *items])
+    parts = [b""] * (2 * len(items))
+    parts[::2] = np.frombuffer(struct.pack(f"<{len(lengths)}I", *lengths), "V4").tolist()
+    parts[1::2] = items
+    return b"".join(parts)
+
+
+def byte_elements(tensor: Array) -> list[bytes]:
+    """List the elements of a BYTES tensor in row-major order, text among them as its UTF-8.
 
     Raises:
         InternalError: an element is neither bytes nor text.
     """
     items = tensor.ravel().tolist()
-    if not set(map(type, items)) <= {bytes}:
-        items = [_element(item) for item in items]
-    lengths = np.fromiter(map(len, items), "<u4", len(items))
-    if items and (lengths == lengths[0]).all():
-        return _encode_equal(items, lengths)
-    parts = [b""] * (2 * len(items))
-    parts[::2] = lengths.view("V4").tolist()
-    parts[1::2] = items
-    return b"".join(parts)
+    return items if only_bytes(items) else [_element(item) for item in items]
 
 
-def _encode_equal(items: list[bytes], lengths: Array) -> bytes:
-    """Encode elements that all are of one length, which takes half the time."""
-    records = np.empty((len(items), _LENGTH.size + len(items[0])), np.uint8)
-    records[:, : _LENGTH.size] = lengths.view(np.uint8).reshape(-1, _LENGTH.size)
-    records[:, _LENGTH.size :] = np.frombuffer(b"".join(items), np.uint8).reshape(len(items), -1)
-    return records.tobytes()
+def only_bytes(items: Sequence[object]) -> bool:
+    """Tell whether all elements are `bytes`."""
+    return countOf(map(type, items), bytes) == len(items)
 
 
 def _element(item: object) -> bytes:
@@ -223,28 +239,29 @@ def _element(item: object) -> bytes:
     raise InternalError(f"a BYTES tensor holds str or bytes, not {type(item).__name__}")
 
 
-def decode_bytes(buffer: bytes | bytearray | memoryview) -> list[bytes]:
-    """Decode the elements of a BYTES tensor from the wire; the inverse of `encode_bytes`. Linear in the bytes.
+def decode_bytes(buffer: bytes | bytearray | memoryview) -> Array:
+    """Decode a BYTES tensor from the wire into a flat array of its elements; the inverse of `encode_bytes`. Linear in the bytes.
 
     Raises:
         ValueError: a length word or an element is cut off. `args` are (kind, wanted, available), where kind is "length" or
             "element", so that the caller can word the error for its protocol.
     """
-    view = bytes(buffer)
-    return _decode_equal(view) or _decode_each(view)
+    wire = bytes(buffer)
+    equal = _equal_elements(wire)
+    return received(_each_element(wire) if equal is None else equal, wire)
 
 
-def _decode_equal(view: bytes) -> list[bytes]:
-    """Decode short elements that are all of one length, which takes a tenth of the time; nothing if they are not."""
-    size = _LENGTH.unpack_from(view)[0] if len(view) >= _LENGTH.size else 0
-    if not 0 < size <= _SHORT or len(view) % (_LENGTH.size + size):
-        return []
-    records = np.frombuffer(view, [("length", "<u4"), ("element", f"V{size}")])
-    return records["element"].tolist() if (records["length"] == size).all() else []
+def _equal_elements(wire: bytes) -> Array | None:
+    """Find short elements that are all of one length, which takes a tenth of the time; None if they are not."""
+    size = _LENGTH.unpack_from(wire)[0] if len(wire) >= _LENGTH.size else 0
+    if not 0 < size <= _SHORT or len(wire) % (_LENGTH.size + size):
+        return None
+    records = np.frombuffer(wire, [("length", "<u4"), ("element", f"V{size}")])
+    return records["element"] if (records["length"] == size).all() else None
 
 
-def _decode_each(view: bytes) -> list[bytes]:
-    end = len(view)
+def _each_element(wire: bytes) -> list[bytes]:
+    end = len(wire)
     unpack = _LENGTH.unpack_from
     items: list[bytes] = []
     append = items.append
@@ -252,10 +269,10 @@ def _decode_each(view: bytes) -> list[bytes]:
     while at < end:
         if at + 4 > end:
             raise ValueError("length", 4, end - at)
-        (size,) = unpack(view, at)
+        (size,) = unpack(wire, at)
         at += 4
         stop = at + size
-        append(view[at:stop])
+        append(wire[at:stop])
         at = stop
     if at > end:
         raise ValueError("element", size, size - (at - end))

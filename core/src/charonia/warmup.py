@@ -177,9 +177,7 @@ def _from_file(name: str, datatype: DataType, shape: tuple[int, ...], directory:
             raise InvalidArgumentError(f"warmup data file {name!r} is no sequence of lengths and bytes") from error
         if len(items) < elements:
             raise InvalidArgumentError(f"warmup setting expects {elements} elements, but {name} has {len(items)}")
-        tensor = np.empty(elements, dtype=np.object_)
-        tensor[:] = items[:elements]
-        return tensor.reshape(shape)
+        return items[:elements].reshape(shape)
     wanted = elements * datatype.size
     if len(data) < wanted:
         raise InvalidArgumentError(

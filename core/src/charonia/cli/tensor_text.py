@@ -86,9 +86,7 @@ def read_output(output: Mapping[str, Any], binary: memoryview) -> tuple[Array, m
     blob, rest = binary[:size], binary[size:]
     if datatype is not DataType.BYTES:
         return np.frombuffer(blob, datatype.dtype).reshape(shape), rest
-    array = np.empty(shape, np.object_)
-    array.ravel()[:] = decode_bytes(blob)
-    return array, rest
+    return decode_bytes(blob).reshape(shape), rest
 
 
 def json_output(name: str, array: Array) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from charonia.received_strings import wire_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,8 @@ def given_away(tensor: pb_utils.Tensor, inputs: Iterable[Tensor]) -> Tensor:
 
     Args:
         tensor: an output.
-        inputs: the request's own tensors, to which nobody writes; one that is passed through is not copied.
+        inputs: the request's own tensors, to which nobody writes; one that is passed through is not copied, and neither are
+            the strings of one in another shape.
     """
     if not isinstance(tensor.data, np.ndarray):
         return tensor.data
@@ -35,7 +37,8 @@ def given_away(tensor: pb_utils.Tensor, inputs: Iterable[Tensor]) -> Tensor:
     if array_references <= _ALONE[0] and base_references <= _ALONE[1]:
         return tensor.data
     data = tensor.data
-    return data if any(data is given for given in inputs) else data.copy()
+    passed = any(data is given for given in inputs) or wire_form(data) is not None
+    return data if passed else data.copy()
 
 
 def _references(tensor: pb_utils.Tensor) -> tuple[int, int]:

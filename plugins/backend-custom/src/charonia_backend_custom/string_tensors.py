@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from charonia.received_strings import wire_form
+from charonia.tensor import only_bytes
 
 if TYPE_CHECKING:
     from charonia.tensor import Array, Tensor
@@ -16,10 +18,13 @@ def with_bytes(tensor: Tensor) -> Tensor:
     """Make the elements of a string tensor bytes; as in the reference, numbers among them become their digits."""
     if not isinstance(tensor, np.ndarray) or tensor.dtype != np.object_:
         return tensor
-    if set(map(type, tensor.ravel().tolist())) <= {bytes}:
+    if wire_form(tensor) is not None:
+        return tensor
+    elements = tensor.ravel().tolist()
+    if only_bytes(elements):
         return tensor
     encoded: Array = np.empty(tensor.shape, np.object_)
-    encoded.ravel()[:] = [_as_bytes(element) for element in tensor.ravel().tolist()]
+    encoded.ravel()[:] = [_as_bytes(element) for element in elements]
     return encoded
 
 

@@ -87,10 +87,7 @@ def deserialize_bytes_tensor(encoded_tensor: bytes) -> Array:
         ValueError: the last element is cut off.
     """
     try:
-        elements = decode_bytes(encoded_tensor)
+        return decode_bytes(encoded_tensor)
     except ValueError as error:
         part, wanted, available = error.args
         raise ValueError(f"the encoded tensor ends within a {part}: {available} of {wanted} bytes are there") from error
-    decoded = np.empty([len(elements)], dtype=np.object_)
-    decoded[:] = elements
-    return decoded

@@ -15,7 +15,7 @@ from charonia.classification import classify
 from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
 from charonia.http_message import HttpResponse
-from charonia.tensor import as_numpy, encode_bytes
+from charonia.tensor import as_numpy, byte_elements, encode_bytes
 
 from charonia_frontend_http.message import BINARY, JSON, JSON_SIZE
 
@@ -133,6 +133,7 @@ def json_data(array: Array, datatype: DataType) -> bytes:
 
     Raises:
         InvalidArgumentError: the datatype has no form in JSON.
+        InternalError: an element of a string tensor is neither bytes nor text.
     """
     if datatype in {DataType.FP16, DataType.BF16}:
         raise InvalidArgumentError(
@@ -158,11 +159,11 @@ def _with_words(written: bytes, doubles: Array) -> bytes:
 
 
 def _json_strings(array: Array) -> bytes:
-    items = [item if isinstance(item, str) else bytes(item) for item in array.ravel().tolist()]
+    elements = byte_elements(array)
     try:
-        return orjson.dumps([item if isinstance(item, str) else item.decode() for item in items])
-    except (UnicodeDecodeError, orjson.JSONEncodeError):
+        return orjson.dumps(list(map(bytes.decode, elements)))
+    except UnicodeDecodeError:
         # bytes that are no text are passed through as they are, as in the reference: clients ask for binary then
-        texts = [item if isinstance(item, str) else item.decode("utf-8", "surrogateescape") for item in items]
+        texts = [element.decode("utf-8", "surrogateescape") for element in elements]
         text = json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8", "surrogateescape")

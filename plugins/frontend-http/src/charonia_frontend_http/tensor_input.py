@@ -90,8 +90,15 @@ def _typed(flat: list[Any], datatype: DataType) -> Array:
     if not kinds <= {str}:
         raise wrong_type("string", "Unable to parse JSON bytes array: ")
     array = np.empty(len(flat), dtype=np.object_)
-    array[:] = [item.encode("utf-8", "surrogateescape") for item in flat]
+    array[:] = _encoded(flat)
     return array
+
+
+def _encoded(texts: list[str]) -> list[bytes]:
+    try:
+        return list(map(str.encode, texts))  # half the time of the other way
+    except UnicodeEncodeError:
+        return [text.encode("utf-8", "surrogateescape") for text in texts]
 
 
 def _integers(flat: list[Any], kinds: set[type], datatype: DataType) -> Array:

@@ -159,7 +159,7 @@ def _read(folder: Path, name: str, datatype: DataType, shape: tuple[int, ...]) -
     except ValueError as error:
         raise InvalidArgumentError(f"the initial state '{path.name}' is cut off: {error}") from error
     _check_size(path, len(items), count, "elements")
-    return np.array([*items, None], np.object_)[:-1].reshape(shape)
+    return items.reshape(shape)
 
 
 def _check_size(path: Path, found: int, expected: int, unit: str) -> None:

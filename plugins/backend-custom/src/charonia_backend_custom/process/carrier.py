@@ -59,8 +59,7 @@ class TensorCarrier:
         if datatype == "BYTES":
             if content is None:
                 content = self._views.array(block, np.dtype(np.uint8), (size,)).tobytes()
-            array: Array = np.empty(shape, np.object_)
-            array.ravel()[:] = decode_bytes(content)
+            array: Array = decode_bytes(content).reshape(shape)
         elif content is None:
             array = self._views.array(block, _DTYPES[datatype], shape)
         else:
