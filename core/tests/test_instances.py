@@ -121,8 +121,8 @@ def record(monkeypatch):
     return record
 
 
-@pytest.fixture
-def serve(tmp_path, record):
+@pytest.fixture(params=[0, 1 << 40], ids=["unlimited", "memory budget"])
+def serve(tmp_path, record, request):
     """Start a server of the model "m" with some instances; closed at the end, and with it every execution."""
     servers = []
 
@@ -131,7 +131,7 @@ def serve(tmp_path, record):
         options.setdefault("model_control_mode", "explicit")
         server = Server(
             tmp_path,
-            options=ServerOptions(load_model=["m"], **options),
+            options=ServerOptions(load_model=["m"], memory_budget=request.param, **options),
             plugins=Plugins(entry_points=(), extra=[NotingPlugin()]),
         )
         servers.append(server)

@@ -161,6 +161,18 @@ class Machine(RuleBasedStateMachine):
             assert residence.presence is (Presence.RESIDENT if settled else Presence.LEAVING)
             assert residence.byte_size == truth
 
+    @rule(data=st.data(), truth=st.integers(0, 60))
+    def recount(self, data, truth):
+        resident, loading = self.those(Presence.RESIDENT), self.those(Presence.LOADING)
+        if resident:
+            residence = data.draw(st.sampled_from(resident))
+            more = data.draw(st.sampled_from([None, *loading]))
+            had = self.ledger.counted
+            self.ledger.recount(residence, truth, more)
+            assert self.ledger.counted <= had
+            assert residence.byte_size <= truth
+            assert more is None or more.presence is Presence.OUT
+
     @rule(data=st.data())
     def go(self, data):
         going = self.those(Presence.LEAVING) + self.those(Presence.LOADING)

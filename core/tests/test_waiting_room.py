@@ -180,6 +180,17 @@ def test_a_model_in_use_is_not_given_away(bench):
     assert (bench.wishes, bench.room.pending) == (1, 1)
 
 
+def test_a_model_that_is_held_is_not_given_away(bench):
+    """Whoever changes the model keeps it in memory meanwhile; then it may go."""
+    model = bench.resident()
+    with bench.room.holding() as held:
+        assert held is model
+        assert bench.room.move_out() is None
+    assert bench.room.move_out() is model
+    with bench.room.holding() as held:
+        assert held is None
+
+
 def test_nothing_comes_in_after_the_end(bench):
     """A closed room takes neither requests nor a model, and leaves nobody waiting."""
     bench.send("a")

@@ -31,17 +31,22 @@ class Lineup:
         config: the configuration.
         members: all of them, in the configuration's order.
         joining: those that are not started.
+        byte_size: how much of this machine's memory these take, as far as whoever had them made knows.
+        held: what is closed when they are used or discarded.
     """
 
     def __init__(self, config: ModelConfig, members: Sequence[ModelInstance], joining: Sequence[ModelInstance]) -> None:
         self.config = config
         self.members = members
         self.joining = joining
+        self.byte_size = 0
+        self.held = ExitStack()
 
     def discard(self) -> None:
         """Close those that are not started."""
-        for instance in self.joining:
-            instance.close(0)
+        with self.held:
+            for instance in self.joining:
+                instance.close(0)
 
 
 class Instances:
@@ -62,6 +67,7 @@ class Instances:
         self._statistics = statistics
         self._promptness = promptness
         self._members: Sequence[ModelInstance] = ()
+        self._joined: dict[ModelInstance, int] = {}
         self._lock = threading.Lock()  # guards `_leaving`
         self._leaving: list[ModelInstance] = []
 
@@ -70,11 +76,16 @@ class Instances:
         """Whether the executions of all are; see `Execution.predictable`."""
         return all(instance.predictable for instance in self._members)
 
+    @property
+    def joined_byte_size(self) -> int:
+        """How many bytes those take, by what their lineups said, that joined and still serve."""
+        return sum(self._joined.values())
+
     def can_become(self, config: ModelConfig) -> bool:
-        """Tell whether those that serve can become those of another configuration: their number is all that is different."""
+        """Tell whether those that serve can become those of another configuration: at most, their number is different."""
         now = Counter(instance.place.kind for instance in self._members)
         then = Counter(place.kind for place in instance_places(config))
-        return now == then or (self._scheduler.resizable and now.keys() == then.keys())
+        return not now or now == then or (self._scheduler.resizable and now.keys() == then.keys())
 
     def prepare(self, context: ModelContext) -> Lineup:
         """Make the instances of a configuration that are not there yet.
@@ -121,6 +132,8 @@ class Instances:
         elif lineup.joining or leaving:
             self._scheduler.resize(lineup.config, active)
         self._members = lineup.members
+        joined = {instance: lineup.byte_size // len(lineup.joining) for instance in lineup.joining}
+        self._joined = {it: size for it, size in {**self._joined, **joined}.items() if it in lineup.members}
         for instance in lineup.joining:
             instance.start()
         for instance in leaving:

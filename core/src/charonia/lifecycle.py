@@ -262,12 +262,13 @@ class Lifecycle:
         failures: dict[int, BaseException] = {}
         for version in candidate.versions:
             try:
-                if as_before and version in unchanged:
-                    attempt.keep(version, unchanged[version])
+                serving = unchanged.get(version)
+                if serving and at_once:
+                    serving.bring_in()
+                if serving and as_before:
+                    attempt.keep(version, serving)
                 else:
-                    self._load_version(attempt, candidate, version, unchanged.get(version), tell)
-                if at_once:
-                    attempt.models[version].bring_in()
+                    self._load_version(attempt, candidate, version, serving, tell, at_once=at_once)
                 self._check_open()
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
                 _log.debug('model "%s" version %d failed to load', name, version, exc_info=error)
@@ -285,7 +286,14 @@ class Lifecycle:
         return changed
 
     def _load_version(
-        self, attempt: LoadAttempt, candidate: Candidate, version: int, serving: Model | None, tell: LoadTeller
+        self,
+        attempt: LoadAttempt,
+        candidate: Candidate,
+        version: int,
+        serving: Model | None,
+        tell: LoadTeller,
+        *,
+        at_once: bool,
     ) -> None:
         """Load a version, or where only the number of its instances has changed, make those that it lacks."""
         lineup = serving and self._loader.prepare(candidate, serving, tell)
@@ -296,6 +304,8 @@ class Lifecycle:
         model = self._loader.load(candidate, version, tell)
         model.load_seconds = time.monotonic() - begun
         attempt.add(version, model)
+        if at_once:
+            model.bring_in()
 
     def _abandon(
         self, candidate: Candidate, attempt: LoadAttempt, errors: Mapping[int, BaseException], tell: LoadTeller

@@ -142,9 +142,10 @@ class Loader:
 
         def build(reserve: Callable[[], None]) -> Model:
             reserve()
+            now = replace(blueprint, context=replace(context, config=config))
             with ExitStack() as undo:
                 taken = undo.enter_context(ExitStack())
-                model = self._build(blueprint, LoadTeller(context.name), taken, statistics=shown["statistics"])
+                model = self._build(now, LoadTeller(context.name), taken, statistics=shown["statistics"])
                 undo.pop_all()
             return model
 
@@ -207,19 +208,27 @@ class Loader:
 
         Raises:
             ConfigError: the completed configuration is wrong.
+            NoRoomError: the memory budget has no room for the instances.
             Exception: whatever the backend raised.
         """
         if model.directory is None:
             return None
-        blueprint = self._blueprint(candidate, model.version, _asker(candidate), model.directory)
-        context = blueprint.context
-        if not same_but_instances(model.config, context.config) or not model.can_become(context.config):
+        context = self._blueprint(candidate, model.version, _asker(candidate), model.directory).context
+        if not same_but_instances(model.config, context.config):
             return None
         tell(Phase.INSTANTIATING, version=model.version)
         lineup = model.prepare(context)
         with ExitStack() as undo:
-            undo.callback(lineup.discard)
-            self._warm_up(model, lineup, context.directory, tell)
+            with self._growth.measured() as growth:
+                lineup = model.prepare(context, partial(tell, Phase.INSTANTIATING, version=model.version))
+                if lineup is None:
+                    return None
+                undo.callback(lineup.discard)
+                self._warm_up(model, lineup, context.directory, tell)
+            if lineup.joining:
+                known = model.host_byte_size - before
+                lineup.byte_size = max(0, known if model.knows_byte_size else growth.byte_size)
+            model.make_room(lineup)
             undo.pop_all()
         return lineup
 

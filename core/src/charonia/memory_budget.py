@@ -48,6 +48,10 @@ class Tenant(Protocol):
 
     residence: Residence
 
+    @property
+    def host_byte_size(self) -> int:
+        """How many bytes of this machine's memory it takes now."""
+
     def move_out(self) -> Model | None:
         """Give what takes the memory, for good, unless it is in use now. The caller closes it. None if it is in use."""
 
@@ -138,6 +142,8 @@ class MemoryBudget:
     def _try_reserve(self, residence: Residence, deadline: Deadline) -> bool:
         """Take room if there is some; or let one model go, or wait for a while."""
         with self._changed:
+            if self._ledger.lacks_room(residence):
+                self._weigh()
             if self._ledger.try_admit(residence):
                 return True
             leaving, model = self._send_away() if self._ledger.lacks_room(residence) else (None, None)
@@ -151,6 +157,13 @@ class MemoryBudget:
             finally:
                 self.free(leaving)
         return False
+
+    def _weigh(self) -> None:
+        """Count models by what they take now, where that is less than it was: instances of some may have gone meanwhile."""
+        for other in self._ledger.candidates():
+            byte_size = self._tenants[other].host_byte_size
+            if byte_size:  # else it is just coming, or going
+                self._ledger.recount(other, byte_size)
 
     def _send_away(self) -> tuple[Residence, Model] | tuple[None, None]:
         """Take the least recently used model that is not in use out of service."""
@@ -177,7 +190,7 @@ class MemoryBudget:
     def _check_patience(self, residence: Residence, deadline: Deadline) -> None:
         """Wait no more when the time is over and nobody goes."""
         if not deadline.left and self._ledger.lacks_room(residence):
-            busy = sorted(other.name for other in self._ledger.holders() if other.presence is not Presence.LEAVING)
+            busy = sorted({other.name for other in self._ledger.holders() if other.presence is not Presence.LEAVING})
             told = ", ".join(busy[:_MOST_NAMES]) + (
                 f" and {len(busy) - _MOST_NAMES} more" if busy[_MOST_NAMES:] else ""
             )
@@ -194,6 +207,12 @@ class MemoryBudget:
             self._loads += settled
             self._changed.notify_all()
             return settled
+
+    def recount(self, residence: Residence, byte_size: int, more: Residence | None) -> None:
+        """Count a resident model by what it takes now, which is as much as before and as `more` has room for, at most."""
+        with self._changed:
+            self._ledger.recount(residence, byte_size, more)
+            self._changed.notify_all()
 
     def give_up(self, residence: Residence) -> None:
         """Take note that a resident model goes by itself; `free` follows."""

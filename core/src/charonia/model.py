@@ -112,15 +112,19 @@ class Model:
         self._in_flight = InFlight()
         self.estimated_byte_size = 0
 
-    def can_become(self, config: ModelConfig) -> bool:
-        """Tell whether `prepare` and `use` lead to a configuration that differs in its instances or version policy at most."""
-        return self._instances is not None and self._instances.can_become(config)
+    def prepare(self, context: ModelContext, begin: Callable[[], object] = bool) -> Lineup | None:
+        """Make the instances that a configuration asks for and that are not there yet, and first call `begin`.
 
-    def prepare(self, context: ModelContext) -> Lineup:
-        """Make the instances of a configuration that are not there yet. The model goes on as it is, until `use`."""
-        if self._instances is None:
-            raise TypeError(f"{self!r} has no instances")
+        The model goes on as it is, until `use`. None where that would not do, although the configurations differ in the
+        instances and the version policy at most.
+        """
+        if self._instances is None or not self._instances.can_become(context.config):
+            return None
+        begin()
         return self._instances.prepare(context)
+
+    def make_room(self, lineup: Lineup) -> None:
+        """Have room for the memory that instances take which were made. It may raise where memory is limited."""
 
     def use(self, lineup: Lineup) -> None:
         """Serve with these instances, and with their configuration, from now on. Whoever leaves finishes what it has."""
@@ -306,10 +310,17 @@ class Model:
         return self._loaded is None or self._loaded.confirm_ready()
 
     @property
+    def knows_byte_size(self) -> bool:
+        """Whether its backend knows how much of this machine's memory it takes."""
+        return self._loaded is not None and self._loaded.host_byte_size is not None
+
+    @property
     def host_byte_size(self) -> int:
         """How many bytes of this machine's memory it takes: what its backend knows, or else the estimate."""
         known = None if self._loaded is None else self._loaded.host_byte_size
-        return self.estimated_byte_size if known is None else known
+        if known is not None:
+            return known
+        return self.estimated_byte_size + (0 if self._instances is None else self._instances.joined_byte_size)
 
     def snapshot(self) -> StatisticsSnapshot:
         """Give the counters as they are now."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
 from charonia.errors import UnavailableError, describe_cause
+from charonia.instances import Lineup
 from charonia.memory_budget import NobodyWaitsError
 from charonia.model import Model
 from charonia.residency import NoRoomError, Residence, in_words
@@ -16,7 +18,10 @@ from charonia.waiting_room import PAUSE_SECONDS, WaitingRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from charonia.backend import ModelContext
+    from charonia.config import ModelConfig
     from charonia.deadline import Deadline
     from charonia.memory_budget import MemoryBudget
     from charonia.request import InferenceRequest, InferenceResponse
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from charonia.scheduler import SchedulerContext
     from charonia.statistics import ModelStatistics
     from charonia.tracing import Tracer
+    from charonia.warmup import WarmupSample
 
 __all__ = ["OnDemandModel", "Shown"]
 
@@ -51,8 +57,8 @@ class OnDemandModel(Model):
 
     Args:
         context: the version, whose configuration is complete.
-        build: gives a running model; first calls what it is given, before it takes memory. It may be called again and again, by
-            one thread at a time.
+        build: gives a running model with the configuration that it is given; first calls what it is given, too, before it takes
+            memory. It may be called again and again, by one thread at a time.
         budget: whose memory it takes.
         residence: see above.
         release: called last of all, when everything is closed.
@@ -62,7 +68,7 @@ class OnDemandModel(Model):
     def __init__(
         self,
         context: SchedulerContext,
-        build: Callable[[Callable[[], None]], Model],
+        build: Callable[[ModelConfig, Callable[[], None]], Model],
         budget: MemoryBudget,
         residence: Residence,
         release: Callable[[], object],
@@ -72,7 +78,8 @@ class OnDemandModel(Model):
         self._build = build
         self._budget = budget
         self._files = release
-        self._loading = threading.Lock()  # held by whoever loads it, or lets it go for good
+        self._loading = threading.Lock()  # held by whoever loads it, changes its instances, or lets it go for good
+        self._more: Residence | None = None  # the room that is kept for instances that join soon
         self._room = WaitingRoom(context, residence, lambda: self.idle, self._want)
         super().__init__(context.config, context.version, scheduler=self._room, release=self._end, **shown)
         budget.join(self)
@@ -127,7 +134,7 @@ class OnDemandModel(Model):
         """Load it, and once more with more room where it turns out to take more than was thought."""
         while True:
             try:
-                model = self._build(reserve)
+                model = self._build(self.config, reserve)
             except BaseException:
                 self._budget.free(self.residence)
                 raise
@@ -139,6 +146,51 @@ class OnDemandModel(Model):
                 return model
             model.close()
             self._budget.free(self.residence)
+
+    # -- its instances change
+
+    @property
+    def directory(self) -> Path:
+        """The model's directory on this machine."""
+        return self._room.context.directory
+
+    def prepare(self, context: ModelContext, begin: Callable[[], object] = bool) -> Lineup | None:
+        """Make the instances that it lacks, if it is in memory. It neither comes nor goes until they are used or discarded."""
+        with ExitStack() as held:
+            held.enter_context(self._loading)
+            model = held.enter_context(self._room.holding())
+            self._more = None
+            lineup = Lineup(context.config, (), ()) if model is None else model.prepare(context, begin)
+            if lineup is not None:
+                lineup.held = held.pop_all()
+        return lineup
+
+    def warm_up(self, samples: Sequence[WarmupSample], lineup: Lineup) -> None:
+        """Have each of the joining instances execute the samples."""
+        if self._room.model is not None:
+            self._room.model.warm_up(samples, lineup)
+
+    def make_room(self, lineup: Lineup) -> None:
+        """Have others go for instances that were made, where there is no room for them.
+
+        Raises:
+            NoRoomError: all others are in use.
+        """
+        if lineup.byte_size:
+            more = Residence(self.residence.key, self.version, lineup.byte_size)
+            self._budget.reserve(more, self._budget.deadline(), lambda: True)
+            lineup.held.callback(self._budget.free, more)
+            self._more = more
+
+    def use(self, lineup: Lineup) -> None:
+        """Serve with these instances, now or when it comes, and with their configuration."""
+        more, self._more = self._more, None
+        with lineup.held:
+            self.config = lineup.config
+            model = self._room.model
+            if model is not None:
+                model.use(lineup)
+                self._budget.recount(self.residence, model.host_byte_size, more)
 
     # -- it goes
 
@@ -193,6 +245,12 @@ class OnDemandModel(Model):
         """Ask the model itself whether it is ready, if it is in memory."""
         model = self._room.model
         return model is None or model.confirm_ready()
+
+    @property
+    def knows_byte_size(self) -> bool:
+        """Whether its backend knows how much memory it takes, if it is there."""
+        model = self._room.model
+        return model is None or model.knows_byte_size
 
     @property
     def host_byte_size(self) -> int:

@@ -148,6 +148,15 @@ class ResidencyLedger:
         self._hold(residence, byte_size)
         return True
 
+    def recount(self, residence: Residence, byte_size: int, more: Residence | None = None) -> None:
+        """Count a resident one anew, by what it had and what one that loads for it has at most; the latter is OUT then."""
+        most = self._held[residence]
+        if more is not None:
+            most += self._held[more]
+            self.gone(more)
+        residence.byte_size = min(byte_size, most)
+        self._hold(residence, residence.byte_size)
+
     def leave(self, residence: Residence) -> None:
         """Take note that a resident one goes. Its bytes are counted until it is gone."""
         residence.move(Presence.LEAVING)

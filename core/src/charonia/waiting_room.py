@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from charonia.errors import CancelledError, UnavailableError
 from charonia.scheduler import FormedBatch, Scheduler, SchedulerContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterator
 
     from charonia.clock import Alarm
     from charonia.errors import InferenceError
@@ -54,6 +55,7 @@ class WaitingRoom(Scheduler):
         self._lock = threading.Lock()  # guards all below
         self.model: Model | None = None
         self._lent: dict[Hashable, Model] = {}
+        self._held = False
         self._waiting: list[InferenceRequest] = []
         self._wanted = False
         self._alarm: Alarm | None = None
@@ -182,11 +184,22 @@ class WaitingRoom(Scheduler):
         self._set_alarm()
         return waiting
 
+    @contextmanager
+    def holding(self) -> Iterator[Model | None]:
+        """Keep the model, if there is one, from moving out within the block. Whoever may `admit` one enters no such block."""
+        with self._lock:
+            self._held = True
+        try:
+            yield self.model
+        finally:
+            with self._lock:
+                self._held = False
+
     def move_out(self) -> Model | None:
-        """Give the model away, unless a request is in progress, or the model keeps something for requests to come."""
+        """Give the model away, unless it is held, a request is in progress, or it keeps something for requests to come."""
         with self._lock:
             model = self.model
-            if model is None or self._lent or not self._idle() or model.scheduler.occupied:
+            if model is None or self._held or self._lent or not self._idle() or model.scheduler.occupied:
                 return None
             self.model = None
             return model
