@@ -140,7 +140,7 @@ class Loader:
         """Make a model that is loaded at its first request, or now if it is pinned. `release` is closed with it."""
         context = blueprint.context
 
-        def build(reserve: Callable[[], None]) -> Model:
+        def build(config: ModelConfig, reserve: Callable[[], None]) -> Model:
             reserve()
             now = replace(blueprint, context=replace(context, config=config))
             with ExitStack() as undo:
@@ -216,8 +216,7 @@ class Loader:
         context = self._blueprint(candidate, model.version, _asker(candidate), model.directory).context
         if not same_but_instances(model.config, context.config):
             return None
-        tell(Phase.INSTANTIATING, version=model.version)
-        lineup = model.prepare(context)
+        before = model.host_byte_size
         with ExitStack() as undo:
             with self._growth.measured() as growth:
                 lineup = model.prepare(context, partial(tell, Phase.INSTANTIATING, version=model.version))
