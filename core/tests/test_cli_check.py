@@ -186,3 +186,129 @@ def test_a_storage_that_nobody_provides(charonia):
         in result.stdout
     )
     assert result.exit_code == 1
+
+
+def chain(name, *steps, rest=""):
+    """Write an ensemble of models with an input X and an output Y, one after the other; a step to each line."""
+    tensors = ["I", *(f"t{number}" for number in range(1, len(steps))), "O"]
+    written = [
+        f'step {{ model_name: "{model}" model_version: -1 input_map {{ key: "X" value: "{read}" }} '
+        f'output_map {{ key: "Y" value: "{made}" }} }}'
+        for model, read, made in zip(steps, tensors, tensors[1:], strict=False)
+    ]
+    return "\n".join(
+        [
+            f'name: "{name}" platform: "ensemble"',
+            'input { name: "I" data_type: TYPE_FP32 dims: 2 }',
+            'output { name: "O" data_type: TYPE_FP32 dims: 2 }',
+            "ensemble_scheduling {",
+            *written,
+            rest,
+            "}",
+        ]
+    )
+
+
+def plain(models, name, read="FP32", made="FP32", **settings):
+    """Write a model with an input X and an output Y of two elements."""
+    write_model(
+        models,
+        model_config(
+            name, backend="acme", max_batch_size=0, inputs=[("X", read, [2])], outputs=[("Y", made, [2])], **settings
+        ),
+    )
+
+
+def told(charonia, models, *options):
+    """Check, and give what is told: place and text, the place without the repository."""
+    rows = charonia("check", models, "--disable-plugin=scheduler-ensemble", *options).stdout.splitlines()[:-1]
+    found = [row.removeprefix(f"{models}/").partition(": error: ")[::2] for row in rows]
+    return [(place, text) for place, text in found if "needs the scheduler" not in text]
+
+
+def test_ensembles_are_looked_at_beside_their_models(charonia, models):
+    """The graph and everything that does not fit the models as they are written is told at once, as the server would."""
+    plain(models, "fine")
+    plain(models, "odd", read="INT32")
+    write(models, "broken", 'backend: "acme"\nmax_batch_size: -1')
+    write(models, "empty", 'backend: "acme"', versions=())
+    write(models, "unknown", 'backend: "acme"')
+    circle = 'step { model_name: "fine" model_version: 7 input_map { key: "X" value: "c" } output_map { key: "Y" value: "c" } }'
+    write(models, "e", chain("e", "fine", "odd", "unknown", "ghost", "broken", "empty", "fine", rest=circle))
+    found = [(place, text) for place, text in told(charonia, models) if place.startswith("e/")]
+    types = "TYPE_FP32 is inferred from model fine while TYPE_INT32 is inferred from model odd"
+    unavailable = "ensemble e contains models that are not available or ambiguous:"
+    empty = "Model 'empty' loading failed with error: at least one version must be available under its version policy"
+    ghost = f'ghost (model "ghost" is not found in any model repository ("{models}")) (see step 3 (model \'ghost\'))'
+    assert found == [
+        (
+            "e/config.pbtxt:6",
+            f"in ensemble e, ensemble tensor t1: inconsistent data type: {types} (see step 1 (model 'odd'))",
+        ),
+        ("e/config.pbtxt:8", f"{unavailable} {ghost}"),
+        (
+            "e/config.pbtxt:9",
+            f"{unavailable} broken (see what is wrong with its configuration) (see step 4 (model 'broken'))",
+        ),
+        (
+            "e/config.pbtxt:10",
+            f"ensemble 'e' depends on 'empty' which has no loaded version. {empty} (see step 5 (model 'empty'))",
+        ),
+        (
+            "e/config.pbtxt:12",
+            "ensemble tensor 'c' is never written in ensemble 'e' (these wait for each other: step 7 (model 'fine'))",
+        ),
+        (
+            "e/config.pbtxt:12",
+            "ensemble 'e' depends on 'fine' whose required version 7 is not loaded. (see step 7 (model 'fine'))",
+        ),
+    ]
+
+
+def test_ensembles_in_ensembles(charonia, models):
+    """What follows from the models of an ensemble is known to those around it, and circles of ensembles are told."""
+    plain(models, "dec", decoupled=True)
+    plain(models, "fine")
+    write(models, "inner", chain("inner", "dec").replace('"I"', '"X"').replace('"O"', '"Y"'))
+    mixed = (
+        'step { model_name: "pair" model_version: -1 input_map { key: "A" value: "I" } input_map { key: "B" value: "O" } '
+        'output_map { key: "Y" value: "P" } }'
+    )
+    pair = model_config("pair", backend="acme", max_batch_size=0, inputs=[("A", "FP32", [2]), ("B", "FP32", [2])])
+    pair.output[0].name = "Y"
+    write_model(models, pair)
+    write(models, "outer", chain("outer", "inner", rest=mixed) + '\noutput { name: "P" data_type: TYPE_FP32 dims: -1 }')
+    write(models, "a", chain("a", "b"))
+    write(models, "b", chain("b", "a"))
+    found = dict(told(charonia, models))
+    assert "'I' from the request; 'O' from step 0 (model 'inner')" in found["outer/config.pbtxt:6"]
+    assert found["b/config.pbtxt:5"].startswith("circular dependency between ensembles: b -> ... -> a -> b")
+    assert "depends on 'b' which is not valid. Model 'b' failed with error: circular" in found["a/config.pbtxt:5"]
+
+
+def test_ensembles_of_several_repositories(charonia, models, tmp_path):
+    """With namespaces, a step means the model of its own repository, else the only one."""
+    other = tmp_path / "other"
+    other.mkdir()
+    plain(models, "both")
+    plain(other, "both", read="INT32")
+    plain(other, "far", made="INT32")
+    write(models, "e", chain("e", "both", "far"))
+    third = tmp_path / "third"
+    third.mkdir()
+    write(third, "unclear", chain("unclear", "both"))
+    found = dict(told(charonia, models, other, third, "--model-namespacing=true"))
+    assert (
+        "tensor O: inconsistent data type: TYPE_FP32 is inferred from model e while TYPE_INT32"
+        in found["e/config.pbtxt:6"]
+    )
+    assert f"both (it is in {models} and in {other})" in found[f"{third}/unclear/config.pbtxt:5"]
+
+
+def test_a_configuration_that_is_not_whole_says_nothing(charonia, models):
+    """What a backend may still find out is not judged, unless the server completes nothing."""
+    write(models, "m", 'backend: "acme"\ninput { name: "NOPE" data_type: TYPE_FP32 dims: 2 }')
+    write(models, "e", chain("e", "m"))
+    assert told(charonia, models) == []
+    strict = told(charonia, models, "--disable-auto-complete-config")
+    assert any("mapping to non-existing input X in model m" in text for _, text in strict)

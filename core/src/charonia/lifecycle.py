@@ -224,14 +224,9 @@ class Lifecycle:
             InternalError: there are several.
         """
         own = self._repositories.model_names.key(name, namespace)
-        keys = self.keys_of(name)
-        if own in keys or own in self.models.serving:
+        if own in self.models.serving:
             return own
-        if len(keys) > 1:
-            raise InternalError(
-                f"it is in {' and in '.join(self._repositories.model_names.split(it)[1] for it in keys)}"
-            )
-        return keys[0]
+        return self._repositories.model_names.meant(name, namespace, self.keys_of(name))
 
     def _follow(self, run: LoadRun, listener: Callable[[LoadEvent], None] | None) -> None:
         """Load the users of what has been loaded anew, with what they use now; those that do not fit any more go."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from charonia.errors import InternalError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -43,3 +45,19 @@ class ModelNames:
     def name(self, key: str) -> str:
         """Give a model's name."""
         return self.split(key)[0]
+
+    def meant(self, name: str, namespace: str, keys: Sequence[str]) -> str:
+        """Find the model that another one means by a name: that of its own namespace, else the only one.
+
+        Args:
+            name: the name.
+            namespace: the namespace of who says it.
+            keys: the models of this name.
+
+        Raises:
+            InternalError: there are several.
+        """
+        own = self.key(name, namespace)
+        if len(keys) > 1 and own not in keys:
+            raise InternalError(f"it is in {' and in '.join(self.split(key)[1] for key in keys)}")
+        return own if own in keys else next(iter(keys), own)

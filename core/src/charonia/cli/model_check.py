@@ -12,11 +12,14 @@ from charonia.repository import model_versions
 from charonia.scheduler import scheduler_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from charonia.config import ModelConfig
+    from charonia.errors import ConfigProblem
     from charonia.model_repositories import Candidate
     from charonia.plugins import Plugins
 
-__all__ = ["Finding", "ModelCheck", "Severity"]
+__all__ = ["Finding", "ModelCheck", "Severity", "is_whole"]
 
 Severity: TypeAlias = Literal["error", "warning"]
 """An error keeps the model from being loaded; a warning does not."""
@@ -63,8 +66,13 @@ class ModelCheck:
         self._auto_complete = auto_complete
         self._found: list[Finding] = []
 
-    def run(self) -> list[Finding]:
-        """Give all that is wrong, in the order of the file, then what is missing beside it."""
+    def run(self, composition: Sequence[ConfigProblem]) -> list[Finding]:
+        """Give all that is wrong, in the order of the file, then what is missing beside it.
+
+        Args:
+            composition: what is wrong with the model as one that is made of others.
+        """
+        self._add_problems(composition)
         self._check_tensors()
         self._check_plugins()
         self._check_response_cache()
@@ -78,14 +86,16 @@ class ModelCheck:
         line = self._candidate.parsed.places.get(field, 0)
         self._found.append(Finding(self._file, severity, text, line))
 
+    def _add_problems(self, problems: Sequence[ConfigProblem]) -> None:
+        self._found += [Finding(self._file, "error", str(problem), problem.line) for problem in problems]
+
     def _check_tensors(self) -> None:
         """Check what does not depend on the backend, provided that the backend has nothing to add to it."""
-        if self._auto_complete and not _is_whole(self._config):
+        if self._auto_complete and not is_whole(self._config):
             return
         gpus = sorted({gpu for group in self._config.instance_group for gpu in group.gpus} or {0})
         config = normalise(self._config, gpus=gpus)
-        for problem in check_loadable(config, gpus=gpus, places=self._candidate.parsed.places):
-            self._found.append(Finding(self._file, "error", str(problem), problem.line))
+        self._add_problems(check_loadable(config, gpus=gpus, places=self._candidate.parsed.places))
 
     def _check_plugins(self) -> None:
         asker = f'model "{self._candidate.name}"'
@@ -151,7 +161,7 @@ class ModelCheck:
                 self._found.append(Finding(self._place, "error", f"warm-up needs warmup/{file}, which is not there"))
 
 
-def _is_whole(config: ModelConfig) -> bool:
+def is_whole(config: ModelConfig) -> bool:
     """Tell whether a configuration leaves a backend nothing to add."""
     inputs = [bool(tensor.name and tensor.data_type and tensor.dims) for tensor in config.input]
     outputs = [bool(tensor.name and tensor.data_type and tensor.dims) for tensor in config.output]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from charonia.cli.model_check import Finding, ModelCheck
+from charonia.cli.stored_models import StoredModels
+from charonia.composition import CompositionError
 from charonia.errors import CharoniaError, ConfigError, PluginError, RepositoryError
-from charonia.load_teller import LoadTeller
 from charonia.model_repositories import ModelRepositories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
+    from charonia.errors import ConfigProblem
+    from charonia.model_repositories import Candidate
     from charonia.options import ServerOptions
     from charonia.plugins import Plugins
     from charonia.repository import RepositoryStorage
@@ -38,6 +39,7 @@ class RepositoryCheck:
         self.findings: list[Finding] = []
         self.model_count = 0
         self._plugins = plugins
+        self._auto_complete = not options.disable_auto_complete_config
         self._options = options
         self._repositories = repositories
 
@@ -55,9 +57,11 @@ class RepositoryCheck:
                     )
                 for name in names:
                     homes.setdefault(repositories.key(storage, name), []).append(storage)
+            models = StoredModels(repositories, auto_complete=self._auto_complete)
             for key in sorted(homes):
                 self.model_count += 1
-                self._check_model(repositories, key, homes[key])
+                place = f"{homes[key][0].url.rstrip('/')}/{repositories.model_names.name(key)}"
+                self._check_model(models, key, place)
         finally:
             repositories.close()
 
@@ -73,43 +77,28 @@ class RepositoryCheck:
             return False
         return True
 
-    def _check_model(self, repositories: ModelRepositories, key: str, homes: Sequence[RepositoryStorage]) -> None:
-        place = f"{homes[0].url.rstrip('/')}/{repositories.model_names.name(key)}"
-        with _warnings() as warnings:
-            try:
-                candidate = repositories.read(key, LoadTeller(key))
-            except ConfigError as error:
-                where = f"{place}/{error.file}" if error.file else place
-                self.findings += [Finding(where, "error", str(it), it.line) for it in error.problems]
-            except CharoniaError as error:
-                self.findings.append(Finding(place, "error", str(error)))
-            else:
-                auto_complete = not self._options.disable_auto_complete_config
-                check = ModelCheck(candidate, place, self._plugins, auto_complete=auto_complete)
-                self.findings += check.run()
-        for text in dict.fromkeys(warnings):
+    def _check_model(self, models: StoredModels, key: str, place: str) -> None:
+        found = models.read(key).found
+        if isinstance(found, ConfigError):
+            where = f"{place}/{found.file}" if found.file else place
+            self.findings += [Finding(where, "error", str(it), it.line) for it in found.problems]
+        elif isinstance(found, CharoniaError):
+            self.findings.append(Finding(place, "error", str(found)))
+        else:
+            check = ModelCheck(found, place, self._plugins, auto_complete=self._auto_complete)
+            self.findings += check.run(_composition_problems(models, found))
+        for text in models.read(key).warnings:
             self._warn(place, text)
 
     def _warn(self, place: str, text: str) -> None:
         self.findings.append(Finding(place, "warning", text))
 
 
-class _Collector(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
-
-
-@contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """Collect what the core warns of meanwhile, such as directories that it passes over."""
-    collector = _Collector()
-    logger = logging.getLogger("charonia")
-    logger.addHandler(collector)
-    try:
-        yield collector.texts
-    finally:
-        logger.removeHandler(collector)
+def _composition_problems(models: StoredModels, candidate: Candidate) -> Sequence[ConfigProblem]:
+    """List what is wrong with a model that is made of others; other models have nothing of this kind."""
+    if candidate.parsed.config.HasField("ensemble_scheduling"):
+        try:
+            models.compose(candidate)
+        except (ConfigError, CompositionError) as error:
+            return error.problems
+    return ()
