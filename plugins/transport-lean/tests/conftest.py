@@ -14,6 +14,7 @@ from charonia.rpc import RpcApplication, RpcCode, RpcStatus, RpcStream, StreamMe
 from charonia.tls import TlsFiles
 from charonia.transport import HttpLimits, KeepAlive, RpcSettings
 from charonia_transport_lean.http2 import frames
+from charonia_transport_lean.http2.farewell import FAREWELL_PING
 from charonia_transport_lean.http2.frames import FrameType, Setting
 from charonia_transport_lean.rpc.transport import LeanRpcTransport
 from charonia_transport_lean.transport import LeanTransport
@@ -161,6 +162,7 @@ class Http2Client:
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.settings = {}
         self.acknowledged = 0
+        self.knows_farewells = True
         self._kept = {}
 
     def send(self, *sent):
@@ -197,7 +199,10 @@ class Http2Client:
         )
 
     async def frame(self):
-        """Give the next frame that is not about settings or windows: its type, flags, stream and payload."""
+        """Give the next frame that is not about settings or windows: its type, flags, stream and payload.
+
+        The ping with which the server asks whether a farewell is known is answered, unless `knows_farewells` is False.
+        """
         while True:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 head = await self._reader.readexactly(frames.HEAD_BYTES)
@@ -211,6 +216,9 @@ class Http2Client:
                     for at in range(0, len(payload), 6):
                         number = Setting(int.from_bytes(payload[at : at + 2], "big"))
                         self.settings[number] = int.from_bytes(payload[at + 2 : at + 6], "big")
+            elif kind is FrameType.PING and payload == FAREWELL_PING:
+                if self.knows_farewells:
+                    self.send(frames.ping(payload, ack=True))
             elif kind is not FrameType.WINDOW_UPDATE:
                 return kind, flags, stream, payload
 

@@ -9,6 +9,7 @@ from charonia_transport_lean.http2.frames import PREFACE, ConnectionFault, Error
 from hypothesis import given
 from hypothesis import strategies as st
 
+GREETING = PREFACE + frames.settings({})
 DATA, HEADERS, CONTINUATION, PING = FrameType.DATA, FrameType.HEADERS, FrameType.CONTINUATION, FrameType.PING
 
 
@@ -41,7 +42,8 @@ class Receiver(DataReceiver, FrameReceiver):
         self.heard.append(("headers", stream, block, end))
 
     def frame(self, kind, flags, stream, payload):
-        self.heard.append((kind, flags, stream, payload))
+        if kind != FrameType.SETTINGS:
+            self.heard.append((kind, flags, stream, payload))
 
 
 def reader_for(receiver):
@@ -68,7 +70,7 @@ def feed(reader, data, cuts=()):
 def fault_of(data):
     """Give the code with which a connection ends."""
     with pytest.raises(ConnectionFault) as caught:
-        feed(reader_for(Receiver()), PREFACE + data)
+        feed(reader_for(Receiver()), GREETING + data)
     return caught.value.code
 
 
@@ -124,7 +126,7 @@ def conversations(draw):
 def test_frames_are_the_same_however_they_are_cut(conversation, data):
     """Every cut of the bytes gives the same frames, and flow control counts padding."""
     sent, heard, bodies, sizes = conversation
-    whole = PREFACE + sent
+    whole = GREETING + sent
     cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=8))
     receiver = Receiver()
     reader = reader_for(receiver)
@@ -144,7 +146,7 @@ def test_frames_are_the_same_in_pieces_of_any_size(conversation, size):
     """Byte by byte, or in larger pieces."""
     sent, heard, bodies, _ = conversation
     receiver = Receiver()
-    whole = PREFACE + sent
+    whole = GREETING + sent
     feed(reader_for(receiver), whole, range(0, len(whole), size))
     assert receiver.heard == heard
     assert b"".join(receiver.bodies.get(stream, b"") for stream in (1, 3, 5)) == b"".join(
@@ -156,7 +158,7 @@ def test_large_data_goes_where_it_belongs():
     """The payload of a large frame is put into its place, and the frames after it are read as ever."""
     receiver = Receiver(places=True)
     body = bytes(range(256)) * 4000
-    feed(reader_for(receiver), PREFACE + frame(DATA, frames.END_STREAM, 1, body) + frames.ping(b"12345678", ack=True))
+    feed(reader_for(receiver), GREETING + frame(DATA, frames.END_STREAM, 1, body) + frames.ping(b"12345678", ack=True))
     assert receiver.bodies[1] == body
     assert receiver.ended == {1}
     assert receiver.in_place > 800_000
@@ -171,9 +173,9 @@ def test_end_of_a_stream_is_told_once_with_its_last_piece():
         (b"\0", frames.PADDED),
         (b"", 0),
     ):
-        for cut in range(len(payload) + frames.HEAD_BYTES + len(PREFACE)):
+        for cut in range(len(payload) + frames.HEAD_BYTES + len(GREETING)):
             receiver = Receiver()
-            feed(reader_for(receiver), PREFACE + frame(DATA, flags | frames.END_STREAM, 1, payload), [cut])
+            feed(reader_for(receiver), GREETING + frame(DATA, flags | frames.END_STREAM, 1, payload), [cut])
             assert receiver.ended == {1}
 
 
@@ -202,6 +204,27 @@ def test_something_else_than_http2_is_told_at_once():
     """The first wrong byte of the preface is enough."""
     with pytest.raises(ConnectionFault):
         feed(reader_for(Receiver()), b"PRI * HTTP/1")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        frame(HEADERS, frames.END_HEADERS, 1, b"\x82"),
+        frames.ping(b"12345678", ack=False),
+        frame(FrameType.SETTINGS, 1, 0),
+    ],
+    ids=["request", "ping", "acknowledgement"],
+)
+def test_first_frame_is_the_settings(sent):
+    """A client begins with them; until their head has come, nothing is decided."""
+    receiver = Receiver()
+    reader = reader_for(receiver)
+    feed(reader, PREFACE + sent[:8])
+    assert reader.amid
+    with pytest.raises(ConnectionFault) as caught:
+        feed(reader, sent[8:])
+    assert caught.value.code is ErrorCode.PROTOCOL_ERROR
+    assert receiver.heard == []
 
 
 def test_flood_of_continuations_ends():

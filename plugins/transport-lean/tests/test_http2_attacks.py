@@ -23,6 +23,7 @@ def frame(kind, flags=0, stream=0, payload=b""):
     return frame_head(len(payload), kind, flags, stream) + payload
 
 
+GREETING = frames.PREFACE + frames.settings({})
 GOAWAY = frame(FrameType.GOAWAY, payload=b"\0" * 8)
 PING = frames.ping(b"12345678", ack=False)
 
@@ -32,8 +33,9 @@ async def allow(rpc, client, count):
     client.send(client.head(9, "/t/Echo", ("content-type", "application/grpc"), end=True))
     await client.answer(9)
     (guest,) = rpc.door.guests
-    guest._upkeep._most = guest._upkeep._left = count
-    guest._upkeep._per_second = 0
+    upkeep = guest._allowance._upkeep
+    upkeep._most = upkeep._left = count
+    upkeep._per_second = 0
 
 
 @pytest.fixture
@@ -192,14 +194,14 @@ class Taker(DataReceiver, FrameReceiver):
         self.came += len(block)
 
     def frame(self, kind, flags, stream, payload):
-        raise AssertionError
+        assert kind == FrameType.SETTINGS
 
 
 def test_place_that_was_asked_for_in_vain_is_forgotten():
     """The loop asks where bytes belong, and none may come before the stream has ended: they are read as those of no stream."""
     taker = Taker()
     reader = FrameReader(taker, taker)
-    start = frames.PREFACE + frame_head(50_000, FrameType.DATA, 0, 1)
+    start = GREETING + frame_head(50_000, FrameType.DATA, 0, 1)
     reader.room()[: len(start)] = start
     reader.received(len(start))
     assert len(reader.room()) == 50_000
@@ -250,7 +252,7 @@ def test_flood_of_large_heads_lets_others_have_their_turn():
     """A few of them cost as much as many calls."""
     taker = Taker()
     reader = FrameReader(taker, taker)
-    sent = frames.PREFACE + frame(FrameType.HEADERS, frames.END_HEADERS, 1, b"\x82" * 1500) * 60
+    sent = GREETING + frame(FrameType.HEADERS, frames.END_HEADERS, 1, b"\x82" * 1500) * 60
     reader.room()[: len(sent)] = sent
     reader.received(len(sent))
     assert reader.more

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from charonia_transport_lean.http2 import connection as module
-from charonia_transport_lean.http2 import frames
+from charonia_transport_lean.http2 import frames, patience
 from charonia_transport_lean.http2.frames import ErrorCode, FrameType, frame_head
 from charonia_transport_lean.http2.greeting import MOST_STREAMS
 
@@ -297,11 +297,11 @@ async def test_streams_that_a_client_has_reset_by_its_faults_count_too(client):
 
 async def test_replies_that_nobody_reads_have_an_end(rpc, client, monkeypatch):
     """A client that only sends pings makes the server hold no more than so much."""
-    monkeypatch.setattr(module, "_UPKEEP", (1e9, 0.0))
     monkeypatch.setattr(module, "_MOST_UNREAD_REPLIES", 10_000)
-    for guest in rpc.door.guests:
-        guest._upkeep.earn(1e9)
-        guest._upkeep._most = guest._upkeep._left = 1e9
+    client.send(client.call(1, ECHO, b"a"))
+    await client.messages(1)
+    (guest,) = rpc.door.guests
+    guest._allowance._upkeep._most = guest._allowance._upkeep._left = 1e9
 
     async def flood():
         while True:
@@ -316,7 +316,7 @@ async def test_replies_that_nobody_reads_have_an_end(rpc, client, monkeypatch):
 
 async def test_unfinished_requests_are_given_up(rpc, client, monkeypatch):
     """A body that does not go on loses its stream, and the others keep theirs; a stream between two messages may wait."""
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", -1.0)
+    monkeypatch.setattr(patience, "_PATIENCE_SECONDS", -1.0)
     client.send(client.call(1, ECHO, b"a", end=False), client.call(3, "/t/Chat", b"b", end=False))
     assert (await client.frame())[0] is FrameType.HEADERS
     assert (await client.frame())[3].endswith(b"b")
@@ -339,21 +339,6 @@ async def test_connections_amid_a_frame_are_given_up(rpc, client, monkeypatch):
     monkeypatch.setattr(door, "_STALL_SECONDS", -1.0)
     rpc.door._look_after()
     await client.ended()
-
-
-async def test_closing_waits_for_what_is_being_answered(rpc, client, calls):
-    """The client is told which streams count; later ones are not answered, and the connection ends with the last one."""
-    client.send(client.call(1, "/t/Wait", b"a"))
-    await calls.waiting.acquire()
-    closing = asyncio.create_task(rpc.close(30))
-    kind, _, _, payload = await client.frame()
-    assert (kind, payload) == (FrameType.GOAWAY, b"\0\0\0\1\0\0\0\0")
-    client.send(client.call(3, ECHO, b"b"), frames.ping(b"12345678", ack=False))
-    assert (await client.frame())[0] is FrameType.PING
-    calls.go.set()
-    assert (await client.messages(1))[0] == [b"a"]
-    await client.ended()
-    await closing
 
 
 async def test_closing_does_not_wait_for_ever(rpc, client, calls):

@@ -16,6 +16,7 @@ from charonia.http_message import refusal, response_head
 from charonia_transport_lean.eager import run
 from charonia_transport_lean.guest import Guest
 from charonia_transport_lean.large_body import BodyReceiver
+from charonia_transport_lean.pace import credited
 from charonia_transport_lean.request_reader import RefusedError, RequestReader
 
 if TYPE_CHECKING:
@@ -37,9 +38,6 @@ _PIPELINED = 32
 
 _IN_A_TURN = 64
 """How many requests of one connection are answered before others have their turn."""
-
-_LEAST_PER_SECOND = 1024
-"""How many bytes of a body make a second's wait for the next ones legitimate, and how many that are read of a response."""
 
 
 class Connection(asyncio.Protocol, Guest):
@@ -109,7 +107,7 @@ class Connection(asyncio.Protocol, Guest):
 
     def _credit(self, count: int) -> None:
         """Let the clock that runs against the client go on from later, for so many bytes that it has sent or read."""
-        self.touched = min(self._hub.loop.time(), self.touched + max(0, count) / _LEAST_PER_SECOND)
+        self.touched = credited(self.touched, count, self._hub.loop.time())
 
     def send(self) -> None:
         """Send what was written in this turn of the loop."""

@@ -166,7 +166,7 @@ class Door(Host):
             if guest.stalled and quiet > _STALL_SECONDS:
                 guest.abort()
             elif guest.idle and quiet > _IDLE_SECONDS:
-                guest.close()
+                guest.leave()
 
     def _let_go(self) -> None:
         for guest in list(self.guests):

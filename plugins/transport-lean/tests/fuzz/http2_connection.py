@@ -10,7 +10,7 @@ from charonia.rpc import RpcApplication, RpcCode, RpcStatus, RpcStream, StreamMe
 from charonia.transport import HttpLimits, KeepAlive, RpcSettings
 from charonia_transport_lean.door import Door
 from charonia_transport_lean.http2.connection import Http2Connection
-from charonia_transport_lean.http2.frames import HEAD, HEAD_BYTES, MAX_STREAM, PREFACE, FrameType, frame_head
+from charonia_transport_lean.http2.frames import HEAD, HEAD_BYTES, MAX_STREAM, PREFACE, FrameType, frame_head, settings
 from charonia_transport_lean.routes import route
 from charonia_transport_lean.rpc.transport import LeanRpcTransport
 from charonia_transport_lean.transport import LeanTransport
@@ -26,7 +26,8 @@ atexit.register(_loop.close)
 def check(data: bytes) -> None:
     """Have a connection read bytes in one piece, and in pieces whose size the first of them tells.
 
-    If the highest bit of the first byte is set, the bytes after it are frames as `_frames` has them, so that lengths are right.
+    If the highest bit of the first byte is set, the bytes after it are frames as `_frames` has them, so that lengths are right; if
+    the second one is, they come without the settings that have to be before them.
 
     Raises:
         AssertionError: the two differ, or what the connection says is not HTTP/2.
@@ -35,7 +36,8 @@ def check(data: bytes) -> None:
     if not data:
         return
     step, stream = data[0] % 64 + 1, data[1:]
-    sent = PREFACE + (_frames(stream) if data[0] & 0x80 else stream)
+    start = PREFACE if data[0] & 0x40 else PREFACE + settings({})
+    sent = start + (_frames(stream) if data[0] & 0x80 else stream)
     whole = _loop.run_until_complete(_answer([sent]))
     cut = _loop.run_until_complete(_answer([sent[at : at + step] for at in range(0, len(sent), step)]))
     assert cut == whole, f"in pieces of {step} bytes it says {cut!r}, as a whole {whole!r}"
@@ -99,9 +101,9 @@ _APPLICATION = RpcApplication(
 async def _answer(pieces: list[bytes]) -> bytes:
     """Give what a connection says to bytes that come in pieces, and to its end."""
     door = Door(_loop, None)
-    settings = RpcSettings("low", 1000, KeepAlive(time_ms=0))
-    door.admit(LeanTransport(_page, HttpLimits(100, 1000)), LeanRpcTransport(_APPLICATION, settings))
-    connection = Http2Connection(door, lambda head: route(door, head), settings.keep_alive)
+    carried = RpcSettings("low", 1000, KeepAlive(time_ms=0))
+    door.admit(LeanTransport(_page, HttpLimits(100, 1000)), LeanRpcTransport(_APPLICATION, carried))
+    connection = Http2Connection(door, lambda head: route(door, head), carried.keep_alive)
     wire = Wire()
     connection.connection_made(wire)
     for piece in pieces:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from charonia_transport_lean.guest import Guest
 from charonia_transport_lean.http2 import frames
-from charonia_transport_lean.http2.budget import Budget
+from charonia_transport_lean.http2.allowance import Allowance
 from charonia_transport_lean.http2.control_frames import ControlFrames
+from charonia_transport_lean.http2.farewell import Farewell
 from charonia_transport_lean.http2.frame_reader import FrameReader, FrameReceiver
 from charonia_transport_lean.http2.frames import ConnectionFault, ErrorCode, StreamFault
 from charonia_transport_lean.http2.greeting import GREETING, MOST_STREAMS
@@ -18,8 +19,10 @@ from charonia_transport_lean.http2.header_blocks import HeaderDecoder
 from charonia_transport_lean.http2.inflow import STREAM_WINDOW, Inflow, check_length
 from charonia_transport_lean.http2.keeping import Keeping
 from charonia_transport_lean.http2.outflow import Outflow
+from charonia_transport_lean.http2.patience import Patience
 from charonia_transport_lean.http2.request_head import MalformedError, RequestHead, read_head
 from charonia_transport_lean.http2.stream import Line, Stream
+from charonia_transport_lean.pace import credited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,16 +44,6 @@ _MOST_UNSENT = 67_108_864
 
 _MOST_UNREAD_REPLIES = 1_048_576
 """How much a client that does not read may make the socket hold, in bytes; only replies to its frames can become so much."""
-
-_RESETS = 500, 100.0
-_UPKEEP = 10_000, 1_000.0
-_UPKEEP_EARNED = 8.0
-_BYTES_FOR_UPKEEP = 2048
-"""Resets, and frames that bring nothing: how many at once, and how many more in a second; what an answer is worth, and for how
-much data a client may open a window once more."""
-
-_PATIENCE_SECONDS = 60.0
-"""How long a client may leave a request unfinished."""
 
 _LINGER_SECONDS = 1.0
 """How long a client may take to close its side."""
@@ -76,19 +69,19 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         self._route = route
         self.streams: dict[int, Stream] = {}
         self.last = 0
-        self._farewell: int | None = None
+        self._farewell = Farewell(self)
         self._closed = False
         self._lingering: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._unsent: list[bytes] = []
         self._size = 0
         self.outflow = Outflow(self.put, self._put_large, self._answered, self._progressed)
-        now = self.loop.time()
-        self._resets = Budget(*_RESETS, now)
-        self._upkeep = Budget(*_UPKEEP, now)
+        self._allowance = Allowance(self.loop.time)
         self._keeping = Keeping(self, keep_alive)
-        self._control = ControlFrames(self, self._keeping)
-        self.touched = now
+        self._control = ControlFrames(self, self._keeping, self._farewell)
+        self._patience = Patience()
+        self._unread = 0
+        self.touched = self.loop.time()
 
     # -- what the hub asks
 
@@ -99,8 +92,8 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
 
     @property
     def stalled(self) -> bool:
-        """Whether it waits for its client: for the rest of a frame, for the reading of an answer, or for its farewell."""
-        return self._closed or self._reader.amid or self.outflow.paused or bool(self.outflow.unsent_bytes)
+        """Whether it waits for its client: for the rest of a frame, for the reading of what was written, or for its farewell."""
+        return self._closed or self._reader.amid or self.outflow.paused
 
     def send(self) -> None:
         """Send what was written in this turn of the loop."""
@@ -111,6 +104,16 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         if self.outflow.paused and self._transport.get_write_buffer_size() > _MOST_UNREAD_REPLIES:
             self.abort()
 
+    def look(self) -> None:
+        """See how the client gets on: streams with which it does not are reset."""
+        now = self.loop.time()
+        if self.outflow.paused:
+            unread = self._transport.get_write_buffer_size()
+            self.touched = credited(self.touched, self._unread - unread, now)
+            self._unread = unread
+        for stream in self._patience.lost(self.streams.values(), now):
+            self._cut(stream.number, ErrorCode.CANCEL)
+
     def leave(self) -> None:
         """Take no new requests, end streams of messages, and close when those that came are answered."""
         for stream in list(self.streams.values()):
@@ -118,17 +121,21 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         self.retire()
 
     def retire(self) -> None:
-        """Take no new requests, and close when those that came have ended."""
-        if self._farewell is None:
-            self._say_farewell(ErrorCode.NO_ERROR)
+        """Have the client begin no more requests, and close when those that came have ended."""
+        self._farewell.announce()
+
+    def part(self) -> None:
+        """Tell the client which requests count, and close when they have ended."""
+        if self._farewell.last is None:
+            self._farewell.say(ErrorCode.NO_ERROR)
         if not self.streams:
             self.close()
 
     def close(self) -> None:
         """Close when what was written has been sent, and the client has closed, too, or has had some time to do so."""
         if not self._closed:
-            if self._farewell is None:
-                self._say_farewell(ErrorCode.NO_ERROR)
+            if self._farewell.last is None:
+                self._farewell.say(ErrorCode.NO_ERROR)
             self.send()
             self._closed = True
             self._take_back()
@@ -159,6 +166,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         """End: what is in progress is taken back."""
         self._closed = True
         self._keeping.stop()
+        self._farewell.stop()
         if self._lingering is not None:
             self._lingering.cancel()
         self._take_back()
@@ -183,6 +191,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         if self._closed:
             return
         self._keeping.heard()
+        began = self._reader.amid
         try:
             self._reader.received(nbytes)
         except ConnectionFault as fault:
@@ -191,8 +200,9 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         if self._reader.more and not self._closed:  # others have their turn first
             self._transport.pause_reading()
             self.loop.call_soon(self._read_on)
-        elif not self._reader.amid:
-            self.touched = self.loop.time()
+        elif not self.outflow.paused:
+            now = self.loop.time()
+            self.touched = credited(self.touched, nbytes, now) if began and self._reader.amid else now
 
     def _read_on(self) -> None:
         if not self._closed:
@@ -210,6 +220,8 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
 
     def pause_writing(self) -> None:
         """Write nothing more: the client does not read."""
+        self.touched = self.loop.time()
+        self._unread = self._transport.get_write_buffer_size()
         self.outflow.pause()
 
     def resume_writing(self) -> None:
@@ -240,7 +252,9 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
 
     def _begin(self, number: int, opening: tuple[RequestHead, Opener] | MalformedError, *, end: bool) -> None:
         self.last = number
-        if self._farewell is not None:  # its client has been told the last stream that counts, and asks somebody else
+        if (
+            self._farewell.last is not None
+        ):  # its client has been told the last stream that counts, and asks somebody else
             return
         if isinstance(opening, MalformedError) or not opening[0].method:
             raise StreamFault(number, ErrorCode.PROTOCOL_ERROR, "the head is none")
@@ -250,6 +264,8 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         stream = Stream(number, self.outflow.first_window, STREAM_WINDOW, head, self.loop.time())
         self.streams[number] = stream
         stream.exchange = opener(self, stream)
+        if self._hub.retiring:
+            stream.exchange.leave()
         if end:
             self.finish(stream)
 
@@ -285,7 +301,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
 
     def taken_back(self, number: int) -> None:
         """Take note that the client has reset a stream."""
-        self._spend(self._resets, "resets")
+        self._allowance.spend_reset("resets")
         stream = self.streams.pop(number, None)
         if stream is not None:
             self._drop(stream)
@@ -296,16 +312,9 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         Raises:
             ConnectionFault: there are too many of them.
         """
-        self._spend(self._upkeep, what)
+        self._allowance.spend_upkeep(what)
 
     # -- ends
-
-    def look(self) -> None:
-        """Reset the streams whose clients do not go on with a request."""
-        late = self.loop.time() - _PATIENCE_SECONDS
-        for stream in list(self.streams.values()):
-            if not stream.half_closed and not stream.exchange.patient and stream.touched < late:
-                self._cut(stream.number, ErrorCode.CANCEL)
 
     def break_stream(self, stream: Stream) -> None:
         """End a stream because of a fault of ours."""
@@ -318,11 +327,11 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         if known is None:
             return
         self._inflow.forget(known)
-        self.sent_data()
-        self._resets.earn(1)
+        self._keeping.sent()
+        self._allowance.earn_answer()
         if not known.half_closed:
             self.put(frames.reset(stream.number, ErrorCode.NO_ERROR))
-        if self._farewell is not None and not self.streams:
+        if self._farewell.last is not None and not self.streams:
             self.loop.call_soon(self.close)
 
     def consumed(self, stream: Stream) -> None:
@@ -331,16 +340,17 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
 
     def sent_data(self) -> None:
         """Take note that an answer goes on."""
-        self._upkeep.earn(_UPKEEP_EARNED)
+        self._allowance.earn_message()
         self._keeping.sent()
 
     def _progressed(self, size: int) -> None:
-        self._upkeep.earn(size / _BYTES_FOR_UPKEEP)
+        self._patience.sent(size)
+        self._allowance.earn_data(size)
         self._keeping.sent()
 
     def reset_stream(self, number: int, code: ErrorCode) -> None:
         """End a stream whose client has broken a rule."""
-        self._spend(self._resets, "streams that end in error")
+        self._allowance.spend_reset("streams that end in error")
         self._cut(number, code)
 
     def _cut(self, number: int, code: ErrorCode) -> None:
@@ -353,24 +363,15 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         self._inflow.forget(stream)
         self.outflow.drop(stream)
         stream.exchange.abandon()
-        if self._farewell is not None and not self.streams:
+        if self._farewell.last is not None and not self.streams:
             self.loop.call_soon(self.close)
-
-    def _spend(self, budget: Budget, what: str) -> None:
-        if not budget.spend(self.loop.time()):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
 
     def _end(self, fault: ConnectionFault) -> None:
         """Tell the client which rule it broke, and close."""
         _log.info("a client's connection ends: %s", fault)
         if not self._closed:
-            self._say_farewell(fault.code, str(fault))
+            self._farewell.say(fault.code, str(fault))
             self.close()
-
-    def _say_farewell(self, code: ErrorCode, text: str = "") -> None:
-        if self._farewell is None:  # the last stream that counts may not become a later one
-            self._farewell = self.last
-        self.put(frames.go_away(self._farewell, code, text))
 
     # -- writing
 

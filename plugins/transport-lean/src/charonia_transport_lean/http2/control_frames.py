@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from charonia_transport_lean.http2 import frames
+from charonia_transport_lean.http2.farewell import FAREWELL_PING
 from charonia_transport_lean.http2.frames import (
     ACK,
     LARGEST_WINDOW,
@@ -16,6 +17,7 @@ from charonia_transport_lean.http2.frames import (
 )
 
 if TYPE_CHECKING:
+    from charonia_transport_lean.http2.farewell import Farewell
     from charonia_transport_lean.http2.keeping import Keeping
     from charonia_transport_lean.http2.stream import Line
 
@@ -33,13 +35,15 @@ class ControlFrames:
     Args:
         connection: the connection that they are about.
         keeping: the care that it gets.
+        farewell: its end.
     """
 
-    __slots__ = ("_connection", "_keeping")
+    __slots__ = ("_connection", "_farewell", "_keeping")
 
-    def __init__(self, connection: Line, keeping: Keeping) -> None:
+    def __init__(self, connection: Line, keeping: Keeping, farewell: Farewell) -> None:
         self._connection = connection
         self._keeping = keeping
+        self._farewell = farewell
 
     def take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         """Take a frame.
@@ -58,7 +62,7 @@ class ControlFrames:
         elif kind == FrameType.GOAWAY:
             if stream or len(payload) < 8:  # noqa: PLR2004 - the last stream and a code
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a wrong farewell")
-            self._connection.retire()
+            self._connection.part()  # it begins no more
         elif kind == FrameType.PRIORITY:  # it has no meaning any more
             self._take_priority(stream, payload)
         elif kind == FrameType.PUSH_PROMISE:
@@ -71,7 +75,6 @@ class ControlFrames:
         if len(payload) != 4:  # noqa: PLR2004 - a number
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a wrong window update")
         size = int.from_bytes(payload, "big") & LARGEST_WINDOW
-        self._connection.touched = self._connection.loop.time()
         if not number:
             if not size:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a window opened by nothing")
@@ -101,7 +104,7 @@ class ControlFrames:
                 ErrorCode.FRAME_SIZE_ERROR if not stream else ErrorCode.PROTOCOL_ERROR, "a wrong ping"
             )
         if flags & ACK:
-            self._keeping.answered()
+            (self._farewell.known if payload == FAREWELL_PING else self._keeping.answered)()
             return
         self._connection.spend_upkeep("pings")
         if not self._keeping.allows_ping():

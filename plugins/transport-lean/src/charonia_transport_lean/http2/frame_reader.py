@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from charonia_transport_lean.http2.frames import (
+    ACK,
     END_HEADERS,
     END_STREAM,
     HEAD,
@@ -41,6 +42,9 @@ _IN_A_TURN, _BYTES_OF_A_FRAME = 256, 16
 a field, are worth one."""
 
 _DATA, _HEADERS, _CONTINUATION = FrameType.DATA, FrameType.HEADERS, FrameType.CONTINUATION
+
+_GREETING_BYTES = len(PREFACE) + HEAD_BYTES
+"""The preface, and the head of the settings that a client has to send with it."""
 
 
 class DataReceiver(ABC):
@@ -221,11 +225,15 @@ class FrameReader:
         return stop
 
     def _read_preface(self, end: int) -> int:
+        """Read the preface, when the head of the frame after it has come, too. Gives where that begins, or 0."""
         start = bytes(self._view[: min(end, len(PREFACE))])
         if not PREFACE.startswith(start):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "this is not HTTP/2")
-        if end < len(PREFACE):
+        if end < _GREETING_BYTES:
             return 0
+        word, flags, _ = HEAD.unpack_from(self._view, len(PREFACE))
+        if word & 0xFF != FrameType.SETTINGS or flags & ACK:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the first frame is not the settings")
         self._preface = False
         return len(PREFACE)
 

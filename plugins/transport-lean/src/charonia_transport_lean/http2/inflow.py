@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from charonia_transport_lean.http2 import frames
 from charonia_transport_lean.http2.frame_reader import DataReceiver
 from charonia_transport_lean.http2.frames import ConnectionFault, ErrorCode, StreamFault
+from charonia_transport_lean.pace import credited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,11 +79,14 @@ class Inflow(DataReceiver):
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window")
         try:
             check_length(taker, length, end=end)
+            patient = taker.exchange.patient
             take()
-            taker.touched = self._connection.loop.time()
             if end:
                 self._connection.finish(taker)
-            elif taker.number in self._connection.streams and not taker.exchange.patient:
+                return
+            now = self._connection.loop.time()
+            taker.touched = now if patient else credited(taker.touched, size, now)
+            if taker.number in self._connection.streams and not taker.exchange.patient:
                 self.consumed(taker)
         except StreamFault as fault:
             self._connection.reset_stream(fault.stream, fault.code)

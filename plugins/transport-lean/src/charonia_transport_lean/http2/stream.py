@@ -31,7 +31,7 @@ class Stream(OutgoingStream):
         received: how much of the body has come.
         unread: how much of it waits to be taken.
         half_closed: whether the client sends nothing more.
-        touched: when the client sent something the last time, in the loop's seconds.
+        touched: from when the client is waited for to go on with its request, in the loop's seconds.
         exchange: what takes place on it.
     """
 
@@ -56,14 +56,12 @@ class Line(ABC):
         outflow: what is sent.
         streams: the streams that are open, by number.
         last: the number of the last stream that was opened.
-        touched: when the client did something the last time that makes a wait legitimate, in the loop's seconds.
     """
 
     loop: asyncio.AbstractEventLoop
     outflow: Outflow
     streams: dict[int, Stream]
     last: int
-    touched: float
 
     @property
     @abstractmethod
@@ -116,7 +114,11 @@ class Line(ABC):
 
     @abstractmethod
     def retire(self) -> None:
-        """Take no new requests, and close when those that came have ended."""
+        """Have the client begin no more requests, and close when those that came have ended."""
+
+    @abstractmethod
+    def part(self) -> None:
+        """Tell the client which requests count, and close when they have ended."""
 
     @abstractmethod
     def abort(self) -> None:
