@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from charonia.byte_parts import ByteParts
     from charonia.trace import Passage
 
-__all__ = ["BodyStream", "HttpRequest", "HttpResponse", "refusal", "response_head"]
+__all__ = ["BodyStream", "HttpRequest", "HttpResponse", "RequestHead", "refusal", "response_head"]
 
 _REASON = {
     200: "OK",
@@ -36,22 +36,53 @@ _REASON = {
 
 
 @dataclass(slots=True)
-class HttpRequest:
-    """A whole request.
+class RequestHead:
+    """What stands before the body of a request.
+
+    Clients send the same head again and again. A transport that notices it gives the same object again, so that the application
+    has to think about it only once.
 
     Attributes:
         method: the verb, as sent.
         target: the request target, as sent: a path, perhaps with a query, or an absolute URL.
         headers: the header fields; look-up by name ignores case.
-        body: the body, chunked coding undone, content coding not; of a large one perhaps a read-only view of where it arrived.
-        passage: what looks on while it is answered, or None. Not a transport's concern.
+        plan: how the application answers such requests, once it knows; None before. Not a transport's concern.
     """
 
     method: str
     target: str
     headers: Mapping[str, str]
+    plan: Any = None
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """A whole request.
+
+    Attributes:
+        head: what stands before the body.
+        body: the body, chunked coding undone, content coding not; of a large one perhaps a read-only view of where it arrived.
+        passage: what looks on while it is answered, or None. Not a transport's concern.
+    """
+
+    head: RequestHead
     body: bytes | memoryview
     passage: Passage | None = None
+
+    @property
+    def method(self) -> str:
+        """The verb, as sent."""
+        return self.head.method
+
+    @property
+    def target(self) -> str:
+        """The request target, as sent."""
+        return self.head.target
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields."""
+        return self.head.headers
 
 
 class BodyStream(AsyncIterator[bytes]):

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 from charonia.errors import ErrorCode, InferenceError
-from charonia.http_message import HttpRequest, HttpResponse, response_head
+from charonia.http_message import HttpRequest, HttpResponse, RequestHead, response_head
 from charonia.testing.builders import model_config, write_model
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.status import STATUS
@@ -32,7 +32,7 @@ async def ask(running):
 
     async def send(method, target, body=b"", **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await application.handle(HttpRequest(method, target, named, body))
+        return await application.handle(HttpRequest(RequestHead(method, target, named), body))
 
     return send
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from charonia.errors import InvalidArgumentError, UnavailableError
-from charonia.http_message import HttpRequest
+from charonia.http_message import HttpRequest, RequestHead
 from charonia.plugins import Plugins
 from charonia.request import InferenceResponse
 from charonia.testing.builders import model_config, write_model
@@ -51,7 +51,7 @@ async def ask(server, held_repository):
     async def send(target, document, **headers):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await application.handle(HttpRequest("POST", f"/v2/models/{target}", named, body))
+        return await application.handle(HttpRequest(RequestHead("POST", f"/v2/models/{target}", named), body))
 
     return send
 
@@ -278,7 +278,7 @@ def answer_by(server, held_repository):
         application = HttpApplication(running, mailbox, 1 << 20)
 
         def send(target, document):
-            request = HttpRequest("POST", f"/v2/models/{target}", {}, json.dumps(document).encode())
+            request = HttpRequest(RequestHead("POST", f"/v2/models/{target}", {}), json.dumps(document).encode())
             return runner.run(application.handle(request))
 
         yield send

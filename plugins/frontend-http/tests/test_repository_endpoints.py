@@ -10,7 +10,7 @@ from unittest.mock import ANY
 import charonia_frontend_http
 import pytest
 from charonia import Server, ServerOptions
-from charonia.http_message import HttpRequest
+from charonia.http_message import HttpRequest, RequestHead
 from charonia.plugins import Plugins
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_http.application import HttpApplication
@@ -32,7 +32,7 @@ async def ask(request, model_repository):
             body = (
                 document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
             )
-            response = await application.handle(HttpRequest(method, target, {}, body))
+            response = await application.handle(HttpRequest(RequestHead(method, target, {}), body))
             return response.status, response.content_type, json.loads(response.body or b"null")
 
         yield send

@@ -10,7 +10,7 @@ import charonia_frontend_http
 import pytest
 from charonia import Server
 from charonia.errors import ErrorCode, InferenceError
-from charonia.http_message import HttpRequest
+from charonia.http_message import HttpRequest, RequestHead
 from charonia.plugins import Plugins
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_http.application import HttpApplication
@@ -48,7 +48,7 @@ async def ask(model_repository):
 
         async def send(method, target, document=None):
             body = b"" if document is None else json.dumps(document).encode()
-            response = await application.handle(HttpRequest(method, target, {}, body))
+            response = await application.handle(HttpRequest(RequestHead(method, target, {}), body))
             assert response.content_type == "application/json"
             return response.status, json.loads(response.body)
 
@@ -146,7 +146,9 @@ def test_any_document_gets_an_answer(endpoint, document):
     server = Server(plugins=Plugins(entry_points=()))
     body = json.dumps(document).encode()
     try:
-        response = SettingsEndpoints(server).by_name[endpoint](Route(endpoint), HttpRequest("POST", "/", {}, body))
+        response = SettingsEndpoints(server).by_name[endpoint](
+            Route(endpoint), HttpRequest(RequestHead("POST", "/", {}), body)
+        )
     except InferenceError as error:
         assert error.code in {ErrorCode.INVALID_ARG, ErrorCode.UNSUPPORTED}  # noqa: PT017 - one of the two good ends
     else:

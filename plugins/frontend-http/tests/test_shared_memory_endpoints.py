@@ -10,7 +10,7 @@ import charonia_frontend_http
 import numpy as np
 import pytest
 from charonia import Server, ServerOptions
-from charonia.http_message import HttpRequest
+from charonia.http_message import HttpRequest, RequestHead
 from charonia.plugins import Plugins
 from charonia.testing.fakes import ArithmeticPlugin, Gate
 from charonia.testing.shared_objects import SharedObjects
@@ -45,7 +45,7 @@ async def ask(request, model_repository, objects):
             body = (
                 document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
             )
-            response = await application.handle(HttpRequest(method, target, {}, body))
+            response = await application.handle(HttpRequest(RequestHead(method, target, {}), body))
             return response.status, response.content_type, json.loads(response.body or b"null")
 
         yield send

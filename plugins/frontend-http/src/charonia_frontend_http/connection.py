@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import (  # noqa: TID253 - the same
 )
 from aiohttp.http_parser import RawRequestMessage  # noqa: TID253 - the same
 from charonia.byte_parts import parts_of
-from charonia.http_message import HttpRequest, refusal, response_head
+from charonia.http_message import HttpRequest, RequestHead, refusal, response_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,8 @@ class Connection(web_protocol.RequestHandler):
         except BadHttpMessage as error:
             self._send(refusal(400, f"malformed request body: {error.message}"))
             return False
-        response = await self._handle(HttpRequest(message.method, message.path, message.headers, body))
+        head = RequestHead(message.method, message.path, message.headers)
+        response = await self._handle(HttpRequest(head, body))
         return await self._write(message, response)
 
     async def _read(self, message: RawRequestMessage, payload: StreamReader) -> bytes:

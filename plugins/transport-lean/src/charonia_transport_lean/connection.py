@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from charonia.transport import HttpTransport
 
     from charonia_transport_lean.guest import Host
-    from charonia_transport_lean.request_reader import Incoming
+    from charonia_transport_lean.request_reader import Incoming, WireHead
 
 __all__ = ["Connection"]
 
@@ -242,8 +242,8 @@ class Connection(asyncio.Protocol, Guest):
             if self._task is not None:
                 self._task.add_done_callback(self._answered)
 
-    async def _answer_one(self, incoming: Incoming) -> None:
-        response = await self._handle(incoming.request)
+    async def _answer_one(self, head: WireHead, request: HttpRequest) -> None:
+        response = await self._handle(request)
         if response.stream is None:
             self._write(incoming, response)
         else:
@@ -262,18 +262,18 @@ class Connection(asyncio.Protocol, Guest):
 
     # -- writing
 
-    def _write(self, incoming: Incoming, response: HttpResponse) -> None:
+    def _write(self, asked: WireHead, response: HttpResponse) -> None:
         if self._last:
             return  # the client has gone
         closing = "Connection" in response.headers
-        keep = incoming.keep and not (closing or self._hub.retiring)
-        if incoming.http_1_1:
+        keep = asked.keep and not (closing or self._hub.retiring)
+        if asked.http_1_1:
             version, connection = "HTTP/1.1", "" if keep or closing else "Connection: close\r\n"
         else:
             version, connection = "HTTP/1.0", "Connection: keep-alive\r\n" if keep else ""
         body = response.body
         head = response_head(version, response, connection, f"Content-Length: {len(body)}\r\n")
-        if incoming.request.method == "HEAD":
+        if asked.method == "HEAD":
             self._put(head)
         elif isinstance(body, bytes) and len(body) < _JOINED_BELOW:
             self._put(head + body)
@@ -308,11 +308,11 @@ class Connection(asyncio.Protocol, Guest):
         if not self._reader.in_body:
             self.close()
 
-    async def _write_stream(self, incoming: Incoming, response: HttpResponse, stream: BodyStream) -> None:
+    async def _write_stream(self, asked: WireHead, response: HttpResponse, stream: BodyStream) -> None:
         """Write a response while it is made, as fast as the client reads it."""
         try:
-            chunked = incoming.http_1_1
-            keep = chunked and incoming.keep and not self._hub.retiring
+            chunked = asked.http_1_1
+            keep = chunked and asked.keep and not self._hub.retiring
             connection = "" if keep else "Connection: close\r\n"
             framing = "Transfer-Encoding: chunked\r\n" if chunked else ""  # else the connection's end is the body's
             version = "HTTP/1.1" if chunked else "HTTP/1.0"

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import httptools
-from charonia.http_message import HttpRequest
+from charonia.http_message import HttpRequest, RequestHead
 
 from charonia_transport_lean.body_buffer import BodyBuffer
 from charonia_transport_lean.headers import Headers
@@ -22,7 +22,7 @@ from charonia_transport_lean.large_body import LARGE, LargeBody
 if TYPE_CHECKING:
     from charonia.transport import HttpLimits
 
-__all__ = ["Incoming", "RefusedError", "RequestReader"]
+__all__ = ["Incoming", "RefusedError", "RequestReader", "WireHead"]
 
 _HEAD_END = b"\r\n\r\n"
 _HEAD_LINES = 4
@@ -46,38 +46,35 @@ class RefusedError(Exception):
 
 
 @dataclass(slots=True)
-class Incoming:
-    """A whole request with what its connection has to know of it.
+class WireHead(RequestHead):
+    """A head as it arrived.
 
     Attributes:
-        request: the request.
         http_1_1: whether it is of HTTP/1.1, or of an older version.
         keep: whether the client leaves the connection open.
     """
 
-    request: HttpRequest
-    http_1_1: bool
-    keep: bool
+    http_1_1: bool = True
+    keep: bool = True
+
+
+Incoming: TypeAlias = tuple[WireHead, HttpRequest]
+"""A complete request, with its head as it arrived."""
 
 
 @dataclass(slots=True)
-class _KnownHead:
+class _Known:
     """A head that came before, of a request that leaves the connection open.
 
     Attributes:
-        head: its bytes.
+        wire: its bytes.
+        head: what it says.
         length: the size of the body that follows it.
     """
 
-    head: bytes
+    wire: bytes
+    head: WireHead
     length: int
-    method: str
-    target: str
-    headers: Headers
-    http_1_1: bool
-
-    def incoming(self, body: bytes) -> Incoming:
-        return Incoming(HttpRequest(self.method, self.target, self.headers, body), self.http_1_1, keep=True)
 
 
 class RequestReader:
@@ -103,7 +100,7 @@ class RequestReader:
         self.large: LargeBody | None = None
         self._limits = limits
         self._large_from = large
-        self._known: _KnownHead | None = None
+        self._known: _Known | None = None
         self._closing = False
         self._seam = b""
         self._parser = httptools.HttpRequestParser(self)
@@ -146,15 +143,16 @@ class RequestReader:
     def _feed_known(self, data: bytes, at: int) -> int:
         """Take the requests that begin here and whose head is known, or the next head. Gives where the rest begins."""
         known = self._known
-        while known is not None and data.startswith(known.head, at):
-            body = at + len(known.head)
+        while known is not None and data.startswith(known.wire, at):
+            head = known.head
+            body = at + len(known.wire)
             if known.length >= self._large_from:
-                self._expect_large(known.incoming(b""), known.length)
+                self._expect_large(head, known.length)
                 return body
             end = body + known.length
             if len(data) < end:
                 break
-            self.requests.append(known.incoming(data[body:end]))
+            self.requests.append((head, HttpRequest(head, data[body:end])))
             if len(data) == end:
                 return end
             at = end
@@ -177,13 +175,12 @@ class RequestReader:
         if begins and self._begun == 1:
             self._learn(head)
         if self.in_body and not self._size and self._length >= self._large_from:
-            request = HttpRequest(self._method, self._target, self._headers, b"")
             self._parser = httptools.HttpRequestParser(self)  # it would go on to wait for the body
-            self._expect_large(Incoming(request, self._http_1_1, self._keep), self._length)
+            self._expect_large(self._head, self._length)
         return end
 
-    def _expect_large(self, incoming: Incoming, length: int) -> None:
-        self._pending = incoming
+    def _expect_large(self, head: WireHead, length: int) -> None:
+        self._head = head
         self._length = length
         self.in_body = True
         try:
@@ -220,12 +217,11 @@ class RequestReader:
         self.awaited = False
         if large.complete:
             self.large, self.in_body = None, False
-            self._pending.request.body = large.whole()
-            self._complete(self._pending)
+            self._complete(large.whole())
 
-    def _complete(self, incoming: Incoming) -> None:
-        self.requests.append(incoming)
-        self._closing = not incoming.keep
+    def _complete(self, body: bytes | memoryview) -> None:
+        self.requests.append((self._head, HttpRequest(self._head, body)))
+        self._closing = not self._head.keep
 
     def _refuse_large(self) -> NoReturn:
         self.large, self.in_body = None, False
@@ -233,16 +229,17 @@ class RequestReader:
 
     def _learn(self, head: bytes) -> None:
         """Remember a head that was read just now, if it says by itself where its request ends, and that another may follow."""
-        plain = self.in_body or (self.requests and self.requests[-1].request.headers is self._headers)
+        said = self._head
+        plain = self.in_body or (self.requests and self.requests[-1][0] is said)
         if (
             plain
-            and self._keep
+            and said.keep
             and not self.awaited
             and not self._body
             and self._length >= 0
-            and "Upgrade" not in self._headers
+            and "Upgrade" not in said.headers
         ):
-            self._known = _KnownHead(head, self._length, self._method, self._target, self._headers, self._http_1_1)
+            self._known = _Known(head, said, self._length)
 
     def _parse(self, data: bytes | memoryview) -> None:
         self._wire_size = len(data) + (self._wire_size if self.in_head or self.in_body else 0)
@@ -295,7 +292,7 @@ class RequestReader:
         self._begun += 1
         self._url = b""
         self._fields: list[tuple[str, str]] = []
-        self._headers = Headers(())
+        self._head = WireHead("", "", Headers(()))
         self._body = BodyBuffer(None)
         self._size = 0
         self._length = -1
@@ -318,24 +315,25 @@ class RequestReader:
         """Know what the head says."""
         parser = self._parser
         self.in_head, self.in_body = False, True
-        self._headers = Headers(self._fields)
-        self._method = parser.get_method().decode("latin-1")
-        self._target = self._url.decode("utf-8", "surrogateescape")
+        headers = Headers(self._fields)
+        method = parser.get_method().decode("latin-1")
         version = parser.get_http_version()
         if version not in {"1.1", "1.0"}:
             self._refuse(505, f"HTTP/{version} is not spoken here, but HTTP/1.1 and HTTP/1.0")
-        self._http_1_1 = version == "1.1"
-        self._keep = parser.should_keep_alive() and self._method != "CONNECT"  # what follows would belong to a tunnel
-        coding = self._headers.get("Transfer-Encoding")
+        http_1_1 = version == "1.1"
+        keep = parser.should_keep_alive() and method != "CONNECT"  # what follows would belong to a tunnel
+        target = self._url.decode("utf-8", "surrogateescape")
+        self._head = WireHead(method, target, headers, http_1_1=http_1_1, keep=keep)
+        coding = headers.get("Transfer-Encoding")
         if coding is None:
-            self._length = int(self._headers.get("Content-Length", "0"))  # which llhttp has found to be a number
-        elif not self._http_1_1:
+            self._length = int(headers.get("Content-Length", "0"))  # which llhttp has found to be a number
+        elif not http_1_1:
             self._refuse(400, "malformed request: HTTP/1.0 has no Transfer-Encoding")
         elif "," in coding:  # and `chunked` is the last one, which llhttp sees to
             self._refuse(501, f"no other Transfer-Encoding is read than 'chunked', but it is {coding!r}")
         if self._length > self._limits.body:
             self._refuse(413, self._limits.body_refusal)
-        self.awaited = self._http_1_1 and self._headers.get("Expect", "").lower() == "100-continue"
+        self.awaited = http_1_1 and headers.get("Expect", "").lower() == "100-continue"
         self._wire_size = 0
 
     def on_body(self, piece: bytes) -> None:
@@ -355,8 +353,7 @@ class RequestReader:
         self.in_body = self.awaited = False
         if self._flaw is not None:
             return
-        request = HttpRequest(self._method, self._target, self._headers, self._body.take())
-        self._complete(Incoming(request, self._http_1_1, self._keep))
+        self._complete(self._body.take())
 
 
 def _head_end(seam: bytes, data: bytes, at: int) -> int:

@@ -49,6 +49,6 @@ def _read(pieces: list[bytes], *, into_place: bool) -> tuple[list[tuple[object, 
 
 
 def _told(incoming) -> tuple[object, ...]:
-    request = incoming.request
-    fields = dict(request.headers)
-    return request.method, request.target, fields, bytes(request.body), incoming.http_1_1, incoming.keep
+    head, request = incoming
+    fields = dict(head.headers)
+    return head.method, head.target, fields, bytes(request.body), head.http_1_1, head.keep

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from charonia.byte_parts import parts_of
-from charonia.http_message import HttpRequest, HttpResponse
+from charonia.http_message import HttpRequest, HttpResponse, RequestHead
 
 from charonia_transport_lean.body_buffer import BodyBuffer
 from charonia_transport_lean.http2.stream import Exchange
@@ -57,7 +57,7 @@ class HttpExchange(Exchange):
     def finish(self) -> None:
         """Answer."""
         head = self._stream.head
-        self._run(self._answer(HttpRequest(head.method, head.path, head.headers, self._body.take())))
+        self._run(self._answer(HttpRequest(RequestHead(head.method, head.path, head.headers), self._body.take())))
 
     def _refuse(self) -> None:
         text = json.dumps({"error": self._limits.body_refusal}, separators=(",", ":"))
