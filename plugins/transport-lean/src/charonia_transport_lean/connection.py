@@ -20,7 +20,7 @@ from charonia_transport_lean.pace import credited
 from charonia_transport_lean.request_reader import RefusedError, RequestReader
 
 if TYPE_CHECKING:
-    from charonia.http_message import BodyStream, HttpResponse
+    from charonia.http_message import BodyStream, HttpRequest, HttpResponse
     from charonia.transport import HttpTransport
 
     from charonia_transport_lean.guest import Host
@@ -234,7 +234,7 @@ class Connection(asyncio.Protocol, Guest):
 
     def _begin(self, incoming: Incoming) -> None:
         try:
-            self._task = run(self._hub.loop, self._answer_one(incoming))
+            self._task = run(self._hub.loop, self._answer_one(*incoming))
         except Exception:  # noqa: BLE001 - the application's promise broken: a fault of ours ends this connection alone
             _log.exception("failed to answer a request")
             self._transport.abort()
@@ -245,9 +245,9 @@ class Connection(asyncio.Protocol, Guest):
     async def _answer_one(self, head: WireHead, request: HttpRequest) -> None:
         response = await self._handle(request)
         if response.stream is None:
-            self._write(incoming, response)
+            self._write(head, response)
         else:
-            await self._write_stream(incoming, response, response.stream)
+            await self._write_stream(head, response, response.stream)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._task = None
