@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from charonia import Server, ServerOptions
+from charonia.cli.repository_check import RepositoryCheck
 from charonia.errors import InternalError, InvalidArgumentError, NotFoundError
 from charonia.load_teller import Phase
 from charonia.request import InferenceRequest
@@ -160,7 +161,10 @@ def test_all_that_does_not_fit_is_told_at_once(models):
 
 
 def test_graph_and_models_are_looked_at_at_once(models):
-    """One failed load tells the circle, the tensor that nothing writes, the model that is missing and the one that does not fit."""
+    """One failed load tells the circle, the tensor that nothing writes, the model that is missing and the one that does not fit.
+
+    A check of the repository, which loads nothing, tells the same.
+    """
     models.model("pair", inputs=("A", "B"))
     models.model("wide", dims=[2])
     models.ensemble(
@@ -175,7 +179,11 @@ def test_graph_and_models_are_looked_at_at_once(models):
     with pytest.raises(InternalError, match="failed to load 'e', failed to poll from model repository: ") as caught:
         server.load("e")
     (failure,) = [row.reason for row in server.index() if row.name == "e"]
-    for told in (str(caught.value), failure):
+    check = RepositoryCheck([str(models.path)], models.plugins, ServerOptions())
+    check.run()
+    found = [(finding.line, finding.text.partition(" (")[0]) for finding in check.findings]
+    assert found == [(it.line, it.text.partition(" (")[0]) for it in caught.value.__cause__.problems]
+    for told in (str(caught.value), failure, "".join(map(str, check.findings))):
         at = [
             told.index(part)
             for part in (

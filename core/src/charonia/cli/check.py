@@ -19,8 +19,9 @@ __all__ = ["check"]
 _HELP = """Tell all that is wrong with model repositories, without loading anything.
 
 Every configuration is read, and everything that is wrong is told with its file and line: misspelt fields, sections that
-do not go together, ensembles that do not fit their models, missing plugins, versions and files. The exit code is 1 if a model could not be loaded; warnings
-alone leave it 0. What only a model's own file can tell is not looked at: whether it fits its configuration, say.
+do not go together, ensembles that do not fit their models, missing plugins, versions and files. The exit code is 1 if a
+model could not be loaded; warnings alone leave it 0. What only a model's own file can tell is not looked at: whether it
+fits its configuration, say.
 
 \b
 Example:
