@@ -28,6 +28,7 @@ from benchmarks.repositories import measure_loads, measure_starts
 from benchmarks.sides import SIDES
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.perf_analyzer import install_perf_analyzer
+from benchmarks.turns import measure_turns
 from benchmarks.ways import WAYS
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ CALLS = 2_000
 ROUNDS_IN_PROCESS = 15
 ROUNDS_OF_STARTS = 3
 LOADS = 50
+TURNS = 200
 QUICK_CALLS = 100
 QUICK_ROUNDS = 3
 
@@ -163,6 +165,7 @@ def _run(options: argparse.Namespace) -> Report:
         ensemble = measure_ensemble(folder / "ensemble", *turns)
         batching = measure_batching(folder / "batching", options.concurrency, *turns)
         decisions = measure_decisions(turns[0], QUICK_CALLS if options.quick else QUEUED)
+        generation = measure_turns(folder / "turns", options.concurrency, turns[0], TURNS)
         observing = measure_observing(folder / "observing", *turns)
         scrape = measure_scrape(folder / "scrape", turns[0])
         watched = measure_observing_http(folder / "observing_http", options.seconds, options.rounds, _say)
@@ -184,6 +187,7 @@ def _run(options: argparse.Namespace) -> Report:
         watched,
         starts=starts,
         load_gaps=load_gaps,
+        generation=generation,
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.observing import ObservingCost, ScrapeCost
     from benchmarks.observing_http import WatchedServer
     from benchmarks.repositories import LoadGap, StartTime
+    from benchmarks.turns import TurnCost
 
 __all__ = ["Report", "cpu_over_bare_us", "document", "ratio", "tables"]
 
@@ -47,6 +48,7 @@ class Report:
         observing_http: servers that are watched, each in another way.
         starts: how long models take to be ready.
         load_gaps: what clients notice of loads.
+        generation: what a turn of requests costs that are written step by step.
     """
 
     workload: Workload
@@ -62,6 +64,7 @@ class Report:
     observing_http: list[WatchedServer] = field(default_factory=list)
     starts: list[StartTime] = field(default_factory=list)
     load_gaps: list[LoadGap] = field(default_factory=list)
+    generation: list[TurnCost] = field(default_factory=list)
 
 
 def ratio(figures: dict[Point, Figures], point: Point, side: str) -> float | None:
@@ -114,6 +117,7 @@ def document(report: Report) -> dict[str, object]:
         "observing_http": [asdict(server) for server in report.observing_http],
         "starts": [asdict(start) for start in report.starts],
         "load_gaps": [asdict(gap) for gap in report.load_gaps],
+        "generation": [asdict(cost) for cost in report.generation],
     }
 
 
@@ -143,6 +147,7 @@ def tables(report: Report) -> str:
     sections += [
         _batching_table(report.batching),
         _decision_table(report.decisions),
+        _generation_table(report.generation),
         _observing_table(report.observing),
         _observing_http_table(report.observing_http),
         _starts_table(report.starts),
@@ -240,6 +245,11 @@ def _batching_table(gains: list[BatchingGain]) -> str:
 def _decision_table(costs: list[DecisionCost]) -> str:
     rows = [[cost.section, f"{cost.enqueue_us:.1f}", f"{cost.batch_us:.1f}"] for cost in costs]
     return _table(["decisions on thousands of requests", "enqueue µs", "batch µs"], rows, left=(0,))
+
+
+def _generation_table(costs: list[TurnCost]) -> str:
+    rows = [[str(cost.requests), f"{cost.turn_us:.0f}", f"{cost.part_us:.1f}"] for cost in costs]
+    return _table(["requests written step by step at once", "turn µs", "a request's part µs"], rows, left=())
 
 
 def _number(value: float | None, form: str) -> str:

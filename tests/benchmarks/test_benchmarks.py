@@ -86,6 +86,8 @@ def test_a_quick_run_measures_every_side_that_it_was_asked_for(tmp_path):
     ]
     assert all(row["gain"] > 0 for row in found["batching"])
     assert all(row["enqueue_us"] > 0 and row["batch_us"] > 0 for row in found["decisions"])
+    assert [row["requests"] for row in found["generation"]] == [1, 4]
+    assert all(row["turn_us"] >= row["part_us"] > 0 for row in found["generation"])
     places = {"local", "S3, no copies here", "S3, copies here"}
     assert {(row["place"], row["models"]) for row in found["starts"]} == {(it, n) for it in places for n in (1, 2)}
     assert [(row["loads"], row["lost"]) for row in found["load_gaps"]] == [(4, 0)] * 2
