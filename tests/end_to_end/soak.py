@@ -30,7 +30,7 @@ import tritonclient.http as triton_http
 from charonia.errors import CancelledError, NotFoundError, UnavailableError
 from charonia.request import InferenceRequest
 from charonia.serving import serve_in_thread
-from soak_models import COUNTER, MODELS, SEQUENCES, SHARED, SLOW, write_models
+from soak_models import MODELS, SEQUENCES, SHARED, SLOW, STREAMS, write_models
 from tritonclient.utils import InferenceServerException
 
 if TYPE_CHECKING:
@@ -204,18 +204,19 @@ def streaming(place: Place) -> Iterator[Ask]:
         client.start_stream(lambda result, error: answers.put(error or result.as_numpy("Y")))
 
         def one(dice: random.Random) -> str:
-            values = _values(COUNTER, dice)
+            model = dice.choice(STREAMS)
+            values = _values(model, dice)[:1]
             if dice.random() < 0.5:
-                client.async_stream_infer(COUNTER, _inputs(triton_grpc, values))
+                client.async_stream_infer(model, _inputs(triton_grpc, values))
                 got = [answers.get(timeout=_PATIENCE_SECONDS) for _ in range(4)]
             else:
-                with closing(place.server.model(COUNTER).stream({"X": values})) as stream:
+                with closing(place.server.model(model).stream({"X": values})) as stream:
                     if dice.random() < 0.3:
                         next(stream)
                         return "left early"
                     got = [response["Y"] for response in stream if response.outputs]
             if not np.array_equal(got, [values + number for number in range(4)]):
-                raise WrongAnswerError(f"model {COUNTER}: {values.tolist()} gave {got}")
+                raise WrongAnswerError(f"model {model}: {values.tolist()} gave {got}")
             return "answered"
 
         try:
@@ -257,7 +258,7 @@ def reloading(place: Place) -> Iterator[Ask]:
     """Load models anew while they serve, and unload those that may go, and load them again."""
 
     def one(dice: random.Random) -> str:
-        model = dice.choice([*MODELS, COUNTER])
+        model = dice.choice([*MODELS, *STREAMS])
         goes = model in MODELS and MODELS[model].goes and dice.random() < 0.5
         if goes:
             place.server.unload(model)
@@ -280,6 +281,7 @@ TRAFFIC = {
     "cancelled": cancelling,
     "out of time": out_of_time,
     "streamed": streaming,
+    "streamed, too": streaming,
     "sequences": in_sequences,
     "sequences, too": in_sequences,
     "loads": reloading,

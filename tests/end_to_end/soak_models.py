@@ -15,7 +15,7 @@ from onnx import helper
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["COUNTER", "MODELS", "SEQUENCES", "SHARED", "SLOW", "SoakModel", "write_models"]
+__all__ = ["MODELS", "SEQUENCES", "SHARED", "SLOW", "STREAMS", "SoakModel", "write_models"]
 
 _TENSORS = """max_batch_size: 8
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 3 ] } ]
@@ -45,6 +45,20 @@ class TritonPythonModel:
                 sender.send(utils.InferenceResponse([utils.Tensor("Y", values + number)]))
             sender.send(flags=utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 """
+_STEPS = """import triton_python_backend_utils as utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        for request in requests:
+            values, made = (utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("X", "MADE"))
+            last = int(made[0, 0]) == 3
+            tensors = [utils.Tensor("Y", values + made), utils.Tensor("MADE_NOW", made + 1)]
+            flags = utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if last else 0
+            request.get_response_sender().send(utils.InferenceResponse(tensors), flags)
+            if not last:
+                request.set_release_flags(utils.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)
+"""
 _TOTALS = """import triton_python_backend_utils as utils
 
 
@@ -64,6 +78,13 @@ class TritonPythonModel:
         if end[0, 0]:
             del self.totals[int(number[0, 0])]
         return utils.InferenceResponse([utils.Tensor("Y", total)])
+"""
+_DECOUPLED = 'backend: "python"\nmodel_transaction_policy { decoupled: true }\n'
+_IN_TURNS = """sequence_batching {
+  iterative_sequence: true
+  oldest { max_candidate_sequences: 4 }
+  state [ { input_name: "MADE" output_name: "MADE_NOW" data_type: TYPE_FP32 dims: [ 1 ] } ]
+}
 """
 _OLDEST = """backend: "python"
 sequence_batching {
@@ -133,7 +154,8 @@ def _sharing(instances: int, need: int) -> str:
 
 
 SLOW = "slow"
-COUNTER = "counter"
+STREAMS = ("counter", "steps")
+"""Models that give what they get, and then one, two and three more: at once, or a number in each turn."""
 SEQUENCES = ("totals", "states")
 """Models that add up what a sequence brings: one in Python by the sequence's id, and a net by a state that the server keeps."""
 MODELS = {
@@ -152,12 +174,17 @@ def write_models(repository: Path) -> None:
     """Write all models into a repository."""
     for name, model in MODELS.items():
         _write(repository / name, model)
-    _write(repository / COUNTER, SoakModel(0, "model_transaction_policy { decoupled: true }"))
-    (repository / COUNTER / "1" / "model.py").write_text(_COUNTER)
-    for name, config in zip(SEQUENCES, (_OLDEST, _DIRECT), strict=True):
+    scripts = {
+        "counter": (_DECOUPLED, _COUNTER),
+        "steps": (_DECOUPLED + _IN_TURNS, _STEPS),
+        "totals": (_OLDEST, _TOTALS),
+        "states": (_DIRECT, None),
+    }
+    for name, (config, source) in scripts.items():
         (repository / name / "1").mkdir(parents=True)
         (repository / name / "config.pbtxt").write_text(_TENSORS + config)
-    (repository / "totals" / "1" / "model.py").write_text(_TOTALS)
+        if source is not None:
+            (repository / name / "1" / "model.py").write_text(source)
     onnx.save(_adding_net(), repository / "states" / "1" / "model.onnx")
 
 
