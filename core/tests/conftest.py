@@ -10,7 +10,7 @@ from charonia.cli.group import group
 from click.testing import CliRunner
 
 TOY = """
-from charonia.frontend import FrontendOffer, FrontendOption
+from charonia.frontend_offer import FrontendOffer, FrontendOption
 from charonia.hookspecs import hookimpl
 
 OPTIONS = [

@@ -12,9 +12,11 @@ import pytest
 from charonia.backend import Backend, LoadedModel
 from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import PluginError
-from charonia.frontend import Frontend, FrontendOffer, FrontendOption
+from charonia.frontend import Frontend
+from charonia.frontend_offer import FrontendOffer, FrontendOption
 from charonia.hookspecs import hookimpl
-from charonia.plugins import PluginRecord, Plugins
+from charonia.plugin_discovery import PluginRecord
+from charonia.plugins import Plugins
 from charonia.repository import LocalStorage
 from charonia.trace_file import TraceFile
 
@@ -471,11 +473,11 @@ def test_frontends_tell_their_options_without_an_import():
 def test_frontend_class_is_given(quiet):
     """A frontend is imported by name; one that is not there is explained."""
     plugins = Plugins(entry_points=(), extra=[frontend_plugin("web")])
-    assert plugins.frontend("web") is Quiet
+    assert plugins.frontend("web", Frontend) is Quiet
     with pytest.raises(
         PluginError, match=r'^the server needs the frontend "http": pip install charonia-frontend-http '
     ):
-        plugins.frontend("http")
+        plugins.frontend("http", Frontend)
 
 
 def test_option_claimed_twice_keeps_both_frontends_out():
@@ -483,7 +485,7 @@ def test_option_claimed_twice_keeps_both_frontends_out():
     plugins = Plugins(entry_points=(), extra=[frontend_plugin("web"), frontend_plugin("net")])
     assert plugins.frontends() == {}
     with pytest.raises(PluginError) as caught:
-        plugins.frontend("web")
+        plugins.frontend("web", Frontend)
     assert str(caught.value) == (
         'the server needs the frontend "web", which is kept out, since its option "port" is claimed by Offering and by Offering: '
         "switch one off with --disable-plugin"

@@ -10,7 +10,8 @@ from typing import ClassVar
 import pytest
 from charonia import Server
 from charonia.errors import CharoniaError, PluginError
-from charonia.frontend import Frontend, FrontendOffer, FrontendOption
+from charonia.frontend import Frontend
+from charonia.frontend_offer import FrontendOffer, FrontendOption
 from charonia.hookspecs import hookimpl
 from charonia.plugins import Plugins
 from charonia.serving import Serving, serve_in_thread

@@ -7,50 +7,16 @@ the server answers into bytes; an adapter to some network library does the rest.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
+    from charonia.frontend_offer import OptionValue
     from charonia.server import Server
 
-__all__ = ["Frontend", "FrontendOffer", "FrontendOption", "OptionValue"]
-
-OptionValue: TypeAlias = str | int | float | bool
-"""What an option of a frontend can be."""
-
-
-@dataclass(frozen=True)
-class FrontendOption:
-    """An option of a frontend, for the command line, the server's config file and the environment.
-
-    Attributes:
-        name: as on the command line, without the dashes: `http-port`. Use the reference's name where it has one.
-        default: its value where it is not given; its type is the option's type.
-        help: a sentence for a newcomer.
-        repeatable: whether it may come several times. It is text then, without a default, and the frontend gets all that was
-            given as one text, with a line for each.
-    """
-
-    name: str
-    default: OptionValue
-    help: str
-    repeatable: bool = False
-
-
-@dataclass(frozen=True)
-class FrontendOffer:
-    """What a frontend plugin offers: where its class is, and the options that it takes, known without importing it.
-
-    Attributes:
-        path: "module:Class" of a `Frontend`.
-        options: all that can be set; the frontend gets every one of them, by name.
-    """
-
-    path: str
-    options: Sequence[FrontendOption] = ()
+__all__ = ["Frontend"]
 
 
 class Frontend(ABC):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
 from charonia.errors import InvalidArgumentError, UnsupportedError
+from charonia.models import Models
 from charonia.reply import Reply
 from charonia.request import SEQUENCE_END, SEQUENCE_START, InferenceRequest, InferenceResponse, Parameter
 from charonia.response_stream import AsyncResponseStream, ResponseStream
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from charonia.config import ModelConfig
+    from charonia.mailbox import Mailboxes
     from charonia.metadata import ModelMetadata
     from charonia.model import Model
     from charonia.request import ResponseSink
-    from charonia.server import Server
     from charonia.signature import Signature
     from charonia.statistics import StatisticsSnapshot
     from charonia.trace import Passage
+    from charonia.tracing import Tracer
 
 __all__ = ["ModelHandle", "RequestOptions"]
 
@@ -55,6 +57,19 @@ class RequestOptions(TypedDict, total=False):
     passage: Passage | None
 
 
+class HandledModels(Models, Protocol):
+    """The models of a server, as handles see them: `charonia.Server` is this."""
+
+    mailboxes: Mailboxes
+    tracer: Tracer
+
+    def get(self, name: str, version: int | None = None) -> Model:
+        """Find the version of a model that serves."""
+
+    def model_metadata(self, name: str, version: int | None = None) -> ModelMetadata:
+        """Tell a model's inputs and outputs."""
+
+
 class ModelHandle:
     """A model of a server, by name: each call finds the version that serves at that moment.
 
@@ -63,7 +78,7 @@ class ModelHandle:
     datatype, and refused where that would change a value. Usable from several threads at once.
     """
 
-    def __init__(self, server: Server, name: str, version: int | None = None) -> None:
+    def __init__(self, server: HandledModels, name: str, version: int | None = None) -> None:
         self._server = server
         self.name = name
         self.version = version

@@ -23,7 +23,7 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from charonia.frontend import FrontendOffer
+    from charonia.frontend_offer import FrontendOffer
 
 __all__ = [
     "PROJECT",

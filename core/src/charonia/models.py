@@ -16,7 +16,7 @@ __all__ = ["AllModels", "Models", "NoModels"]
 
 
 class Models(Protocol):
-    """The models of a server, as a part of one of them sees them: `charonia.Server` is this.
+    """The models of a server, as a part of one of them sees them.
 
     Whoever calls a model from within another one makes the request by `InferenceRequest.child`, so that cancellation is handed
     on, and so that the server lets it pass while it finishes what it has accepted.
@@ -66,7 +66,19 @@ class Models(Protocol):
 
 
 class AllModels(Models, Protocol):
-    """The models of a server, as the server itself sees them."""
+    """The models of a server, as the server itself sees them: `charonia.Server` is this.
+
+    With a namespace, a name is that of the model in it, if there is one.
+    """
+
+    def model_config(self, name: str, version: int | None = None, namespace: str = "") -> ModelConfig:
+        """Give a serving model's configuration."""
+
+    def labels(self, name: str, version: int | None = None, namespace: str = "") -> Mapping[str, Sequence[bytes]]:
+        """Give the labels of a serving model's outputs."""
+
+    def can_serve(self, name: str, version: int | None = None, namespace: str = "") -> bool:
+        """Tell whether a model takes requests now."""
 
     def within(self, namespace: str, homes: Mapping[str, str]) -> Models:
         """Show them as the models of a namespace see them.
@@ -95,19 +107,19 @@ class NoModels:
         """Refuse a request."""
         return self.submit_direct(request)
 
-    def model_config(self, name: str, version: int | None = None) -> ModelConfig:
+    def model_config(self, name: str, version: int | None = None, namespace: str = "") -> ModelConfig:
         """Say that there is no such model."""
-        del version
+        del version, namespace
         raise NotFoundError(f"Request for unknown model: '{name}' is not found: there is no server around")
 
-    def labels(self, name: str, version: int | None = None) -> Mapping[str, Sequence[bytes]]:
+    def labels(self, name: str, version: int | None = None, namespace: str = "") -> Mapping[str, Sequence[bytes]]:
         """Say that there is no such model."""
-        self.model_config(name, version)
+        self.model_config(name, version, namespace)
         return {}
 
-    def can_serve(self, name: str, version: int | None = None) -> bool:
+    def can_serve(self, name: str, version: int | None = None, namespace: str = "") -> bool:
         """Say that there is no such model."""
-        del name, version
+        del name, version, namespace
         return False
 
     def require_explicit_control(self) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from charonia.models import Models
     from charonia.request import InferenceRequest
-    from charonia.server import Server
 
 __all__ = ["Outbox"]
 
@@ -22,18 +22,18 @@ class Outbox:
     turn, and an instance's thread then finds all that they brought when it wakes, while the loop sleeps.
 
     Args:
-        server: where requests go.
+        models: where requests go: a server.
     """
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, models: Models) -> None:
+        self._models = models
         self._waiting: list[tuple[InferenceRequest, Callable[[Exception], None]]] = []
 
     def put(self, request: InferenceRequest, refused: Callable[[Exception], None]) -> None:
-        """Pass on a request, now or soon. If the server refuses it, `refused` gets the error, and the sink gets nothing."""
+        """Pass on a request, now or soon. If it is refused, `refused` gets the error, and the sink gets nothing."""
         if not self._waiting:
             try:
-                if self._server.submit_prompt(request):
+                if self._models.submit_prompt(request):
                     return
             except Exception as error:  # noqa: BLE001 - to the border of requests, which `refused` leads to
                 refused(error)
@@ -47,6 +47,6 @@ class Outbox:
             if request.cancelled:  # the client has gone already
                 continue
             try:
-                self._server.submit(request)
+                self._models.submit(request)
             except Exception as error:  # noqa: BLE001 - to the border of requests, which `refused` leads to
                 refused(error)

@@ -21,12 +21,12 @@ from packaging.utils import canonicalize_name
 
 from charonia import defaults, hookspecs
 from charonia.errors import PluginError
-from charonia.frontend import FrontendOffer
+from charonia.frontend_offer import FrontendOffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from charonia.frontend import FrontendOption
+    from charonia.frontend_offer import FrontendOption
 
 __all__ = ["KIND_OF_HOOK", "Discovery", "Failure", "Offer", "PluginState", "Source", "discover"]
 
@@ -74,6 +74,30 @@ class Source:
         """Tell whether a name, as a user writes it, means this plugin: its entry point or its distribution."""
         wanted = canonicalize_name(name)
         return wanted in {canonicalize_name(self.plugin), canonicalize_name(self.distribution)}
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """One line of the list of plugins: something that is offered, or a plugin that could not be asked.
+
+    Attributes:
+        kind: what it is, as a key of `charonia.plugin_hints.KIND_WORDS`; "" where it could not be asked.
+        name: the name by which it is chosen, or "".
+        plugin: the name of the plugin's entry point.
+        distribution, version: what brought it; "" where it was passed in by the program.
+        state: "ok", "broken", "disabled", "conflict" or "incompatible".
+        reason: why it is not ok.
+        path: "module:Class" of the implementation, or "".
+    """
+
+    kind: str
+    name: str
+    plugin: str
+    distribution: str
+    version: str
+    state: PluginState
+    reason: str
+    path: str
 
 
 @dataclass

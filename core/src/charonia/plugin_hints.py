@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from charonia.plugins import PluginRecord
+    from charonia.plugin_discovery import PluginRecord
 
 __all__ = ["HINTS", "KIND_WORDS", "explain_lack", "install_command"]
 

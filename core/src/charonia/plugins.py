@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from charonia.errors import PluginError
-from charonia.frontend import Frontend, FrontendOffer
+from charonia.frontend_offer import FrontendOffer
 from charonia.hookspecs import PROJECT
-from charonia.plugin_discovery import discover
+from charonia.plugin_discovery import PluginRecord, discover
 from charonia.plugin_hints import KIND_WORDS, explain_lack
 
 if TYPE_CHECKING:
@@ -26,33 +25,9 @@ if TYPE_CHECKING:
     from charonia.trace_writer import TraceWriter
     from charonia.transport import HttpTransport, RpcTransport
 
-__all__ = ["PluginRecord", "Plugins"]
+__all__ = ["Plugins"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PluginRecord:
-    """One line of the list of plugins: something that is offered, or a plugin that could not be asked.
-
-    Attributes:
-        kind: what it is, as a key of `charonia.plugin_hints.KIND_WORDS`; "" where it could not be asked.
-        name: the name by which it is chosen, or "".
-        plugin: the name of the plugin's entry point.
-        distribution, version: what brought it; "" where it was passed in by the program.
-        state: "ok", "broken", "disabled", "conflict" or "incompatible".
-        reason: why it is not ok.
-        path: "module:Class" of the implementation, or "".
-    """
-
-    kind: str
-    name: str
-    plugin: str
-    distribution: str
-    version: str
-    state: PluginState
-    reason: str
-    path: str
 
 
 class Plugins:
@@ -152,9 +127,9 @@ class Plugins:
 
         return cast("Command", self._implementation("command", name, asker, Command))
 
-    def frontend(self, name: str) -> type[Frontend]:
-        """Give the class of a frontend. Otherwise as `backend`."""
-        return cast("type[Frontend]", self._implementation("frontend", name, "the server", Frontend))
+    def frontend(self, name: str, interface: type) -> Any:
+        """Give the class of a frontend, which implements `interface`: `charonia.frontend.Frontend`. Otherwise as `backend`."""
+        return self._implementation("frontend", name, "the server", interface)
 
     def frontends(self) -> Mapping[str, FrontendOffer]:
         """Tell which frontends can be used, by name, and their options, without importing any."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -327,9 +328,7 @@ class Server:
 
     def metadata(self) -> ServerMetadata:
         """Tell the server's name and version."""
-        import charonia
-
-        return ServerMetadata.of(self.options.server_id, charonia.__version__, self.plugins.names("scheduler"))
+        return ServerMetadata.of(self.options.server_id, version("charonia"), self.plugins.names("scheduler"))
 
     def model_metadata(self, name: str, version: int | None = None) -> ModelMetadata:
         """Tell a model's ready versions, platform, inputs and outputs. Raises what `get` raises."""

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import CharoniaError, PluginError
+from charonia.frontend import Frontend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from charonia.frontend import Frontend, OptionValue
+    from charonia.frontend_offer import OptionValue
     from charonia.plugins import Plugins
     from charonia.server import Server
 
@@ -54,7 +55,8 @@ class Serving:
         self._frontends: list[Frontend] = []
         for name, offer in server.plugins.frontends().items():
             own = {option.name: settings[option.name] for option in offer.options}
-            frontend = server.plugins.frontend(name)(server, own)
+            kind: type[Frontend] = server.plugins.frontend(name, Frontend)
+            frontend = kind(server, own)
             if frontend.enabled:
                 self._frontends.append(frontend)
         self.urls: list[str] = []

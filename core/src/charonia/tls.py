@@ -12,7 +12,7 @@ from charonia.errors import CharoniaError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from charonia.frontend import OptionValue
+    from charonia.frontend_offer import OptionValue
 
 __all__ = ["TlsFiles", "read_tls"]
 

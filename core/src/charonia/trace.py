@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from charonia.datatypes import DataType
 from charonia.tensor import as_numpy
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
 
-    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.errors import InferenceError
     from charonia.tensor import Array, Tensor
     from charonia.trace_settings import TraceSetting
-    from charonia.trace_writer import TraceWriter
 
 __all__ = ["TENSORS", "TIMESTAMPS", "Passage", "Trace", "TracedTensor"]
 
@@ -25,6 +24,43 @@ TIMESTAMPS = "TIMESTAMPS"
 TENSORS = "TENSORS"
 
 _PHASES = ("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END")
+
+
+class TracedRequest(Protocol):
+    """What a trace tells of a request: `charonia.request.InferenceRequest` is this."""
+
+    model_name: str
+    id: str
+    inputs: Mapping[str, Any]
+    arrival_ns: int
+    queued_ns: int
+    started_ns: int
+    compute_ns: tuple[int, int, int]
+    trace: Trace | None
+    passage: Passage | None
+
+
+class TracedResponse(Protocol):
+    """What a trace tells of a response: `charonia.request.InferenceResponse` is this."""
+
+    outputs: Mapping[str, Tensor]
+    error: InferenceError | None
+
+
+class TraceKeeper(Protocol):
+    """What a trace belongs to: a `charonia.trace_writer.TraceWriter` is this."""
+
+    def id_of(self, trace: Trace, /) -> str:
+        """Name a trace for the log."""
+
+    def context_of(self, trace: Trace, /) -> Mapping[str, str]:
+        """Give the header fields by which another process takes a trace up."""
+
+    def current(self, trace: Trace, /) -> AbstractContextManager[object]:
+        """Stand around the execution of a traced request."""
+
+    def end(self, trace: Trace, /) -> None:
+        """Take a trace that is complete."""
 
 
 class TracedTensor(NamedTuple):
@@ -95,11 +131,11 @@ class Trace:
         number: int,
         setting: TraceSetting,
         parent: Trace | None,
-        request: InferenceRequest,
+        request: TracedRequest,
         *,
         version: int,
         composed: bool,
-        writer: TraceWriter,
+        writer: TraceKeeper,
     ) -> None:
         self.number = number
         self.setting = setting
@@ -135,12 +171,12 @@ class Trace:
         """Wait at the end for a frontend to be done, too."""
         self._open += 1
 
-    def note(self, response: InferenceResponse) -> None:
+    def note(self, response: TracedResponse) -> None:
         """Write down what a response has."""
         if TENSORS in self.setting.level:
             self.tensors += _described("TENSOR_BACKEND_OUTPUT", response.outputs)
 
-    def finish(self, request: InferenceRequest, response: InferenceResponse) -> None:
+    def finish(self, request: TracedRequest, response: TracedResponse) -> None:
         """Write everything down: the request has its final response."""
         self.note(response)
         if TENSORS in self.setting.level:
@@ -204,7 +240,7 @@ class Passage:
     ) -> None:
         self.setting = setting
         self.origin = origin
-        self.request: InferenceRequest | None = None
+        self.request: TracedRequest | None = None
         self._receiving = receiving
         self._sending = sending
         self._answered_ns = 0
@@ -215,7 +251,7 @@ class Passage:
         """Whether there is a frontend, which ends the passage."""
         return bool(self._receiving)
 
-    def carry(self, request: InferenceRequest) -> None:
+    def carry(self, request: TracedRequest) -> None:
         """Say that the request is decoded; before it is submitted. Whoever does so ends the passage."""
         self.request = request
         request.passage = self
@@ -246,7 +282,7 @@ class Passage:
         self.end()
 
 
-def _execution(request: InferenceRequest, now: int) -> Iterable[int]:
+def _execution(request: TracedRequest, now: int) -> Iterable[int]:
     """Tell when the phases of an execution began; nothing where there was none, as for a hit of the response cache."""
     if any(request.compute_ns):
         return itertools.accumulate(request.compute_ns, initial=request.started_ns)

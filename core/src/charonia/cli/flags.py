@@ -17,7 +17,7 @@ from charonia.transport import AUTOMATIC
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from charonia.frontend import FrontendOption
+    from charonia.frontend_offer import FrontendOption
 
 __all__ = ["Flag", "early_flags", "frontend_flag", "own_flags", "parameter_name"]
 

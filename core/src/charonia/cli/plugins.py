@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from charonia.cli.exit_codes import ExitCode
 from charonia.errors import PluginError
-from charonia.plugins import PluginRecord, Plugins
+from charonia.frontend import Frontend
+from charonia.plugins import Plugins
+
+if TYPE_CHECKING:
+    from charonia.plugin_discovery import PluginRecord
 
 __all__ = ["plugins"]
-
 
 _HELP = """List what the installed plugins offer, and why something cannot be used.
 
@@ -26,8 +30,8 @@ Example: see whether the backends that are installed can really be used.
   charonia plugins --import
 """
 
-_OF_THE_SERVER = frozenset({"frontend", "rpc_transport", "trace_writer", "transport"})
-"""The kinds that the server itself asks for, and no model."""
+_OF_THE_SERVER = frozenset({"rpc_transport", "trace_writer", "transport"})
+"""The kinds that the server itself asks for, and no model; beside frontends."""
 
 
 @click.command(help=_HELP)
@@ -51,7 +55,9 @@ def _import_all(installed: Plugins) -> None:
     """Have every implementation imported. What fails is in the records afterwards."""
     for record in installed.records():
         try:
-            if record.kind in _OF_THE_SERVER:
+            if record.kind == "frontend":
+                installed.frontend(record.name, Frontend)
+            elif record.kind in _OF_THE_SERVER:
                 getattr(installed, record.kind)(record.name)
             elif record.kind:
                 getattr(installed, record.kind)(record.name, asker="charonia plugins")

@@ -15,7 +15,7 @@ from charonia.options import ServerOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from charonia.frontend import OptionValue
+    from charonia.frontend_offer import OptionValue
     from charonia.plugins import Plugins
 
 __all__ = ["ServeSettings"]

@@ -18,7 +18,7 @@ from charonia_frontend_grpc.settings import read_port, read_settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from charonia.frontend import OptionValue
+    from charonia.frontend_offer import OptionValue
     from charonia.server import Server
     from charonia.transport import RpcTransport
 

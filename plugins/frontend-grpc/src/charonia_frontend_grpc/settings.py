@@ -10,7 +10,7 @@ from charonia.transport import KeepAlive, RpcSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from charonia.frontend import OptionValue
+    from charonia.frontend_offer import OptionValue
 
 __all__ = ["read_port", "read_settings"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charonia.frontend import FrontendOffer, FrontendOption
+from charonia.frontend_offer import FrontendOffer, FrontendOption
 from charonia.hookspecs import hookimpl
 
 OPTIONS = (

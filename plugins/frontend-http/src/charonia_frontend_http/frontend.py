@@ -18,7 +18,7 @@ from charonia_frontend_http.restricted_api import RestrictedApi
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from charonia.frontend import OptionValue
+    from charonia.frontend_offer import OptionValue
     from charonia.server import Server
     from charonia.transport import HttpTransport
 

@@ -25,7 +25,7 @@ from charonia_metrics_prometheus.summaries import STEP_SECONDS, Summaries
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from charonia.frontend import OptionValue
+    from charonia.frontend_offer import OptionValue
     from charonia.server import Server
 
 __all__ = ["MetricsFrontend"]
