@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from triton_python_backend_utils.requests import InferenceRequest
     from triton_python_backend_utils.responses import InferenceResponse
 
 __all__ = ["Call", "Deliver", "MetricValues", "ModelHost"]
 
 Deliver: TypeAlias = "Callable[[InferenceResponse, bool], None]"
 """Takes each response to a call, and whether it is the last one. Called on any thread; it must be quick and must not raise."""
+
+
+Request_contra = TypeVar("Request_contra", contravariant=True)
+"""What a model makes to call another one: an `InferenceRequest`."""
 
 
 class Call(Protocol):
@@ -46,14 +49,14 @@ class MetricValues(Protocol):
         """Leave a metric, or without labels a family. What nobody holds any more vanishes."""
 
 
-class ModelHost(Protocol):
+class ModelHost(Protocol[Request_contra]):
     """What surrounds a model. Its methods may be called from any thread."""
 
     @property
     def metrics(self) -> MetricValues:
         """The metrics of the model."""
 
-    def call(self, request: InferenceRequest, deliver: Deliver, *, decoupled: bool) -> Call:
+    def call(self, request: Request_contra, deliver: Deliver, *, decoupled: bool) -> Call:
         """Pass a request to its model. Does not block. What goes wrong is delivered as the last response.
 
         Raises:

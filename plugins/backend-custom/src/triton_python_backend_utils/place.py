@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from triton_python_backend_utils.errors import TritonModelException
 
@@ -34,7 +34,7 @@ class ModelPlace:
     name: str
     version: int
     directory: Path
-    host: ModelHost
+    host: ModelHost[Any]
 
 
 def calling_model() -> ModelPlace | None:
@@ -48,7 +48,7 @@ def calling_model() -> ModelPlace | None:
     return None
 
 
-def calling_host(wish: str) -> ModelHost:
+def calling_host(wish: str) -> ModelHost[Any]:
     """Give the host of the calling model.
 
     Args:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from triton_python_backend_utils.errors import TritonModelException
@@ -248,7 +249,7 @@ class InferenceRequest:
 
     def _send(self, *, decoupled: bool) -> ResponseIterator:
         host = calling_host("a call of another model") if self._maker is None else self._maker.host
-        return ResponseIterator(self, host, decoupled=decoupled)
+        return ResponseIterator(partial(host.call, self, decoupled=decoupled))
 
     def __repr__(self) -> str:
         return f"InferenceRequest(request_id={self.request_id()!r}, inputs={self.inputs()})"

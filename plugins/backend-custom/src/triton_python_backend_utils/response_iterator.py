@@ -13,8 +13,7 @@ from charonia.mailbox import Mailboxes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from triton_python_backend_utils.host import ModelHost
-    from triton_python_backend_utils.requests import InferenceRequest
+    from triton_python_backend_utils.host import Call, Deliver
     from triton_python_backend_utils.responses import InferenceResponse
 
 __all__ = ["ResponseIterator"]
@@ -29,18 +28,16 @@ class ResponseIterator:
     gets all of them again. For one thread, or one event loop.
 
     Args:
-        request: what is asked. It is sent at once.
-        host: passes it on.
-        decoupled: whether any number of responses is expected, or one.
+        send: sends the request, which is done at once.
     """
 
-    def __init__(self, request: InferenceRequest, host: ModelHost, *, decoupled: bool) -> None:
+    def __init__(self, send: Callable[[Deliver], Call]) -> None:
         self._arrived: queue.SimpleQueue[tuple[InferenceResponse, bool]] = queue.SimpleQueue()
         self._ring: Callable[[], None] | None = None  # tells the event loop on which somebody waits
         self._received: list[InferenceResponse] = []
         self._ended = False
         self._at = 0
-        self._call = host.call(request, self._deliver, decoupled=decoupled)
+        self._call = send(self._deliver)
 
     def _deliver(self, response: InferenceResponse, final: bool) -> None:  # noqa: FBT001 - called by the host only
         self._arrived.put((response, final))
