@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from charonia_transport_lean.connection import Connection
 
 __all__ = ["LARGE", "BodyReceiver", "GrowingBody", "LargeBody"]
 
@@ -121,32 +118,51 @@ def _memory(size: int) -> memoryview:
     return memory[start : start + size].data
 
 
+class Owner(Protocol):
+    """Whose body arrives: a connection."""
+
+    def place(self) -> memoryview:
+        """Say where the next bytes belong."""
+
+    def body_received(self, count: int, /) -> None:
+        """Know that they have come."""
+
+    def connection_lost(self, error: Exception | None, /) -> None:
+        """Know that nothing more comes."""
+
+    def pause_writing(self) -> None:
+        """Write nothing more for a while."""
+
+    def resume_writing(self) -> None:
+        """Write again."""
+
+
 class BodyReceiver(asyncio.BufferedProtocol):
     """Stands in for a connection while a large body arrives: the loop then reads from the socket into the body's own memory.
 
     Args:
-        connection: the connection, which gets to know all.
+        owner: the connection, which gets to know all.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Say where the next bytes belong."""
-        return self._connection.place()
+        return self._owner.place()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Know that they have come."""
-        self._connection.body_received(nbytes)
+        self._owner.body_received(nbytes)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass it on."""
-        self._connection.connection_lost(exc)
+        self._owner.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """Pass it on."""
-        self._connection.pause_writing()
+        self._owner.pause_writing()
 
     def resume_writing(self) -> None:
         """Pass it on."""
-        self._connection.resume_writing()
+        self._owner.resume_writing()
