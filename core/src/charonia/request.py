@@ -222,19 +222,16 @@ class InferenceRequest:
 
     def again(self, inputs: Mapping[str, Tensor], sink: ResponseSink) -> InferenceRequest:
         """Make a request of its own that asks the same, for other inputs, and without shared memory."""
-        return InferenceRequest(
-            self.model_name,
-            inputs,
-            sink,
-            model_version=self.model_version,
-            id=self.id,
-            requested_outputs=self.requested_outputs,
-            parameters=self.parameters,
-            priority=self.priority,
-            timeout_us=self.timeout_us,
-            correlation_id=self.correlation_id,
-            flags=self.flags,
-        )
+        request = InferenceRequest(self.model_name, inputs, sink)
+        request.model_version = self.model_version
+        request.id = self.id
+        request.requested_outputs = self.requested_outputs
+        request.parameters = self.parameters
+        request.priority = self.priority
+        request.timeout_us = self.timeout_us
+        request.correlation_id = self.correlation_id
+        request.flags = self.flags
+        return request
 
     def accept(self, on_final: _Account) -> None:
         """Name the model's own account of this request, called once, just before the final response is delivered.

@@ -7,19 +7,21 @@ import json
 import logging
 
 import pytest
+from charonia.config import config_to_json
 from charonia.errors import ErrorCode, InferenceError
 from charonia.http_message import HttpRequest, HttpResponse, RequestHead, response_head
 from charonia.testing.builders import model_config, write_model
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.status import STATUS
 
+X, Y = ("X", "FP32", [1]), ("Y", "FP32", [1])
 BODY = json.dumps({"inputs": [{"name": "X", "shape": [1, 1], "datatype": "FP32", "data": [7]}]}).encode()
 
 
 @pytest.fixture
 def model_repository(model_repository):
     """Add a decoupled model, and one that does not like sevens."""
-    tensors = {"inputs": [("X", "FP32", [1])], "outputs": [("Y", "FP32", [1])]}
+    tensors = {"inputs": [X], "outputs": [Y]}
     write_model(model_repository, model_config("countdown", decoupled=True, **tensors))
     write_model(model_repository, model_config("picky", parameters={"fail_on": "7"}, **tensors))
     return model_repository
@@ -221,3 +223,21 @@ async def test_classes_of_a_large_output(ask):
     body = {"inputs": [tensor], "outputs": [{"name": "Y", "parameters": {"classification": 1}}]}
     response = await ask("POST", "/v2/models/m/infer", json.dumps(body).encode())
     assert json.loads(response.body)["outputs"][0]["data"] == ["19999.000000:19999"]
+
+
+async def test_head_that_came_before_asks_the_model_that_serves_now(running):
+    """What was made of a head is made anew for another load of its model, and is not taken for one that has gone."""
+    application = HttpApplication(running, running.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
+    head = RequestHead("POST", "/v2/models/picky/infer", {})
+
+    async def answer(value):
+        document = {"inputs": [{"name": "X", "shape": [1, 1], "datatype": "FP32", "data": [value]}]}
+        response = await application.handle(HttpRequest(head, json.dumps(document).encode()))
+        return response.status
+
+    assert await answer(8) == 200
+    config = json.dumps(config_to_json(model_config("picky", parameters={"fail_on": "8"}, inputs=[X], outputs=[Y])))
+    await asyncio.to_thread(running.load, "picky", config=config)
+    assert [await answer(7), await answer(8)] == [200, 500]
+    await asyncio.to_thread(running.unload, "picky")
+    assert await answer(7) == 400

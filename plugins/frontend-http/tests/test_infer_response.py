@@ -11,8 +11,10 @@ from charonia.errors import InternalError, InvalidArgumentError
 from charonia.request import InferenceRequest, InferenceResponse
 from charonia.signature import Signature
 from charonia.testing.builders import model_config
-from charonia_frontend_http.decoded import Decoded
+from charonia_frontend_http.decoded import Decoded, Wanted
 from charonia_frontend_http.infer_response import ResponseEncoder
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 class Facts:
@@ -30,7 +32,7 @@ def encode(outputs, *, identifier="", binary=None, default=False, parameters=Non
     """Encode a response to a request that asked in some way."""
     request = InferenceRequest("m", {}, lambda _: None, id=identifier)
     response = InferenceResponse(outputs, parameters=parameters)
-    decoded = Decoded(request, binary or {}, binary_default=default, classes=classes or {})
+    decoded = Decoded(request, Wanted(binary or {}, binary_default=default, classes=classes or {}))
     return ResponseEncoder(Facts()).encode(decoded, response)
 
 
@@ -136,3 +138,18 @@ def test_text_cannot_be_classified():
     """Which text is the greatest is no question."""
     with pytest.raises(InvalidArgumentError, match="unsupported type 'BYTES'"):
         encode({"B": np.array([b"x"], object)}, binary={"B": False}, classes={"B": 1})
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=60))
+def test_answers_to_equal_requests_are_written_as_if_each_was_the_first(answers):
+    """What is remembered of earlier answers changes nothing, whatever shapes and outputs the answers have, and is bounded."""
+    encoder, wanted = ResponseEncoder(Facts()), Wanted({}, binary_default=True)
+    for size, more in answers:
+        outputs = {"A": np.arange(size, dtype=np.float32), **({"B": np.array([b"x"], object)} if more else {})}
+        request = InferenceRequest("m", {}, lambda _: None, id="seven")
+        again = encoder.encode(Decoded(request, wanted), InferenceResponse(outputs))
+        first = ResponseEncoder(Facts()).encode(
+            Decoded(request, Wanted({}, binary_default=True)), InferenceResponse(outputs)
+        )
+        assert again == first
+    assert len(wanted.documents) <= 16

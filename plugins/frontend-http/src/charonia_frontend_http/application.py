@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 from charonia.config import config_to_json
@@ -16,7 +18,7 @@ from charonia.trace import Passage
 from charonia_frontend_http.docs_endpoints import DocsEndpoints
 from charonia_frontend_http.documents import model_document, server_document, statistics_document
 from charonia_frontend_http.generation import GenerateEndpoints
-from charonia_frontend_http.inference import InferEndpoint
+from charonia_frontend_http.inference import InferEndpoint, InferPlan
 from charonia_frontend_http.message import JSON, PLAIN, error_body, error_response
 from charonia_frontend_http.observation import OBSERVED, RECEIVING, SENDING, observed
 from charonia_frontend_http.predict import PredictEndpoint
@@ -26,10 +28,10 @@ from charonia_frontend_http.settings_endpoints import SettingsEndpoints
 from charonia_frontend_http.shared_memory_endpoints import SharedMemoryEndpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from charonia.header_forwarding import HeaderForwarding
-    from charonia.http_message import HttpRequest
+    from charonia.http_message import HttpRequest, RequestHead
     from charonia.mailbox import Mailbox
     from charonia.server import Server
 
@@ -39,10 +41,29 @@ __all__ = ["HttpApplication"]
 
 _log = logging.getLogger(__name__)
 
+_Answer: TypeAlias = "Callable[[HttpRequest], Awaitable[HttpResponse]]"
+
 _NOT_FOUND = HttpResponse(404, error_body("Not Found"), PLAIN)
 _NOT_ALLOWED = error_body("Method Not Allowed")
 _PLAIN_ENDPOINTS = frozenset({"live", "ready", "model_ready", "infer"})
 """As in the reference, refusals of these endpoints are `text/plain`; the body is JSON nevertheless."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How requests of one head are answered.
+
+    Attributes:
+        route: where they go.
+        content_type: the media type of refusals.
+        observed: whether traces look at them.
+        answer: answers one, or raises.
+    """
+
+    route: Route
+    content_type: str
+    observed: bool
+    answer: _Answer
 
 
 class HttpApplication:
@@ -70,7 +91,7 @@ class HttpApplication:
         self._timing = timing
         self._routes = Routes()
         outbox = Outbox(server)
-        self._infer = InferEndpoint(server, mailbox, outbox, max_input_size, forwarding).answer
+        self._infer = InferEndpoint(server, mailbox, outbox, max_input_size, forwarding)
         generate = GenerateEndpoints(server, mailbox, outbox, max_input_size)
         repository = RepositoryEndpoints(server)
         docs = DocsEndpoints(server)
@@ -98,35 +119,45 @@ class HttpApplication:
             **SharedMemoryEndpoints(server.shared_memory).by_name,
         }
 
-    async def handle(self, request: HttpRequest) -> HttpResponse:
+    def handle(self, request: HttpRequest) -> Coroutine[Any, Any, HttpResponse]:
         """Answer a request. Does not raise, except where the caller's task is cancelled: then the inference is, too."""
-        route = self._routes.find(request.target)
-        if not route.endpoint:
-            return _NOT_FOUND
-        content_type = PLAIN if route.endpoint in _PLAIN_ENDPOINTS else JSON
-        if not route.takes(request.method):
-            return HttpResponse(405, _NOT_ALLOWED, content_type)
-        if route.error is not None:
-            return error_response(route.error, content_type)
-        if (self._tracer.on or self._timing) and route.endpoint in OBSERVED:
-            passage = self._tracer.passage(route.model, RECEIVING, SENDING, request.headers.get)
+        plan: _Plan | None = request.head.plan
+        if plan is None:
+            plan = request.head.plan = self._plan(request.head)
+        if plan.observed and (self._tracer.on or self._timing):
+            passage = self._tracer.passage(plan.route.model, RECEIVING, SENDING, request.headers.get)
             if passage is not None or self._timing:
-                answer = self._dispatch(route, request, content_type)
-                return await observed(answer, request, passage or Passage(RECEIVING, SENDING), timing=self._timing)
-        return await self._dispatch(route, request, content_type)
+                answer = self._answer(plan, request)
+                return observed(answer, request, passage or Passage(RECEIVING, SENDING), timing=self._timing)
+        return self._answer(plan, request)
 
-    async def _dispatch(self, route: Route, request: HttpRequest, content_type: str) -> HttpResponse:
+    async def _answer(self, plan: _Plan, request: HttpRequest) -> HttpResponse:
         try:
-            if route.endpoint == "infer":
-                return await self._infer(route, request)
-            if route.endpoint in self._slow:
-                return await self._slow[route.endpoint](route, request)
-            return self._quick[route.endpoint](route, request)
+            return await plan.answer(request)
         except InferenceError as error:
-            return error_response(error, content_type)
+            return error_response(error, plan.content_type)
         except Exception as error:  # noqa: BLE001 - the border of requests: a fault of ours is told and survived
             _log.exception("failed to answer %s %s", request.method, request.target)
-            return error_response(InternalError(f"{type(error).__name__}: {error}"), content_type)
+            return error_response(InternalError(f"{type(error).__name__}: {error}"), plan.content_type)
+
+    def _plan(self, head: RequestHead) -> _Plan:
+        route = self._routes.find(head.target)
+        content_type = PLAIN if route.endpoint in _PLAIN_ENDPOINTS else JSON
+        answer = self._way(route, head, content_type)
+        return _Plan(route, content_type, route.endpoint in OBSERVED, answer)
+
+    def _way(self, route: Route, head: RequestHead, content_type: str) -> _Answer:
+        if not route.endpoint:
+            return _always(_NOT_FOUND)
+        if not route.takes(head.method):
+            return _always(HttpResponse(405, _NOT_ALLOWED, content_type))
+        if route.error is not None:
+            return _always(error_response(route.error, content_type))
+        if route.endpoint == "infer":
+            return InferPlan(self._infer, route, head.headers).answer
+        if route.endpoint in self._slow:
+            return partial(self._slow[route.endpoint], route)
+        return _at_once(partial(self._quick[route.endpoint], route))
 
     def _live(self, route: Route, request: HttpRequest) -> HttpResponse:
         return HttpResponse(200 if self._server.live else 400, b"", PLAIN)
@@ -150,6 +181,20 @@ class HttpApplication:
 
     def _statistics(self, route: Route, request: HttpRequest) -> HttpResponse:
         return _document(statistics_document(self._server.statistics(route.model, route.version)))
+
+
+def _always(response: HttpResponse) -> _Answer:
+    async def answer(_request: HttpRequest) -> HttpResponse:
+        return response
+
+    return answer
+
+
+def _at_once(make: Callable[[HttpRequest], HttpResponse]) -> _Answer:
+    async def answer(request: HttpRequest) -> HttpResponse:
+        return make(request)
+
+    return answer
 
 
 def _document(document: object) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from charonia.binary_tensor import element_count, tensor_from_bytes
@@ -9,7 +10,7 @@ from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError
 from charonia.request import InferenceRequest
 
-from charonia_frontend_http.decoded import Decoded
+from charonia_frontend_http.decoded import Decoded, Wanted
 from charonia_frontend_http.json_access import (
     load_json,
     take_bool,
@@ -36,6 +37,10 @@ __all__ = ["HeaderLengthError", "decode_infer"]
 
 _DATATYPES = DataType.__members__
 _NONE: dict[str, Any] = {}
+_INTEGER = re.compile(r"\s*-?[0-9]+\s*")
+_MOST_DIGITS = 40
+"""More than any length has, with spaces around it."""
+
 _SOURCES = "'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in 'parameters'"
 
 
@@ -72,15 +77,17 @@ def decode_infer(
     if size == 0:
         tensors = read_raw(model, body, max_input_size)
         request = InferenceRequest(model.name, tensors, sink, model_version=version)
-        return Decoded(request, {}, binary_default=True)
+        return Decoded(request, Wanted({}, binary_default=True))
     if size > max_input_size:
         raise InvalidArgumentError(
             f"request JSON size of {size} bytes exceeds the maximum allowed input size of {max_input_size} bytes. "
             "Use --http-max-input-size to increase the limit."
         )
-    return known.decode(
-        body, size, version, sink, lambda: _read(model, version, body, size, max_input_size, shared_memory, sink)
-    )
+    decoded = known.find(body, size, version, sink)
+    if decoded is None:
+        decoded = _read(model, version, body, size, max_input_size, shared_memory, sink)
+        known.learn(body, size, version, decoded)
+    return decoded
 
 
 def _read(
@@ -113,22 +120,23 @@ def _read(
         requested_outputs=tuple(outputs.binary),
         output_regions=outputs.regions,
     )
-    if told is None:
-        return Decoded(request, outputs.binary, binary_default=False, classes=outputs.classes)
-    told.apply(request)
-    return Decoded(request, outputs.binary, told.binary_output, outputs.classes)
+    if told is not None:
+        told.apply(request)
+    binary_default = told is not None and told.binary_output
+    return Decoded(request, Wanted(outputs.binary, binary_default, outputs.classes))
 
 
 def _json_size(body: bytes | memoryview, header_length: str | None) -> int:
     """Find out how many bytes of the body are JSON; 0 means that all of it is the data of the one input."""
     if header_length is None:
         return len(body)
-    text = header_length.strip()
-    if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit():
-        raise HeaderLengthError(f"Unable to parse {JSON_SIZE}, got: {text}")
-    size = int(text) if len(text) <= 20 else len(body) + 1  # noqa: PLR2004 - more digits than any length has
+    if not _INTEGER.fullmatch(header_length):
+        raise HeaderLengthError(f"Unable to parse {JSON_SIZE}, got: {header_length.strip()}")
+    size = int(header_length) if len(header_length) <= _MOST_DIGITS else len(body) + 1
     if not 0 <= size <= len(body):
-        raise HeaderLengthError(f"inference header size should be in range (0, {len(body)}), got: {text}")
+        raise HeaderLengthError(
+            f"inference header size should be in range (0, {len(body)}), got: {header_length.strip()}"
+        )
     return size
 
 

@@ -20,16 +20,21 @@ from charonia.tensor import as_numpy, byte_elements, encode_bytes
 from charonia_frontend_http.message import BINARY, JSON, JSON_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from charonia.model import Model
-    from charonia.request import InferenceResponse
+    from charonia.request import InferenceRequest, InferenceResponse
     from charonia.tensor import Array
 
-    from charonia_frontend_http.decoded import Decoded
+    from charonia_frontend_http.decoded import Decoded, Wanted
 
 __all__ = ["ResponseEncoder", "actual_datatype", "json_data", "json_value"]
 
 _APART_FROM = 65_536
 """Tensors of so many bytes are sent from where they lie; smaller ones are joined with what stands before them."""
+
+_MOST_DOCUMENTS = 16
+"""How many forms of answer are remembered for one form of request: outputs of variable shapes have many."""
 
 
 class ResponseEncoder:
@@ -44,7 +49,12 @@ class ResponseEncoder:
         self._labels = model.labels
         self._batched = model.signature.max_batch_size > 0
         self._heads = {
-            spec.name: (spec.datatype, _head(spec.name, spec.datatype)) for spec in model.signature.outputs.values()
+            spec.name: (
+                spec.datatype,
+                _head(spec.name, spec.datatype),
+                None if spec.datatype is DataType.BYTES else spec.datatype.dtype,
+            )
+            for spec in model.signature.outputs.values()
         }
 
     def encode(self, decoded: Decoded, response: InferenceResponse) -> HttpResponse:
@@ -54,11 +64,43 @@ class ResponseEncoder:
             InvalidArgumentError: an output's datatype cannot be told in JSON, or classified.
             InternalError: an output has a dtype that the protocol does not know.
         """
-        identifier = decoded.request.id
-        start = b'{"id":%b,%b' % (json_value(identifier), self._start) if identifier else b"{" + self._start
+        request, wanted = decoded.request, decoded.wanted
+        plain = self._plain_outputs(request, wanted, response)
+        told = wanted.documents.get(plain) if plain else None
+        if told is not None:
+            return _with_tensors(*told, [_binary(as_numpy(tensor)) for tensor in response.outputs.values()])
+        document, tail = self._write(request, wanted, response)
+        if not any(tail):
+            return HttpResponse(200, document, JSON)
+        fields = {JSON_SIZE: str(len(document))}
+        if plain and len(wanted.documents) < _MOST_DOCUMENTS:
+            wanted.documents[plain] = (document, fields)
+        return _with_tensors(document, fields, tail)
+
+    def _plain_outputs(
+        self, request: InferenceRequest, wanted: Wanted, response: InferenceResponse
+    ) -> tuple[object, ...]:
+        """Give what the JSON of a response depends on where all its outputs follow it as they are; else nothing."""
+        if response.parameters or wanted.classes or request.output_regions:
+            return ()
+        binary = wanted.binary
+        told: list[object] = []
+        for name, tensor in response.outputs.items():
+            known = self._heads.get(name)
+            in_binary = binary.get(name) if binary else wanted.binary_default
+            if not in_binary or known is None or type(tensor) is not np.ndarray or tensor.dtype is not known[2]:
+                return ()
+            told += (name, tensor.shape)
+        return tuple(told)
+
+    def _write(
+        self, request: InferenceRequest, wanted: Wanted, response: InferenceResponse
+    ) -> tuple[bytes, list[bytes | memoryview]]:
+        """Write the JSON, and the outputs that follow it in binary form."""
+        start = b'{"id":%b,%b' % (json_value(request.id), self._start) if request.id else b"{" + self._start
         if response.parameters:
             start += b',"parameters":' + json_value(dict(response.parameters))
-        binary, classes, regions = decoded.binary, decoded.classes, decoded.request.output_regions
+        binary, classes, regions = wanted.binary, wanted.classes, request.output_regions
         outputs: list[bytes] = []
         tail: list[bytes | memoryview] = []
         for name, tensor in response.outputs.items():
@@ -66,7 +108,7 @@ class ResponseEncoder:
             if known is None or (binary and name not in binary):  # not in the configuration, or not asked for
                 continue
             array = as_numpy(tensor)
-            datatype, head = known
+            datatype, head, _ = known
             if array.dtype != datatype.dtype:
                 array, datatype = actual_datatype(name, array)
                 head = _head(name, datatype)
@@ -77,18 +119,21 @@ class ResponseEncoder:
             shape = ",".join(map(str, array.shape)).encode()
             if name in regions:  # where it is by now
                 outputs.append(b"%b%b]}" % (head, shape))
-            elif binary[name] if binary else decoded.binary_default:
+            elif binary[name] if binary else wanted.binary_default:
                 data = encode_bytes(array) if datatype is DataType.BYTES else _binary(array)
                 tail.append(data)
                 outputs.append(b'%b%b],"parameters":{"binary_data_size":%d}}' % (head, shape, len(data)))
             else:
                 outputs.append(b'%b%b],"data":%b}' % (head, shape, json_data(array, datatype)))
-        document = b'%b,"outputs":[%b]}' % (start, b",".join(outputs))
-        if not any(tail):
-            return HttpResponse(200, document, JSON)
-        parts = (document, *tail)
-        body = ByteParts(parts) if max(map(len, tail)) >= _APART_FROM else b"".join(parts)
-        return HttpResponse(200, body, BINARY, {JSON_SIZE: str(len(document))})
+        return b'%b,"outputs":[%b]}' % (start, b",".join(outputs)), tail
+
+
+def _with_tensors(document: bytes, fields: Mapping[str, str], tail: list[bytes | memoryview]) -> HttpResponse:
+    parts = (document, *tail)
+    for part in tail:
+        if len(part) >= _APART_FROM:
+            return HttpResponse(200, ByteParts(parts), BINARY, fields)
+    return HttpResponse(200, b"".join(parts), BINARY, fields)
 
 
 def _binary(array: Array) -> bytes | memoryview:

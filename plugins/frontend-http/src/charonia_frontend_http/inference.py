@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from charonia.classification import takes_long
 from charonia.errors import InferenceError, UnsupportedError
@@ -12,6 +12,7 @@ from charonia.per_model import PerModel
 from charonia.reply import Reply
 
 from charonia_frontend_http.compression import CODINGS, accepted_coding, compress, decompress
+from charonia_frontend_http.decoded import Decoded, Wanted
 from charonia_frontend_http.event_stream import EVENT_STREAM, ResponseStream, event_response
 from charonia_frontend_http.infer_request import HeaderLengthError, decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
@@ -21,6 +22,8 @@ from charonia_frontend_http.message import JSON, JSON_SIZE, PLAIN, error_respons
 from charonia_frontend_http.response_queue import ResponseQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
     from charonia.header_forwarding import HeaderForwarding
     from charonia.http_message import HttpRequest, HttpResponse
     from charonia.mailbox import Mailbox
@@ -29,14 +32,15 @@ if TYPE_CHECKING:
     from charonia.request import InferenceResponse, ResponseSink
     from charonia.server import Server
 
-    from charonia_frontend_http.decoded import Decoded
     from charonia_frontend_http.routes import Route
 
-__all__ = ["InferEndpoint"]
+__all__ = ["InferEndpoint", "InferPlan"]
+
+_Answer: TypeAlias = "Callable[[Model, HttpRequest], Coroutine[Any, Any, HttpResponse]]"
 
 
 class InferEndpoint:
-    """Answers infer requests.
+    """What all infer requests share.
 
     Args:
         server: the server that has the models.
@@ -44,6 +48,10 @@ class InferEndpoint:
         outbox: the way of requests to their models.
         max_input_size: the largest JSON document, or JSON or raw tensor, in bytes.
         forwarding: which header fields become parameters, or None for none.
+
+    Attributes:
+        encoders: what writes a model's responses.
+        known: what a model was asked lately.
     """
 
     def __init__(
@@ -54,42 +62,72 @@ class InferEndpoint:
         max_input_size: int,
         forwarding: HeaderForwarding | None = None,
     ) -> None:
-        self._server = server
-        self._mailbox = mailbox
-        self._outbox = outbox
-        self._max_input_size = max_input_size
-        self._forwarding = forwarding
-        self._encoders = PerModel(ResponseEncoder)
-        self._known = PerModel(lambda _model: KnownRequests())
+        self.server = server
+        self.mailbox = mailbox
+        self.outbox = outbox
+        self.max_input_size = max_input_size
+        self.forwarding = forwarding
+        self.encoders = PerModel(ResponseEncoder)
+        self.known = PerModel(lambda _model: KnownRequests())
 
-    async def answer(self, route: Route, request: HttpRequest) -> HttpResponse:
+
+class InferPlan:
+    """How infer requests of one head are answered: what the head says, and what is known of the model that it names.
+
+    Args:
+        endpoint: what all share.
+        route: where they go.
+        headers: the header fields of the head.
+    """
+
+    def __init__(self, endpoint: InferEndpoint, route: Route, headers: Mapping[str, str]) -> None:
+        self._endpoint = endpoint
+        self._route = route
+        coding = headers.get("Content-Encoding", "")
+        self._coding = "" if coding == "identity" else coding
+        self._takes_events = EVENT_STREAM in accepted(headers.get("Accept", ""))
+        self._accept = headers.get("Accept-Encoding", "")
+        self._json_size = headers.get(JSON_SIZE)
+        self._headers = headers
+        self._model: Callable[[], Model | None] = _no_model
+        self._encoder: ResponseEncoder
+        self._known: KnownRequests
+
+    def answer(self, request: HttpRequest) -> Coroutine[Any, Any, HttpResponse]:
         """Answer a request. Where the caller's task is cancelled, the inference is, too.
 
         Raises:
             InferenceError: the model cannot be asked, or failed.
         """
-        model = self._server.get(route.model, route.version)
-        if model.decoupled and EVENT_STREAM not in accepted(request.headers.get("Accept", "")):
+        route = self._route
+        model = self._endpoint.server.get(route.model, route.version)
+        if model is not self._model():
+            self._model = weakref.ref(model)
+            self._encoder = self._endpoint.encoders[model]
+            self._known = self._endpoint.known[model]
+        if model.decoupled and not self._takes_events:
             raise UnsupportedError("HTTP end point doesn't support models with decoupled transaction policy")
-        coding = request.headers.get("Content-Encoding")
-        if coding and coding != "identity":
-            if coding not in CODINGS:
-                return _refused_coding()
-            request.body = await decompress(request.body, self._max_input_size)
-        if model.decoupled:
-            return await self._stream(model, route, request)
-        return await self._one(model, route, request)
+        answer = self._stream if model.decoupled else self._one
+        return self._unpacked(answer, model, request) if self._coding else answer(model, request)
 
-    async def _one(self, model: Model, route: Route, request: HttpRequest) -> HttpResponse:
+    async def _unpacked(self, answer: _Answer, model: Model, request: HttpRequest) -> HttpResponse:
+        """Answer a request whose body is compressed."""
+        if self._coding not in CODINGS:
+            return _refused_coding()
+        request.body = await decompress(request.body, self._endpoint.max_input_size)
+        return await answer(model, request)
+
+    async def _one(self, model: Model, request: HttpRequest) -> HttpResponse:
         """Answer with the one response of a model."""
-        reply = Reply(self._mailbox)
+        reply = Reply(self._endpoint.mailbox)
+        encoder = self._encoder
         try:
-            decoded = self._decode(model, route, request, reply.sink)
+            decoded = self._decode(model, request, reply.sink)
         except HeaderLengthError:
             raise
         except InferenceError as error:
             return error_response(error, JSON)
-        self._outbox.put(decoded.request, reply.refuse)
+        self._endpoint.outbox.put(decoded.request, reply.refuse)
         try:
             response = await reply
         except InferenceError as error:  # refused: what fails later is told by the response
@@ -101,42 +139,43 @@ class InferEndpoint:
             return error_response(response.error, PLAIN)
         if request.passage is not None:
             request.passage.answer()
-        encoder = self._encoders[model]
-        accept = request.headers.get("Accept-Encoding")
-        if accept or decoded.classes:
-            return await _encode_as_wished(encoder, decoded, response, accept or "")
+        if self._accept or decoded.wanted.classes:
+            return await _encode_as_wished(encoder, decoded, response, self._accept)
         return encoder.encode(decoded, response)
 
-    def _decode(self, model: Model, route: Route, request: HttpRequest, sink: ResponseSink) -> Decoded:
+    def _decode(self, model: Model, request: HttpRequest, sink: ResponseSink) -> Decoded:
         decoded = decode_infer(
             model,
-            route.version,
+            self._route.version,
             request.body,
-            request.headers.get(JSON_SIZE),
-            self._max_input_size,
-            self._server.shared_memory,
+            self._json_size,
+            self._endpoint.max_input_size,
+            self._endpoint.server.shared_memory,
             sink,
-            self._known[model],
+            self._known,
         )
-        if self._forwarding is not None:  # headers win: a proxy in front may vouch for them, and nobody for the body
-            forwarded = self._forwarding.parameters(request.headers.items())
+        forwarding = self._endpoint.forwarding
+        if forwarding is not None:  # headers win: a proxy in front may vouch for them, and nobody for the body
+            forwarded = forwarding.parameters(self._headers.items())
             decoded.request.parameters = {**decoded.request.parameters, **forwarded}
         if request.passage is not None:
             request.passage.carry(decoded.request)
         return decoded
 
-    async def _stream(self, model: Model, route: Route, request: HttpRequest) -> HttpResponse:
+    async def _stream(self, model: Model, request: HttpRequest) -> HttpResponse:
         """Answer with an event for each response of a decoupled model, where the client accepts that; the reference cannot."""
-        responses = ResponseQueue(self._mailbox, decoupled=True)
+        responses = ResponseQueue(self._endpoint.mailbox, decoupled=True)
+        encoder = self._encoder
         try:
-            decoded = self._decode(model, route, request, responses.sink)
-            in_json = replace(decoded, binary=dict.fromkeys(decoded.binary, False), binary_default=False)
-            encoder = self._encoders[model]
+            decoded = self._decode(model, request, responses.sink)
+            binary = dict.fromkeys(decoded.wanted.binary, False)
+            wanted = Wanted(binary, binary_default=False, classes=decoded.wanted.classes)
+            in_json = Decoded(decoded.request, wanted)
             stream = ResponseStream(
                 decoded.request, responses, lambda response: bytes(encoder.encode(in_json, response).body)
             )
             decoded.request.flow = responses.flow
-            self._outbox.put(decoded.request, responses.refuse)
+            self._endpoint.outbox.put(decoded.request, responses.refuse)
             return await event_response(stream)
         except HeaderLengthError:
             raise
@@ -144,11 +183,15 @@ class InferEndpoint:
             return error_response(error, JSON)
 
 
+def _no_model() -> None:
+    """Stand for a model that has not been looked up yet."""
+
+
 async def _encode_as_wished(
     encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse, accept: str
 ) -> HttpResponse:
     """Write a response of which classes are wanted, or which may be compressed."""
-    if decoded.classes and takes_long(response.outputs):
+    if decoded.wanted.classes and takes_long(response.outputs):
         encoded = await asyncio.to_thread(encoder.encode, decoded, response)
     else:
         encoded = encoder.encode(decoded, response)

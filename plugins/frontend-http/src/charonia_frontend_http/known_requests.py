@@ -6,7 +6,7 @@ what it said then, and is not read again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from charonia.tensor_place import place_of
 from charonia_frontend_http.decoded import Decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from charonia.request import InferenceResponse, ResponseSink
     from charonia.tensor_place import TensorPlace
@@ -29,24 +29,25 @@ _MOST = 64
 """How many are remembered. Clients that give each request an id of its own fill this in no time; then it begins anew."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Known:
     """A request that was read before.
 
     Attributes:
         size: the length of a body that says the same.
         places: its inputs.
-        decoded: what it was, without its tensors.
+        said: what it was, without its tensors.
     """
 
     size: int
     places: tuple[TensorPlace, ...]
-    decoded: Decoded
+    said: Decoded
 
     def again(self, body: bytes | memoryview, sink: ResponseSink) -> Decoded:
-        said = self.decoded
-        request = said.request.again({place.name: place.array(body) for place in self.places}, sink)
-        return Decoded(request, said.binary, said.binary_default, said.classes)
+        inputs = {}
+        for place in self.places:
+            inputs[place.name] = place.array(body)
+        return Decoded(self.said.request.again(inputs, sink), self.said.wanted)
 
 
 class KnownRequests:
@@ -58,37 +59,30 @@ class KnownRequests:
     def __len__(self) -> int:
         return len(self._known)
 
-    def decode(
-        self,
-        body: bytes | memoryview,
-        json_size: int,
-        version: int | None,
-        sink: ResponseSink,
-        read: Callable[[], Decoded],
-    ) -> Decoded:
-        """Decode a body.
+    def find(self, body: bytes | memoryview, json_size: int, version: int | None, sink: ResponseSink) -> Decoded | None:
+        """Decode a body whose JSON came before; None where it did not.
 
         Args:
             body: the whole body.
             json_size: how much of it is JSON, in bytes.
             version: the version that the path names.
             sink: where the responses go.
-            read: reads a body that is not known. What it raises is raised.
         """
-        if json_size > _LONGEST or json_size == len(body):
-            return read()
-        said = (version, bytes(body[:json_size]))
-        known = self._known.get(said)
-        if known is not None and known.size == len(body):
-            return known.again(body, sink)
-        decoded = read()
+        if json_size > _LONGEST:
+            return None
+        known = self._known.get((version, bytes(body[:json_size])))
+        return known.again(body, sink) if known is not None and known.size == len(body) else None
+
+    def learn(self, body: bytes | memoryview, json_size: int, version: int | None, decoded: Decoded) -> None:
+        """Remember what a body said, if others can say the same with other tensors."""
+        if json_size > _LONGEST or json_size == len(body) or decoded.request.output_regions:
+            return
         places = _places(decoded.request.inputs, json_size, len(body))
-        if places and not decoded.request.output_regions:
+        if places:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            bare = decoded.request.again({}, _nowhere)
-            self._known[said] = _Known(len(body), places, replace(decoded, request=bare))
-        return decoded
+            bare = Decoded(decoded.request.again({}, _nowhere), decoded.wanted)
+            self._known[version, bytes(body[:json_size])] = _Known(len(body), places, bare)
 
 
 def _places(inputs: Mapping[str, object], start: int, end: int) -> tuple[TensorPlace, ...]:
