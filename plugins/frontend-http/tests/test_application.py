@@ -240,4 +240,4 @@ async def test_head_that_came_before_asks_the_model_that_serves_now(running):
     await asyncio.to_thread(running.load, "picky", config=config)
     assert [await answer(7), await answer(8)] == [200, 500]
     await asyncio.to_thread(running.unload, "picky")
-    assert await answer(7) == 400
+    assert await answer(7) == 404
