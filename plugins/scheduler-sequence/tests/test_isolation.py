@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 IDS = st.sampled_from([1, 2, "1"])
-INSTANCES = ("A",)
+PLACES = st.integers(0, 1)
 SECTION = """
     max_sequence_idle_microseconds: 1000000
     state { input_name: "HISTORY" output_name: "HISTORY" data_type: TYPE_STRING dims: [ 1 ] }
@@ -30,17 +30,18 @@ class Clients(RuleBasedStateMachine):
     """
 
     section = SECTION
+    instances = ("A",)
     fixed_places = True
 
     def __init__(self):
         super().__init__()
         self.clock = VirtualClock()
         self.scheduler = SequenceScheduler(scheduler_context(self.make_config(self.section), clock=self.clock))
-        self.scheduler.attach(INSTANCES)
+        self.scheduler.attach(self.instances)
         self.count = 0
         self.lives = {}  # by id: the inputs of the sequence that goes on under it
         self.sent = {}  # by input: (life, request, answers)
-        self.running = {instance: [] for instance in INSTANCES}
+        self.running = {instance: [] for instance in self.instances}
         self.over = []  # lives that ended since a request was taken back while it was executed
         self.memory = {}  # what a model remembers that keeps the state by itself, by instance and place
 
@@ -85,19 +86,20 @@ class Clients(RuleBasedStateMachine):
         """Let time pass, so that sequences end."""
         self.clock.advance(seconds)
 
-    @rule(instance=st.sampled_from(INSTANCES))
-    def take(self, instance):
+    @rule(place=PLACES)
+    def take(self, place):
         """Give an instance its next batch, though it may not be done with the last one."""
+        instance = self._instance(place)
         formed = self.scheduler.ready_batch(instance)
         if formed is None:
             return
         assert len(formed.requests) <= 2
-        for place, request in enumerate(formed.requests):
+        for position, request in enumerate(formed.requests):
             if not isinstance(request, NullRequest):
-                self._check_state(instance, place, request)
+                self._check_state(instance, position, request)
                 self.running[instance].append(request)
 
-    def _check_state(self, instance, place, request):
+    def _check_state(self, instance, position, request):
         text = request.inputs["X"].item().decode()
         life, _, answers = self.sent[text]
         history = request.inputs["HISTORY"].item().decode().split()
@@ -107,12 +109,16 @@ class Clients(RuleBasedStateMachine):
         assert request.inputs["START"].item() == bool(request.flags & SEQUENCE_START)
         if self.fixed_places:
             if request.flags & SEQUENCE_START:
-                self.memory[instance, place] = life
-            assert self.memory[instance, place] is life
+                self.memory[instance, position] = life
+            assert self.memory[instance, position] is life
 
-    @rule(instance=st.sampled_from(INSTANCES), fails=st.booleans(), data=st.data())
-    def answer(self, instance, fails, data):
+    def _instance(self, place):
+        return self.instances[place % len(self.instances)]
+
+    @rule(place=PLACES, fails=st.booleans(), data=st.data())
+    def answer(self, place, fails, data):
         """Have a request answered, in any order, with an error or with its own input added to the state."""
+        instance = self._instance(place)
         if not self.running[instance]:
             return
         request = data.draw(st.sampled_from(self.running[instance]))
@@ -139,8 +145,8 @@ class Clients(RuleBasedStateMachine):
     def teardown(self):
         """Let everything end: then every request is answered."""
         for _ in range(10_000):
-            for instance in INSTANCES:
-                self.take(instance)
+            for place, instance in enumerate(self.instances):
+                self.take(place)
                 for request in self.running[instance]:
                     request.fail(ValueError("the end"))
                 self.running[instance].clear()
@@ -149,7 +155,7 @@ class Clients(RuleBasedStateMachine):
             self.clock.advance(1.1)
         assert all(len(answers) == 1 for _, _, answers in self.sent.values())
         self.scheduler.close()
-        assert self.scheduler.next_batch("A") is None
+        assert all(self.scheduler.next_batch(instance) is None for instance in self.instances)
 
 
 class OldestClients(Clients):
@@ -159,7 +165,19 @@ class OldestClients(Clients):
     fixed_places = False
 
 
-@pytest.mark.parametrize("clients", [Clients, OldestClients])
+class SpreadClients(Clients):
+    """The same with places in the batches of two instances."""
+
+    instances = ("A", "B")
+
+
+class SpreadOldestClients(SpreadClients):
+    """The same with two instances, each of which has one sequence at a time."""
+
+    section = SECTION + "oldest { max_candidate_sequences: 1 }"
+
+
+@pytest.mark.parametrize("clients", [Clients, OldestClients, SpreadClients, SpreadOldestClients])
 def test_isolation(clients, run_clients):
     """Cancellation, time-out, end and restart in any order leave each sequence its own state and slot, and lose no request."""
     run_clients(clients)
