@@ -57,6 +57,18 @@ def test_stalls_end_the_trust():
     assert not promptness.proven
 
 
+def test_one_long_wait_ends_the_trust():
+    """An execution that has held everybody up for long is forgiven only after as many quick ones as at the beginning."""
+    promptness = proven()
+    promptness.note(60_000_000, 64)
+    for _ in range(32):
+        promptness.note(QUICK, 64)
+    assert not promptness.proven
+    for _ in range(PROOF):
+        promptness.note(QUICK, 64)
+    assert promptness.proven
+
+
 @given(st.lists(st.sampled_from([QUICK, SLOW, STALL]), max_size=400))
 def test_trust_follows_the_recent_past(spent):
     """Whatever came before, a model is not trusted while every second execution is slow, and is again once all are quick."""

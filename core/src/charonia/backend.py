@@ -140,8 +140,9 @@ class Execution(ABC):
 
     predictable: bool = False
     """Whether the time of an execution depends on the size of its inputs alone, and is the processor's time of the thread that
-    calls: it neither leaves the work to other threads, nor waits for anything, nor runs code of the model's author. Once such
-    executions have proved to be quick, event loops run them on their own thread, which saves the way to another one and back."""
+    calls: it neither leaves the work to other threads, nor waits for anything, nor runs code of the model's author, unless that
+    one promises it. Once such executions have proved to be quick, event loops run them on their own thread, which saves the way
+    to another one and back."""
 
     def __init__(self, context: InstanceContext) -> None:
         self.context = context

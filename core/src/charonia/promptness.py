@@ -23,6 +23,9 @@ _UNKNOWN_NS = 1_000_000
 """What is thought of executions before any has been seen, and of those that take longer. To prove otherwise takes some 75 of
 them; so long, a single one says more about what else the machine had to do than about the model."""
 
+_STALL_NS = 50_000_000
+"""An execution that takes longer has waited for something, whatever was expected of it, and event loops have waited with it."""
+
 _WEIGHT = 32
 """The last execution counts by one part in so many."""
 
@@ -31,7 +34,8 @@ class Promptness:
     """What the executions of one model version have taken lately, on average.
 
     Any thread may note; a note that is lost in a race does no harm. The average reaches as far as the largest inputs that
-    proved to be quick. Some executions that stall end the trust, unless they are so rare that the average hardly moves.
+    proved to be quick. Some executions that are slow end the trust, unless they are so rare that the average hardly moves; one
+    that others feel ends it at once, and it has to be earned anew.
     """
 
     __slots__ = ("_mean_ns", "_size")
@@ -47,6 +51,8 @@ class Promptness:
             spent_ns: how long it took, in nanoseconds.
             size: the size of its inputs, in bytes.
         """
+        if spent_ns > _STALL_NS:
+            self._mean_ns = _UNKNOWN_NS
         self._mean_ns += (min(spent_ns, _UNKNOWN_NS) - self._mean_ns) / _WEIGHT
         if spent_ns < _QUICK_NS and self._size < size < sys.maxsize:
             self._size = size

@@ -37,6 +37,7 @@ class Running:
         requests: what is executed.
         holds_instance: whether the instance takes nothing else meanwhile.
         behind: the execution after which this one has its turn; None if it does not wait for one.
+        may_wait: whether it may call other models, and wait for them.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class Running:
         *,
         holds_instance: bool = True,
         behind: Running | None = None,
+        may_wait: bool = True,
     ) -> None:
         self.model = model
         self.version = version
         self.requests = requests
+        self.may_wait = may_wait
         self.ended = False
         self._holds_instance = holds_instance
         self._behind = None if behind is None else weakref.ref(behind)

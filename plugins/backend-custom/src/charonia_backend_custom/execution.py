@@ -113,9 +113,13 @@ class ModelExecution(Execution):
         self._closed = False
         graph.join(context.model.name, context.model.version)
 
-    def _enter(self, batch: Batch, *, holds_instance: bool = True, behind: Running | None = None) -> Running:
+    def _enter(
+        self, batch: Batch, *, holds_instance: bool = True, behind: Running | None = None, may_wait: bool = True
+    ) -> Running:
         model = self.context.model
-        running = Running(model.name, model.version, batch.requests, holds_instance=holds_instance, behind=behind)
+        running = Running(
+            model.name, model.version, batch.requests, holds_instance=holds_instance, behind=behind, may_wait=may_wait
+        )
         self._graph.enter(running)
         return running
 
@@ -152,11 +156,12 @@ class UnaryExecution(ModelExecution):
     def __init__(self, context: InstanceContext, calls: DirectCalls, graph: WaitGraph) -> None:
         super().__init__(context, calls, graph)
         self._answers = calls.answers
+        self.predictable = not calls.is_async and ModelParameters("python", context.model.config).flag("NEVER_WAITS")
 
     def execute(self, batch: Batch) -> None:
         """Have the model answer; as in the reference, an answer that is wrong in form fails the whole batch."""
         batch.mark_compute_start()
-        running = self._enter(batch)
+        running = self._enter(batch, may_wait=not self.predictable)
         try:
             answers = self._answers([self._requests.of(request) for request in batch.requests], running)
         finally:

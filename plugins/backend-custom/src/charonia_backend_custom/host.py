@@ -58,6 +58,11 @@ class ServerHost:
         self, running: Running | None, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool
     ) -> ServedCall:
         """Pass a request on, on behalf of an execution; None where it is not known. Does not block."""
+        if running is not None and not running.may_wait:
+            raise pb_utils.TritonModelException(
+                f"model '{self._context.name}' calls model '{request.model_name()}', but its configuration says that it "
+                "NEVER_WAITS: remove that parameter, since event loops, which serve everybody, would wait with it"
+            )
         on_cpu = _wanted_on_cpu(request)
         made = InferenceRequest(
             request.model_name(),
