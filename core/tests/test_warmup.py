@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from charonia.plugins import Plugins
 from charonia.promptness import Promptness
 from charonia.statistics import ModelStatistics
 from charonia.testing.builders import model_config, scheduler_context, write_model
-from charonia.testing.fakes import ArithmeticPlugin
+from charonia.testing.fakes import ArithmeticPlugin, Gate
 from charonia.warmup import synthetic_samples, warmup_samples
 
 
@@ -313,3 +314,26 @@ def test_a_model_that_does_not_take_zeros_serves_nevertheless(tmp_path, caplog):
     )
     with refused, served(tmp_path):
         pass
+
+
+def test_readiness_waits_for_the_warm_up(tmp_path):
+    """A server and its model are not ready while a sample is executed, and are once it has been."""
+    config = model_config("m", parameters={"gate": "warming"})
+    sample = config.model_warmup.add(name="w", batch_size=1).inputs["INPUT0"]
+    sample.data_type, sample.zero_data = 11, True
+    sample.dims.append(16)
+    write_model(tmp_path, config)
+    with Gate("warming") as gate, ThreadPoolExecutor(1) as starter:
+        server = Server(tmp_path, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()]))
+        started = starter.submit(server.start)
+        try:
+            gate.wait_entered()
+            assert not server.ready
+            assert not server.can_serve("m")
+            assert [row.state for row in server.index()] == ["LOADING"]
+            gate.open()
+            started.result(30)
+            assert server.ready
+            assert server.model_ready("m")
+        finally:
+            server.close()
