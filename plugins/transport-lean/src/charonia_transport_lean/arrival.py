@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from charonia.transport import KeepAlive
 
@@ -33,7 +33,7 @@ class Arrival(asyncio.Protocol, Guest):
     def __init__(self, door: Host) -> None:
         self._door = door
         self._came = b""
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport | None = None
         self.touched = door.loop.time()
 
     @property
@@ -48,21 +48,26 @@ class Arrival(asyncio.Protocol, Guest):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; with TLS the protocol may be known by now."""
-        self._transport = transport  # type: ignore[assignment]  # a stream's transport
+        self._transport = stream = cast("asyncio.Transport", transport)
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         agreed = tls.selected_alpn_protocol() if tls is not None else None
         if agreed is not None or self._door.http is None:
-            self._hand_over(http2=agreed != "http/1.1" or self._door.http is None)
+            self._hand_over(stream, http2=agreed != "http/1.1" or self._door.http is None)
         else:
             self._door.opened(self)
+            self._look_at(stream)
 
     def data_received(self, data: bytes) -> None:
-        """Look at the first bytes."""
+        """Look at the first bytes, some of which may come with the end of TLS's handshake, before the connection is made."""
         self._came += data
+        if self._transport is not None:
+            self._look_at(self._transport)
+
+    def _look_at(self, transport: asyncio.Transport) -> None:
         start = self._came[: len(PREFACE)]
         if start == PREFACE or not PREFACE.startswith(start):
             self._door.lost(self)
-            self._hand_over(http2=start == PREFACE)
+            self._hand_over(transport, http2=start == PREFACE)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -72,15 +77,16 @@ class Arrival(asyncio.Protocol, Guest):
         """Send nothing: nothing was written."""
 
     def close(self) -> None:
-        """Close."""
-        self._transport.close()
+        """Close; nothing was written that would have to be sent before."""
+        self.abort()
 
     def abort(self) -> None:
         """Close now."""
-        self._transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
-    def _hand_over(self, *, http2: bool) -> None:
-        door, transport = self._door, self._transport
+    def _hand_over(self, transport: asyncio.Transport, *, http2: bool) -> None:
+        door = self._door
         protocol: Http2Connection | Connection
         if http2:
             keep_alive = door.rpc.settings.keep_alive if door.rpc is not None else _WITHOUT_RULES

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from charonia_transport_lean.arrival import Arrival
 from charonia_transport_lean.crowd import most_guests, whoever_leaves
 from charonia_transport_lean.guest import Guest, Host
+from charonia_transport_lean.handshake import Handshake
 
 if TYPE_CHECKING:
     import ssl
@@ -29,9 +30,6 @@ _ROUND_SECONDS = 5.0
 
 _STALL_SECONDS = 60.0
 """How long a client may leave a request unfinished, or a response unread, or stay after its last response."""
-
-_HANDSHAKE_SECONDS, _SHUTDOWN_SECONDS = 20.0, 5.0
-"""How long a client may take to agree on TLS, and to say farewell in it."""
 
 _IDLE_SECONDS = 3600.0
 """How long a client may keep a connection without a request."""
@@ -79,17 +77,18 @@ class Door(Host):
         self._context = self.tls.context(()) if self.tls else None
         self._offer_protocols()
         self._listener = await self.loop.create_server(
-            lambda: Arrival(self),
+            self._receive,
             address,
             port,
             reuse_port=reuse_port or None,
             backlog=_BACKLOG,
-            ssl=self._context,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS if self.tls else None,
-            ssl_shutdown_timeout=_SHUTDOWN_SECONDS if self.tls else None,
         )
         self.port = int(self._listener.sockets[0].getsockname()[1])
         self._round = self.loop.call_later(_ROUND_SECONDS, self._look_after)
+
+    def _receive(self) -> Arrival | Handshake:
+        """Give the protocol of a connection that comes in."""
+        return Arrival(self) if self._context is None else Handshake(self, self._context)
 
     def admit(self, http: HttpTransport | None = None, rpc: RpcTransport | None = None) -> None:
         """Serve a protocol, or one more."""
@@ -173,7 +172,7 @@ class Door(Host):
             guest.leave()
 
     async def _wait_empty(self) -> None:
-        if self.guests:
+        while self.guests:
             self._emptied.clear()
             await self._emptied.wait()
 
