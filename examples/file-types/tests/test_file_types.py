@@ -129,34 +129,30 @@ def test_no_byte_is_invented_for_an_empty_file():
     assert set(features(b"").tolist()) == {PADDING}
 
 
-def test_preparing_again_fetches_nothing(prepared, monkeypatch):
+def test_preparing_again_fetches_nothing(prepared, monkeypatch, capsys):
     """Once the model is there, preparing looks at it and is done."""
-    monkeypatch.setattr(prepare, "PACKAGE", "a-package-that-nobody-may-ask-for")
-    assert prepare.prepare() is False
+    monkeypatch.setattr(prepare, "fetch", None)
+    prepare.main()
+    assert capsys.readouterr().out.startswith("the file-type model is here already")
 
 
-def test_a_wrong_package_is_refused(tmp_path, monkeypatch):
-    """A wheel whose model is not the expected one is refused by name, and nothing is put into place."""
-    with zipfile.ZipFile(tmp_path / "magika-1.0.3-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(prepare.INSIDE + "model.onnx", b"something else")
-    monkeypatch.setattr(prepare, "DOWNLOAD", tmp_path)
-    monkeypatch.setattr(prepare, "MODEL", tmp_path / "1" / "model.onnx")
-    with pytest.raises(
-        prepare.PrepareError, match=r"model\.onnx is not the file of magika==1\.0\.3.*expected fe2d2eb4"
-    ):
-        prepare.prepare()
-    assert not (tmp_path / "1").exists()
-
-
-def test_a_package_that_cannot_be_fetched(tmp_path, monkeypatch):
-    """Where the package cannot be had, the message says which, and what to do."""
-    monkeypatch.setattr(prepare, "DOWNLOAD", tmp_path)
+@pytest.mark.parametrize("found", ["another package", "nothing"])
+def test_a_package_that_cannot_be_had(tmp_path, monkeypatch, capfd, found):
+    """Where there is no package, or another than the expected one, pip and the sample say so, and nothing is put into place."""
+    if found == "another package":
+        with zipfile.ZipFile(tmp_path / "magika-1.0.3-py3-none-manylinux_2_28_x86_64.whl", "w") as wheel:
+            wheel.writestr("magika/models/standard_v3_3/model.onnx", b"something else")
+    monkeypatch.setattr(prepare, "DOWNLOAD", tmp_path / "download")
     monkeypatch.setattr(prepare, "MODEL", tmp_path / "1" / "model.onnx")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    with pytest.raises(prepare.PrepareError, match=r"pip download magika==1\.0\.3` failed\. Check the network"):
-        prepare.prepare()
+    with pytest.raises(
+        SystemExit, match=r"prepare: the model could not be fetched, as pip says above: check the network"
+    ):
+        prepare.main()
+    assert ("DO NOT MATCH THE HASHES" if found == "another package" else "magika==1.0.3") in capfd.readouterr().err
+    assert not (tmp_path / "1" / "model.onnx").exists()
 
 
 def test_asking_nobody(capsys):
