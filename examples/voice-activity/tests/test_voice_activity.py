@@ -73,9 +73,9 @@ def test_the_samples_own_script_tells_where_speech_is(sample, address):
 
 def test_answers_that_are_not_the_same_are_told(monkeypatch, capsys):
     """Were a stream alone answered otherwise, the script would say so, and fail."""
-    answers = iter([[0.1, 0.9], [0.25, 0.75], [0.1, 0.9], [0.25, 0.5]])
-    monkeypatch.setattr(listen, "hear", lambda *_: next(answers))
-    monkeypatch.setattr(listen, "made_voices", lambda: {"one": None, "two": None})
+    answers = {"one": iter([[0.1, 0.9], [0.1, 0.9]]), "two": iter([[0.25, 0.75], [0.25, 0.5]])}
+    monkeypatch.setattr(listen, "hear", lambda _, sound, __: next(answers[sound]))
+    monkeypatch.setattr(listen, "made_voices", lambda: {name: name for name in answers})
     assert listen.main([]) == 1
     assert capsys.readouterr().out.endswith("4 answers differ, by up to 0.25, when each sound is alone\n")
 
