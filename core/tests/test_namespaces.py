@@ -247,6 +247,18 @@ def test_calls_between_models_find_their_own_first(serve, write, tmp_path):
         ask(server, "askC")
 
 
+def test_names_that_mean_one_model_have_one_key(serve, write, tmp_path):
+    """Whoever says it: models of equal names in two repositories have two keys, and one that is clear has one for all."""
+    write("A", "m")
+    write("B", "m")
+    write("B", "clear")
+    server = serve()
+    within = [server.within(str(tmp_path / repository), {}) for repository in "AB"]
+    assert [models.key_of("m") for models in within] == [f"{tmp_path}/A::m", f"{tmp_path}/B::m"]
+    assert {models.key_of("clear") for models in [*within, server]} == {f"{tmp_path}/B::clear"}
+    assert server.key_of("nobody") == "nobody"
+
+
 def test_responses_are_kept_apart(serve, write, tmp_path):
     """The response cache never gives the answer of another repository's model."""
     for repository, factor in (("A", 2), ("B", 3)):

@@ -328,6 +328,7 @@ class Loader:
             schedulers=frozenset(self._plugins.names("scheduler")),
             default_max_batch_size=self._options.default_max_batch_size(written.backend),
             models=self._models.within(candidate.namespace, candidate.homes),
+            key=candidate.key,
         )
         completed = backend.complete_config(context) if context.auto_complete else written
         config = normalise(

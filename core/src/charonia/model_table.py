@@ -188,6 +188,10 @@ class ModelTable:
                 return [key]
             return [key for key in self._records if self._known(key) and self._names.name(key) == name]
 
+    def key_of(self, name: str, namespace: str = "") -> str:
+        """Give the key of the model that a name means; where several have it, of the one in this namespace."""
+        return next(iter(self.keys_of(name, namespace)), self._names.key(name, namespace))
+
     def knows(self, name: str) -> bool:
         """Tell whether any version of a model of this name was ever asked to load."""
         return bool(self.keys_of(name))

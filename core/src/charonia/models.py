@@ -51,6 +51,12 @@ class Models(Protocol):
     def can_serve(self, name: str, version: int | None = None) -> bool:
         """Tell whether a model, or one version of it, takes requests now. False, too, if there is none."""
 
+    def key_of(self, name: str) -> str:
+        """Give what the server knows a model by: its name alone does not do where models are told apart by their repositories.
+
+        Names that mean one model have one key, whoever says them. It need not exist.
+        """
+
     def require_explicit_control(self) -> None:
         """Refuse the wish of somebody else than the operator to load or unload, unless the control mode lets them have it.
 
@@ -79,6 +85,9 @@ class AllModels(Models, Protocol):
 
     def can_serve(self, name: str, version: int | None = None, namespace: str = "") -> bool:
         """Tell whether a model takes requests now."""
+
+    def key_of(self, name: str, namespace: str = "") -> str:
+        """Give what the server knows a model by."""
 
     def within(self, namespace: str, homes: Mapping[str, str]) -> Models:
         """Show them as the models of a namespace see them.
@@ -121,6 +130,11 @@ class NoModels:
         """Say that there is no such model."""
         del name, version, namespace
         return False
+
+    def key_of(self, name: str, namespace: str = "") -> str:
+        """Give the name."""
+        del namespace
+        return name
 
     def require_explicit_control(self) -> None:
         """Refuse nobody."""

@@ -58,6 +58,10 @@ class NamespacedModels:
         """Tell whether a model takes requests now."""
         return self._models.can_serve(name, version, self._home(name))
 
+    def key_of(self, name: str) -> str:
+        """Give what the server knows a model by."""
+        return self._models.key_of(name, self._home(name))
+
     def require_explicit_control(self) -> None:
         """Refuse a load or unload unless the control mode lets clients have it."""
         self._models.require_explicit_control()

@@ -145,10 +145,7 @@ class Server:
             self._poller.start(stored, failures)
 
     def begin_shutdown(self) -> None:
-        """Be not ready, and refuse new requests, while those that were accepted go on: for `exit_timeout_secs` from now.
-
-        Idempotent.
-        """
+        """Be not ready, and refuse new requests; accepted ones go on for `exit_timeout_secs` from now. Idempotent."""
         with self._state_lock:
             if self._deadline is None:
                 self._deadline = Deadline(self.options.exit_timeout_secs)
@@ -345,6 +342,10 @@ class Server:
     def model_config(self, name: str, version: int | None = None, namespace: str = "") -> ModelConfig:
         """Give a model's configuration, complete and normalised; read only. Raises what `get` raises."""
         return self.get(name, version, namespace).config
+
+    def key_of(self, name: str, namespace: str = "") -> str:
+        """Give what the server knows a model by; see `charonia.models.Models`."""
+        return self._models.key_of(name, namespace)
 
     def labels(self, name: str, version: int | None = None, namespace: str = "") -> Mapping[str, Sequence[bytes]]:
         """Give the labels of a model's outputs, for those that have any. Raises what `get` raises."""
