@@ -81,6 +81,15 @@ class TracedTensor(NamedTuple):
     dtype: str
 
 
+class _InModel(NamedTuple):
+    """What a model knows of a request's times, in monotonic nanoseconds; see `TracedRequest`."""
+
+    queued_ns: int
+    started_ns: int
+    compute_ns: tuple[int, int, int]
+    done_ns: int
+
+
 class Trace:
     """The trace of one request. Made by a `Tracer`; its methods are called on whichever thread answers the request.
 
@@ -93,7 +102,6 @@ class Trace:
         composed: whether that model has no execution of its own, but is an ensemble.
         request_id: the caller's own name of the request, or "".
         arrival_ns: when the request was decoded, in monotonic nanoseconds.
-        moments: when what happened, in monotonic nanoseconds, by the reference's names; in the model, then in the frontend.
         tensors: the tensors, where these are wanted.
         error: the text of the error that the request ended with, or "".
         mark: whatever the writer keeps with the trace.
@@ -109,6 +117,8 @@ class Trace:
     """
 
     __slots__ = (
+        "_in_frontend",
+        "_in_model",
         "_lock",
         "_open",
         "_writer",
@@ -117,7 +127,6 @@ class Trace:
         "error",
         "mark",
         "model",
-        "moments",
         "number",
         "parent",
         "request_id",
@@ -145,10 +154,11 @@ class Trace:
         self.composed = composed
         self.request_id = request.id
         self.arrival_ns = request.arrival_ns
-        self.moments: dict[str, int] = {}
         self.tensors: list[TracedTensor] = []
         self.error = ""
         self.mark: Any = None
+        self._in_model: _InModel | None = None
+        self._in_frontend: Passage | None = None
         self._writer = writer
         self._open = 1  # how many of model and frontend are not done
         self._lock = threading.Lock()  # guards `_open`, where a frontend and a model end at once
@@ -177,19 +187,18 @@ class Trace:
             self.tensors += _described("TENSOR_BACKEND_OUTPUT", response.outputs)
 
     def finish(self, request: TracedRequest, response: TracedResponse) -> None:
-        """Write everything down: the request has its final response."""
-        self.note(response)
+        """Write down what the model knows: the request has its final response."""
         if TENSORS in self.setting.level:
+            self.note(response)
             self.tensors = [*_described("TENSOR_QUEUE_INPUT", request.inputs), *self.tensors]
-        now = time.monotonic_ns()
-        self.error = "" if response.error is None else str(response.error) or response.error.code.name
-        self.moments["REQUEST_START"] = request.arrival_ns
-        self.moments["QUEUE_START"] = request.queued_ns
-        if not self.composed:
-            self.moments.update(zip(_PHASES, _execution(request, now), strict=False))
-        if self.parent is None:
-            self.moments["INFER_RESPONSE_COMPLETE"] = now
-        self.moments["REQUEST_END"] = now
+        if response.error is not None:
+            self.error = str(response.error) or response.error.code.name
+        self._in_model = _InModel(request.queued_ns, request.started_ns, request.compute_ns, time.monotonic_ns())
+        self.leave()
+
+    def finish_passage(self, passage: Passage) -> None:
+        """Take note of a passage that has ended."""
+        self._in_frontend = passage
         self.leave()
 
     def leave(self) -> None:
@@ -199,6 +208,25 @@ class Trace:
             done = not self._open
         if done:
             self._writer.end(self)
+
+    @property
+    def moments(self) -> dict[str, int]:
+        """When what happened, in monotonic nanoseconds, by the reference's names: in the model, then in the frontend.
+
+        Made anew each time: whoever takes the trace asks for it, when nobody waits any more.
+        """
+        moments: dict[str, int] = {}
+        if self._in_model is not None:
+            queued_ns, _, _, done_ns = self._in_model
+            moments = {"REQUEST_START": self.arrival_ns, "QUEUE_START": queued_ns}
+            if not self.composed:
+                moments.update(zip(_PHASES, _execution(self._in_model), strict=False))
+            if self.parent is None:
+                moments["INFER_RESPONSE_COMPLETE"] = done_ns
+            moments["REQUEST_END"] = done_ns
+        if self._in_frontend is not None:
+            moments.update(self._in_frontend.moments(self.arrival_ns))
+        return moments
 
 
 class Passage:
@@ -228,7 +256,7 @@ class Passage:
         request: the request, once it is decoded and until the end.
     """
 
-    __slots__ = ("_answered_ns", "_began_ns", "_receiving", "_sending", "origin", "request", "setting")
+    __slots__ = ("_answered_ns", "_began_ns", "_ended_ns", "_receiving", "_sending", "origin", "request", "setting")
 
     def __init__(
         self,
@@ -244,6 +272,7 @@ class Passage:
         self._receiving = receiving
         self._sending = sending
         self._answered_ns = 0
+        self._ended_ns = 0
         self._began_ns = began_ns or time.monotonic_ns()
 
     @property
@@ -265,15 +294,15 @@ class Passage:
         """Say that the answer is with the transport, or that nobody wants it any more. Idempotent."""
         request, self.request = self.request, None
         if request is not None and request.trace is not None:
-            self._end(request.trace)
+            self._ended_ns = time.monotonic_ns()
+            request.trace.finish_passage(self)
 
-    def _end(self, trace: Trace) -> None:
-        trace.moments[f"{self._receiving}_START"] = self._began_ns
-        trace.moments[f"{self._receiving}_END"] = trace.arrival_ns
+    def moments(self, arrival_ns: int) -> dict[str, int]:
+        """Tell when what happened in the frontend of a request that arrived at a time, once it has ended."""
+        moments = {f"{self._receiving}_START": self._began_ns, f"{self._receiving}_END": arrival_ns}
         if self._answered_ns:
-            trace.moments[f"{self._sending}_START"] = self._answered_ns
-            trace.moments[f"{self._sending}_END"] = time.monotonic_ns()
-        trace.leave()
+            moments |= {f"{self._sending}_START": self._answered_ns, f"{self._sending}_END": self._ended_ns}
+        return moments
 
     def __enter__(self) -> Self:
         return self
@@ -282,14 +311,14 @@ class Passage:
         self.end()
 
 
-def _execution(request: TracedRequest, now: int) -> Iterable[int]:
+def _execution(known: _InModel) -> Iterable[int]:
     """Tell when the phases of an execution began; nothing where there was none, as for a hit of the response cache."""
-    if any(request.compute_ns):
-        return itertools.accumulate(request.compute_ns, initial=request.started_ns)
-    if request.started_ns == request.queued_ns or not request.started_ns:
+    if any(known.compute_ns):
+        return itertools.accumulate(known.compute_ns, initial=known.started_ns)
+    if known.started_ns == known.queued_ns or not known.started_ns:
         return ()
     # answered in full before the execution has returned, as decoupled ones are
-    return (request.started_ns, request.started_ns, now, now)
+    return (known.started_ns, known.started_ns, known.done_ns, known.done_ns)
 
 
 def _described(activity: str, tensors: Mapping[str, Tensor]) -> list[TracedTensor]:

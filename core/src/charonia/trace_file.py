@@ -16,7 +16,7 @@ from charonia.trace import TIMESTAMPS
 from charonia.trace_writer import TraceWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Sequence
     from typing import TextIO
 
     from charonia.trace import Trace
@@ -51,7 +51,7 @@ class TraceFile(TraceWriter):
         self._closing = threading.Event()
         # what follows belongs to the thread
         self._whole: TextIO | None = None
-        self._gathered: list[Mapping[str, Any]] = []
+        self._gathered: list[str] = []
         self._traces = 0
         self._index = 0
 
@@ -89,17 +89,18 @@ class TraceFile(TraceWriter):
         if self._traces >= frequency:
             self._write_numbered()
 
-    def _append(self, records: Iterable[Mapping[str, Any]]) -> None:
-        first = self._whole is None
+    def _append(self, records: Sequence[str]) -> None:
+        if not records:
+            return
         if self._whole is None:
             self._whole = Path(self._path).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open until the end
-        for record in records:
-            self._whole.write(("[" if first else ",") + _json(record))
-            first = False
+            self._whole.write("[")
+        else:
+            self._whole.write(",")
+        self._whole.write(",".join(records))
 
     def _write_numbered(self) -> None:
-        text = ",".join([_json(record) for record in self._gathered])
-        Path(f"{self._path}.{self._index}").write_text(f"[{text}]", encoding="utf-8")
+        Path(f"{self._path}.{self._index}").write_text(f"[{','.join(self._gathered)}]", encoding="utf-8")
         self._gathered, self._traces = [], 0
         self._index += 1
 
@@ -121,14 +122,19 @@ class TraceFile(TraceWriter):
             thread.join()
 
 
-def _records(trace: Trace) -> Iterator[dict[str, Any]]:
+def _records(trace: Trace) -> list[str]:
+    """Write a trace's records, each as JSON. Most have only numbers and the reference's names, which need no encoder."""
+    records = []
+    number = trace.number
     if TIMESTAMPS in trace.setting.level:
-        yield _head(trace)
-        for name, ns in trace.moments.items():
-            yield {"id": trace.number, "timestamps": [{"name": name, "ns": ns}]}
+        records.append(_json(_head(trace)))
+        records += [
+            f'{{"id":{number},"timestamps":[{{"name":"{name}","ns":{ns}}}]}}' for name, ns in trace.moments.items()
+        ]
     for activity, name, data, shape, dtype in trace.tensors:
         tensor = {"name": name, "data": data, "shape": shape, "dtype": dtype}
-        yield {"id": trace.number, "activity": activity, "tensor": tensor}
+        records.append(_json({"id": number, "activity": activity, "tensor": tensor}))
+    return records
 
 
 def _head(trace: Trace) -> dict[str, Any]:
@@ -140,5 +146,4 @@ def _head(trace: Trace) -> dict[str, Any]:
     return head
 
 
-def _json(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, separators=(",", ":"))
+_json = json.JSONEncoder(separators=(",", ":")).encode

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -16,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 __all__ = ["Collector", "SentSpan"]
+
+_DECODERS = {"identity": bytes, "gzip": gzip.decompress, "deflate": zlib.decompress}
 
 
 class SentSpan:
@@ -57,10 +61,14 @@ class Collector:
         url: where it takes OTLP over HTTP.
         grpc_url: where it takes OTLP over gRPC.
         spans: what it has got.
+        headers: those of the last message over HTTP.
+        busy: how many more messages over HTTP are told to come again.
     """
 
     def __init__(self):
         self.spans = []
+        self.headers = {}
+        self.busy = 0
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._http.serve_forever)
         self._workers = ThreadPoolExecutor(2)
@@ -120,10 +128,17 @@ class _Servicer(trace_service_pb2_grpc.TraceServiceServicer):
 def _handler(collector):
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            in_json = self.headers["Content-Type"] == "application/json"
-            collector.take(json.loads(body) if in_json else _as_json(ExportTraceServiceRequest.FromString(body)))
-            self.send_response(200)
+            body = _DECODERS[self.headers.get("Content-Encoding", "identity")](
+                self.rfile.read(int(self.headers["Content-Length"]))
+            )
+            collector.headers = dict(self.headers)
+            if collector.busy:
+                collector.busy -= 1
+                self.send_response(503)
+            else:
+                in_json = self.headers["Content-Type"] == "application/json"
+                collector.take(json.loads(body) if in_json else _as_json(ExportTraceServiceRequest.FromString(body)))
+                self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -169,6 +169,28 @@ def test_clients_are_told_the_modes_settings(serve, collector):
     }
 
 
+@pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
+def test_the_sdks_environment_holds_over_http(serve, collector, monkeypatch, compression):
+    """Headers and compression are those that OpenTelemetry's variables name."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "key=value")
+    server = serve()
+    server.model("m").infer(INPUT)
+    server.close()
+    assert collector.one("m").attributes["triton.model_name"] == "m"
+    assert collector.headers["key"] == "value"
+    assert collector.headers.get("Content-Encoding", "none") == compression
+
+
+def test_what_a_busy_collector_does_not_take_is_sent_again(serve, collector):
+    """The second try has all that the first one had."""
+    collector.busy = 1
+    server = serve()
+    server.model("m").infer(INPUT)
+    server.close()
+    assert collector.tree() == [("InferRequest", [("m", [("queue", []), ("compute", [])])])]
+
+
 def test_spans_can_go_over_grpc(serve, collector):
     """A collector that speaks gRPC gets the same."""
     server = serve(url=collector.grpc_url)

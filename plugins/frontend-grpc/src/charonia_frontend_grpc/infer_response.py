@@ -15,8 +15,7 @@ from charonia.datatypes import DataType
 from charonia.errors import InternalError, InvalidArgumentError
 from charonia.tensor import as_numpy, encode_bytes
 from charonia_protos import grpc_service_pb2 as pb
-
-from charonia_frontend_grpc.wire import length_delimited, packed
+from charonia_protos.wire import length_delimited, packed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,6 +17,7 @@ from charonia.errors import InferenceError, InternalError
 from charonia.flow import Flow
 from charonia.rpc import RpcStream, no_metadata
 from charonia_protos import grpc_service_pb2 as pb
+from charonia_protos.wire import length_delimited
 
 from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
@@ -24,7 +25,6 @@ from charonia_frontend_grpc.infer_response import parameter_fields
 from charonia_frontend_grpc.metadata import begin_passage
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.status import error_text
-from charonia_frontend_grpc.wire import length_delimited
 
 if TYPE_CHECKING:
     from collections.abc import Callable

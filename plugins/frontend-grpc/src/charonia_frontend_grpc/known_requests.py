@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from charonia.tensor_place import place_of
+from charonia_protos.wire import length_delimited
 
 from charonia_frontend_grpc.infer_request import Decoded
-from charonia_frontend_grpc.wire import length_delimited
 
 if TYPE_CHECKING:
     from collections.abc import Collection

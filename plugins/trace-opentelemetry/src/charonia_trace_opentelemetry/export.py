@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from charonia.errors import CharoniaError
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanContext, TraceFlags
+
+from charonia_trace_opentelemetry.senders import sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
-    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
     from charonia_trace_opentelemetry.options import ExportOptions
+    from charonia_trace_opentelemetry.otlp import MessageWriter
+    from charonia_trace_opentelemetry.senders import Sender
+    from charonia_trace_opentelemetry.spans import ModelSpan
 
 __all__ = ["SpanExport"]
 
 _LAST_SECONDS = 3.0
 """How long the last spans may take at the end. A collector that does not answer does not hold up a server that leaves."""
 
+_OF_A_REQUEST = 4
+"""How many spans a request has in each model."""
+
 
 class SpanExport:
-    """Sends spans in batches, from a thread of its own.
+    """Sends spans in batches, from a thread of its own. The SDK gathers them, and knows how to speak to collectors.
 
     Args:
         options: where to, and in what batches.
+        writer: writes what is sent, on that thread.
 
     Raises:
         CharoniaError: the collector is to be spoken to in a way that is not installed.
 
     Attributes:
-        processor: takes spans that have ended. It does not wait for anything.
+        processor: takes spans of models' code that have ended. It does not wait for anything.
     """
 
-    def __init__(self, options: ExportOptions) -> None:
-        self._exporter = _Exporter(_exporter(options.url), options.bsp_max_export_batch_size)
+    def __init__(self, options: ExportOptions, writer: MessageWriter) -> None:
+        self._exporter = _Exporter(sender(options.url), writer, options.bsp_max_export_batch_size)
         self.processor: SpanProcessor = BatchSpanProcessor(
             self._exporter,
             max_queue_size=options.bsp_max_queue_size,
@@ -45,15 +51,9 @@ class SpanExport:
             max_export_batch_size=options.bsp_max_export_batch_size,
         )
 
-    def take(self, make: Callable[[], Iterable[ReadableSpan]]) -> None:
-        """Take spans that are made when they are sent.
-
-        Then many are made at once, which takes a third of the time, and none of it is a request's.
-
-        Args:
-            make: makes them, on the thread that sends.
-        """
-        self.processor.on_end(_Unmade(make))
+    def take(self, span: ModelSpan) -> None:
+        """Take the span of a request that has ended, with which those around and below it are sent."""
+        self.processor.on_end(cast("ReadableSpan", span))  # it asks it for nothing but its `context`
 
     def close(self) -> None:
         """Send what is left, and join the thread. Idempotent."""
@@ -64,53 +64,29 @@ class SpanExport:
         patience.join()
 
 
-class _Unmade(ReadableSpan):
-    """Stands in the processor's queue for spans that are not made yet."""
-
-    _context = SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))  # so that it is sent
-
-    def __init__(self, make: Callable[[], Iterable[ReadableSpan]]) -> None:
-        self.make = make
-
-
 class _Exporter(SpanExporter):
-    """Makes what is not made yet, and sends all. It may be shut down twice, which ends what it waits for.
+    """Has spans written and sent. It may be shut down twice, which ends what it waits for.
 
     Args:
-        exporter: what sends.
-        at_once: how many spans it sends at once.
+        sender: sends messages.
+        writer: writes them.
+        at_once: how many spans are sent at once.
     """
 
-    def __init__(self, exporter: SpanExporter, at_once: int) -> None:
-        self._exporter = exporter
-        self._at_once = at_once
+    def __init__(self, sender: Sender, writer: MessageWriter, at_once: int) -> None:
+        self._sender = sender
+        self._writer = writer
+        self._items_at_once = max(1, at_once // _OF_A_REQUEST)
         self._open = threading.Lock()  # taken for good by whoever shuts it down
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        made = [own for span in spans for own in (span.make() if isinstance(span, _Unmade) else (span,))]
-        results = [self._send(made[start : start + self._at_once]) for start in range(0, len(made), self._at_once)]
+        step = self._items_at_once
+        results = [self._send(spans[start : start + step]) for start in range(0, len(spans), step)]
         return SpanExportResult.FAILURE if SpanExportResult.FAILURE in results else SpanExportResult.SUCCESS
 
     def _send(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return SpanExportResult.FAILURE if self._open.locked() else self._exporter.export(spans)
+        return SpanExportResult.FAILURE if self._open.locked() else self._sender.send(self._writer.message(spans))
 
     def shutdown(self) -> None:
         if self._open.acquire(blocking=False):
-            self._exporter.shutdown()
-
-
-def _exporter(url: str) -> SpanExporter:
-    """Make what speaks OTLP, over HTTP or over gRPC."""
-    if url.startswith("http"):
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
-
-        return HttpExporter(endpoint=url)
-    try:
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
-    except ImportError as error:
-        raise CharoniaError(
-            f"--trace-config=opentelemetry,url={url}: OTLP over gRPC is not installed: "
-            "pip install opentelemetry-exporter-otlp-proto-grpc"
-        ) from error
-    scheme, _, place = url.partition("://")
-    return GrpcExporter(endpoint=place, insecure=scheme == "grpc")
+            self._sender.close()

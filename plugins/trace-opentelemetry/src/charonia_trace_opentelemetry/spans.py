@@ -1,4 +1,7 @@
-"""Spans: that of a request in its model, to which the model's own code may add, and those that are made when all is over."""
+"""The span of a request in its model, to which the model's own code may add.
+
+Until a trace is sent there is nothing else of it than this: no more is made while somebody waits than a model may ask for.
+"""
 
 from __future__ import annotations
 
@@ -6,66 +9,86 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.sdk.trace import Event
+from opentelemetry.trace import Link, Span, SpanContext, Status, TraceFlags
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import TraceState
+    from charonia.trace import Trace
+    from opentelemetry.context import Context
+    from opentelemetry.trace import StatusCode, TraceState
     from opentelemetry.util.types import Attributes, AttributeValue
 
-__all__ = ["ModelSpan", "Moments", "Place", "ServerResource", "SpanMaker"]
+__all__ = ["ModelSpan", "Origin"]
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_UNSET = Status()
 
 
-class Place(NamedTuple):
-    """Where a span is: what OpenTelemetry's `SpanContext` says, of which one is made only where it is needed.
+class Origin(NamedTuple):
+    """What all that a client's request causes has in common.
 
     Attributes:
-        trace: the number of the trace.
-        span: the number of the span.
-        state: what vendors have added to the trace.
+        trace_id: the number of OpenTelemetry's trace.
+        state: what vendors have added to that.
+        client: the span of the client, from which the request came; one that is not valid if there is none.
+        context: the context of that, to which the server's provider is added.
+        offset_ns: from monotonic times to those since 1970. One for all, so that clocks which are set meanwhile do not tear them.
     """
 
-    trace: int
-    span: int
+    trace_id: int
     state: TraceState
-
-    def context(self) -> SpanContext:
-        """Give it as OpenTelemetry has it."""
-        return SpanContext(self.trace, self.span, is_remote=False, trace_flags=_SAMPLED, trace_state=self.state)
+    client: SpanContext
+    context: Context
+    offset_ns: int
 
 
 class ModelSpan(Span):
-    """The span of a request in its model, as the model's own code sees it. Whatever that adds is exported with it.
+    """The span of a request in its model, as the model's own code sees it. Whatever that adds is sent with it.
 
     The server ends it, whatever the model's code does; its name is the server's, too.
 
     Args:
-        place: where it is.
-        parent: the span above it.
+        trace: what is written down about the request.
+        origin: what it has in common with others.
+        span_id: its number.
+        above: the number of the span above: for a client's request that of its `InferRequest`, which is made when it is sent.
+
+    Attributes:
+        attributes, events, links, status: what was added.
+        ended: whether nothing more can be added.
     """
 
-    def __init__(self, place: Place, parent: Place) -> None:
-        self.place = place
-        self.parent = parent
+    context = SpanContext(1, 1, is_remote=False, trace_flags=_SAMPLED)
+    """All that the SDK's queue asks of a span that has ended: whether it is to be sent."""
+
+    def __init__(self, trace: Trace, origin: Origin, span_id: int, above: int) -> None:
+        self.trace = trace
+        self.origin = origin
+        self.span_id = span_id
+        self.above = above
         self.attributes: dict[str, Any] = {}
         self.events: list[Event] = []
         self.links: list[Link] = []
         self.status: Status | None = None
         self.ended = False
 
+    @property
+    def added_to(self) -> bool:
+        """Whether the model's own code has added something."""
+        return bool(self.attributes or self.events or self.links or self.status)
+
+    def place(self, span_id: int) -> SpanContext:
+        """Give the place of one of the trace's spans, as OpenTelemetry has it."""
+        origin = self.origin
+        return SpanContext(origin.trace_id, span_id, is_remote=False, trace_flags=_SAMPLED, trace_state=origin.state)
+
     def get_span_context(self) -> SpanContext:
         """Give its place in the trace."""
-        return self.place.context()
+        return self.place(self.span_id)
 
     def is_recording(self) -> bool:
-        """Tell whether what is added is exported."""
+        """Tell whether what is added is sent."""
         return not self.ended
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
@@ -109,82 +132,3 @@ class ModelSpan(Span):
 
     def end(self, end_time: int | None = None) -> None:
         """Do nothing."""
-
-
-class Moments(NamedTuple):
-    """What happened when, in monotonic nanoseconds, and what makes such a time one since 1970 when it is added."""
-
-    at: Mapping[str, int]
-    offset_ns: int
-
-    def only(self, names: Collection[str]) -> Moments:
-        """Leave out all others."""
-        return Moments({name: ns for name, ns in self.at.items() if name in names}, self.offset_ns)
-
-    def without(self, names: Collection[str]) -> Moments:
-        """Leave these out."""
-        return Moments({name: ns for name, ns in self.at.items() if name not in names}, self.offset_ns)
-
-    @property
-    def start_ns(self) -> int:
-        """The first of them, since 1970."""
-        return min(self.at.values()) + self.offset_ns
-
-    @property
-    def end_ns(self) -> int:
-        """The last of them, since 1970."""
-        return max(self.at.values()) + self.offset_ns
-
-    def events(self) -> list[Event]:
-        """Give them as events, in their order."""
-        by_time = sorted(self.at.items(), key=lambda moment: moment[1])
-        return [Event(name, timestamp=ns + self.offset_ns) for name, ns in by_time]
-
-
-class ServerResource(Resource):
-    """What all spans say about their server. The exporter looks each span's up, for which it is not compared word by word."""
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-
-class SpanMaker:
-    """Makes spans that have ended. They are made whole, which costs a fifth of what it takes to start and to end one.
-
-    Args:
-        resource: what all of them say about the server.
-        scope: what all of them say about this package.
-    """
-
-    def __init__(self, resource: Resource, scope: InstrumentationScope) -> None:
-        self._resource = resource
-        self._scope = scope
-
-    def __call__(
-        self,
-        name: str,
-        place: Place,
-        parent: SpanContext | None,
-        lasting: Moments,
-        *,
-        kind: SpanKind = SpanKind.INTERNAL,
-        status: Status | None = None,
-        attributes: Mapping[str, Any] | None = None,
-        events: Sequence[Event] = (),
-        links: Sequence[Link] = (),
-    ) -> ReadableSpan:
-        """Make a span that lasts from the first of some moments to the last."""
-        return ReadableSpan(
-            name,
-            place.context(),
-            parent,
-            self._resource,
-            attributes or {},
-            events,
-            links,
-            kind,
-            status=status or _UNSET,
-            start_time=lasting.start_ns,
-            end_time=lasting.end_ns,
-            instrumentation_scope=self._scope,
-        )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from charonia_frontend_grpc.wire import length_delimited, packed, varint
 from charonia_protos import grpc_service_pb2 as pb
+from charonia_protos.wire import length_delimited, packed, varint
 from hypothesis import given
 from hypothesis import strategies as st
 
