@@ -9,7 +9,7 @@ PACKAGES := protos core $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pypro
 MANIFESTS := pyproject.toml constraints.txt VERSION $(wildcard */pyproject.toml */*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench soak fuzz protos clean
+.PHONY: help serve test check format bench soak reloads fuzz protos clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
@@ -56,6 +56,9 @@ bench: $(VENV)/developed  ## measure this server beside the reference and a bare
 
 soak: $(VENV)/developed  ## ten minutes of mixed traffic, reloads and cancellations: everything answered, the memory flat
 	$(BIN)/python tests/end_to_end/soak.py --seconds 600
+
+reloads: $(VENV)/developed  ## a thousand loads and unloads of a model of each kind: the memory flat
+	$(BIN)/python tests/end_to_end/reloads.py --times 1000
 
 $(VENV)/fuzzed: $(VENV)/developed
 	$(PIP) --group fuzz

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-
 import numpy as np
-import psutil
 import pytest
 import torch
 from charonia import DataType
@@ -202,19 +199,3 @@ def test_build_without_torchscript_is_told(serve, repository, config, reason, mo
     monkeypatch.delattr(torch.jit, missing)
     told = reason(serve(folder))
     assert f"PyTorch {torch.__version__} has no torch.jit.load, and so no TorchScript: export the model anew" in told
-
-
-def test_loading_and_unloading_keeps_memory_flat(serve, repository, config):
-    """Two hundred loads and unloads of a model with a megabyte of weights leave nothing behind."""
-    server = serve(repository(Linear(130_000), config([("x", "FP32", [-1, 130_000])], [("y", "FP32", [-1, 2])])))
-    process = psutil.Process()
-
-    def cycle(times):
-        for _ in range(times):
-            server.unload("m")
-            server.load("m")
-        gc.collect()
-        return process.memory_info().rss
-
-    settled = cycle(50)
-    assert cycle(200) - settled < 20e6  # 200 sets of weights are 200 MB

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import psutil
 import pytest
 import tensorflow as tf
 from charonia import DataType
@@ -255,18 +253,3 @@ def test_one_thread_computes_calls_loops_branches_and_tables(serve, repository, 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: handle.infer({"word": [["cat"]]})["number"].tolist(), range(200)))
     assert answers == [[[-1]]] * 200
-
-
-def test_memory_is_flat_over_loads(serve, repository, models):
-    """What a load takes, the unload gives back."""
-    server = serve(repository(models.perceptron()))
-    for _ in range(20):
-        server.load("m")
-    gc.collect()
-    before = psutil.Process().memory_info().rss
-    for _ in range(50):
-        server.unload("m")
-        server.load("m")
-        server.model("m").infer({"X": [[1.0, 2.0, 3.0]]})
-    gc.collect()
-    assert psutil.Process().memory_info().rss - before < 16 << 20

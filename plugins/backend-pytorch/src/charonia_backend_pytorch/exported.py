@@ -9,6 +9,7 @@ from charonia.errors import UnsupportedError
 
 from charonia_backend_pytorch.call_tree import argument_paths, result_paths, written_path
 from charonia_backend_pytorch.interface import Interface, Place
+from charonia_backend_pytorch.leftovers import Leftovers
 from charonia_backend_pytorch.program import Program, State
 from charonia_backend_pytorch.runtime import needed, torch
 from charonia_backend_pytorch.values import datatype_of
@@ -39,6 +40,10 @@ class ExportedProgram(Program):
     """
 
     def __init__(self, file: Path, device: Any) -> None:
+        with _load_lock, Leftovers() as self._leftovers:
+            self._read(file, device)
+
+    def _read(self, file: Path, device: Any) -> None:
         exported = _load(file)
         home = _home(exported)
         if device is not None and device != home:
@@ -68,18 +73,24 @@ class ExportedProgram(Program):
         return self._module(*positional, **named)
 
     def close(self) -> None:
-        """Let the program go."""
+        """Let the program go, its weights at once, and what PyTorch keeps of it."""
+        for part in list(self._module.modules()):  # which refer to each other, and would wait for Python's collector
+            vars(part).clear()
         del self._module
+        self._leftovers.forget()
 
 
 def read_interface(file: Path) -> Interface:
     """Read what a program takes and gives. Raises what `ExportedProgram` does."""
-    return _interface(_load(file))
+    with _load_lock, Leftovers() as leftovers:
+        interface = _interface(_load(file))
+    leftovers.forget()
+    return interface
 
 
 def _load(file: Path) -> Any:
     load = needed("export.load", "exported programs", _REMEDY)
-    with _load_lock, file.open("rb") as opened:  # by name it takes only files that end in .pt2
+    with file.open("rb") as opened:  # by name it takes only files that end in .pt2
         return load(opened)
 
 

@@ -10,7 +10,7 @@ from charonia.graph import Graph, GraphTensor, made_inputs, state_outputs
 
 from charonia_backend_tensorflow.endpoints import Endpoints, datatype_of
 from charonia_backend_tensorflow.failures import load_failure
-from charonia_backend_tensorflow.runtime import tensorflow
+from charonia_backend_tensorflow.runtime import dismantle, tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,29 +40,11 @@ class GraphDef:
 
     def __init__(self, context: ModelContext) -> None:
         self.path = context.model_path
-        config = context.config
         graph = self._import()
-        if not config.input or not config.output:
-            raise InvalidArgumentError(
-                f"model '{context.name}' is a GraphDef, which does not tell its inputs and outputs: write input and output into "
-                f"its configuration; {_summary(graph)}"
-            )
-        taken = [*(tensor.name for tensor in config.input), *made_inputs(config)]
-        given = [*(tensor.name for tensor in config.output), *state_outputs(config)]
-        inputs = {name: _input(graph, name, context.name) for name in taken}
-        outputs = {name: _output(graph, name, context.name) for name in given}
-        needed = _placeholders_behind(outputs.values())
-        known = {tensor.op for tensor in inputs.values()}
-        others = [op for op in needed if op not in known]
-        self.endpoints = Endpoints(
-            Graph(
-                [_described("input", name, tensor) for name, tensor in inputs.items()]
-                + [_described("input", op.name, op.outputs[0]) for op in others if op.type == "Placeholder"],
-                [_described("output", name, tensor) for name, tensor in outputs.items()],
-            ),
-            {name: tensor.name for name, tensor in inputs.items()},
-            {name: tensor.name for name, tensor in outputs.items()},
-        )
+        try:
+            self.endpoints = _endpoints(graph, context)
+        finally:
+            dismantle(graph)
 
     def restore(self, session: Any) -> None:
         """Load the graph into a session. It has no variables: its weights are constants.
@@ -78,8 +60,35 @@ class GraphDef:
             with graph.as_default():
                 tensorflow().import_graph_def(_read(self.path), name="")
         except Exception as error:  # the border of loading: TensorFlow's exceptions have no base of their own
+            dismantle(graph)
             raise load_failure(self.path, error) from error
         return graph
+
+
+def _endpoints(graph: Any, context: ModelContext) -> Endpoints:
+    """Find what the configuration names. Raises as `GraphDef` does."""
+    config = context.config
+    if not config.input or not config.output:
+        raise InvalidArgumentError(
+            f"model '{context.name}' is a GraphDef, which does not tell its inputs and outputs: write input and output into "
+            f"its configuration; {_summary(graph)}"
+        )
+    taken = [*(tensor.name for tensor in config.input), *made_inputs(config)]
+    given = [*(tensor.name for tensor in config.output), *state_outputs(config)]
+    inputs = {name: _input(graph, name, context.name) for name in taken}
+    outputs = {name: _output(graph, name, context.name) for name in given}
+    needed = _placeholders_behind(outputs.values())
+    known = {tensor.op for tensor in inputs.values()}
+    others = [op for op in needed if op not in known]
+    return Endpoints(
+        Graph(
+            [_described("input", name, tensor) for name, tensor in inputs.items()]
+            + [_described("input", op.name, op.outputs[0]) for op in others if op.type == "Placeholder"],
+            [_described("output", name, tensor) for name, tensor in outputs.items()],
+        ),
+        {name: tensor.name for name, tensor in inputs.items()},
+        {name: tensor.name for name, tensor in outputs.items()},
+    )
 
 
 def _read(path: Path) -> Any:

@@ -10,7 +10,7 @@ from charonia.errors import PluginError
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["tensorflow"]
+__all__ = ["dismantle", "tensorflow"]
 
 
 @functools.cache
@@ -33,6 +33,16 @@ def tensorflow() -> Any:
     log.handlers.clear()  # its own one writes to standard error what also goes up to the root
     log.addFilter(_is_news)
     return tf
+
+
+def dismantle(graph: Any) -> None:
+    """Free a graph that nobody uses any more, and the weights in it.
+
+    Its parts refer to each other, so that they would wait for Python's collector, which does not know how large they are.
+    """
+    from tensorflow.python.framework import ops  # there is no public way
+
+    ops.dismantle_graph(graph)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

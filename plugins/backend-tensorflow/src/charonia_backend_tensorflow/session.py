@@ -10,7 +10,7 @@ from charonia.errors import InvalidArgumentError
 
 from charonia_backend_tensorflow.accelerators import accelerate
 from charonia_backend_tensorflow.failures import load_failure
-from charonia_backend_tensorflow.runtime import tensorflow
+from charonia_backend_tensorflow.runtime import dismantle, tensorflow
 from charonia_backend_tensorflow.settings import INIT_OPS_FILE, SESSION_SHARE_COUNT
 from charonia_backend_tensorflow.threads import Threads
 
@@ -89,15 +89,21 @@ class SharedSessions:
             if self._initialisers:
                 session.run([graph.get_operation_by_name(name) for name in self._initialisers])
         except Exception as error:  # the border of loading: TensorFlow's exceptions have no base of their own
-            session.close()
-            raise load_failure(self._model.path, error) from error
+            failure = load_failure(self._model.path, error)
+            _close(session)
+            raise failure from error
         return session
 
     def close(self) -> None:
-        """Close the sessions. Nothing runs in them any more."""
+        """Close the sessions, and free their graphs. Nothing runs in them any more."""
         self._by_device.clear()
         while self._opened:
-            self._opened.pop().close()
+            _close(self._opened.pop())
+
+
+def _close(session: Any) -> None:
+    session.close()
+    dismantle(session.graph)
 
 
 def session_options(config: ModelConfig, settings: BackendSettings, threads: Threads, device: Device) -> Any:
