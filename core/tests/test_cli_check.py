@@ -172,6 +172,20 @@ def test_strict_configurations_must_be_whole(charonia, models):
     assert 'model "n" has no configuration file' in rows[2]
 
 
+def test_all_that_is_not_installed_is_named_at_once(charonia, models, monkeypatch):
+    """The last line is one command that brings whatever any model lacks; what is broken or misspelt is not among it."""
+    write(models, "a", 'platform: "ensemble"\nensemble_scheduling { step [ { model_name: "b" model_version: -1 } ] }')
+    write(models, "b", 'backend: "onnxruntime"')
+    write(models, "c", 'backend: "acm"')
+    write(models, "d", 'backend: "python"\ndynamic_batching { }')
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
+    last = charonia("check", models).stdout.splitlines()[-1]
+    assert last == (
+        'What is not installed comes with: pip install charonia-backend-custom "charonia-backend-onnx[cpu]" '
+        "charonia-scheduler-dynamic charonia-scheduler-ensemble"
+    )
+
+
 def test_yaml_has_places_too(charonia, models):
     """The other form of a configuration is checked alike."""
     directory = write(models, "m", "backend: acme\nmax_batch_size: -1\n", file="config.yaml")

@@ -44,6 +44,6 @@ def test_hint_names_extras_that_exist(key):
 
 def test_hint_can_be_pasted_into_a_shell():
     """A requirement with an extra is quoted; a name that nobody knows has no hint."""
-    assert install_command("backend", "onnxruntime") == 'pip install "charonia-backend-onnx[cpu]"'
-    assert install_command("frontend", "http") == "pip install charonia-frontend-http"
-    assert install_command("backend", "teapot") == ""
+    assert install_command(("backend", "onnxruntime")) == 'pip install "charonia-backend-onnx[cpu]"'
+    assert install_command(("frontend", "http")) == "pip install charonia-frontend-http"
+    assert install_command(("backend", "teapot")) == ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from charonia.plugin_discovery import PluginRecord
 
-__all__ = ["HINTS", "KIND_WORDS", "explain_lack", "install_command"]
+__all__ = ["HINTS", "KIND_WORDS", "explain_lack", "install_command", "is_installed"]
 
 HINTS: dict[tuple[str, str], str] = {
     ("backend", "onnxruntime"): "charonia-backend-onnx[cpu]",
@@ -57,12 +57,16 @@ KIND_WORDS = {
 """The kinds of things that plugins offer, and what a person calls them."""
 
 
-def install_command(kind: str, name: str) -> str:
-    """Give the command that installs what provides a name, or ""."""
-    requirement = HINTS.get((kind, name), "")
-    if "[" in requirement:
-        requirement = f'"{requirement}"'  # a shell would take the brackets for a pattern
-    return f"pip install {requirement}" if requirement else ""
+def install_command(*wishes: tuple[str, str]) -> str:
+    """Give the command that installs what provides all these kinds and names, or "" where nothing is known that does."""
+    wanted = sorted({HINTS[wish] for wish in wishes if wish in HINTS})
+    quoted = [f'"{one}"' if "[" in one else one for one in wanted]  # a shell would take the brackets for a pattern
+    return f"pip install {' '.join(quoted)}" if wanted else ""
+
+
+def is_installed(kind: str, name: str, records: Sequence[PluginRecord]) -> bool:
+    """Tell whether something that provides a name is there, be it usable or not."""
+    return bool(_claims(kind, name, records))
 
 
 def explain_lack(asker: str, kind: str, name: str, records: Sequence[PluginRecord]) -> str:
@@ -72,15 +76,13 @@ def explain_lack(asker: str, kind: str, name: str, records: Sequence[PluginRecor
     unknown.
     """
     wish = f'{asker} needs the {KIND_WORDS[kind]} "{name}"'
-    provider = HINTS.get((kind, name), "").partition("[")[0]
-    claims = [record for record in records if (record.kind, record.name) == (kind, name)]
-    claims += [record for record in records if not record.kind and canonicalize_name(record.distribution) == provider]
+    claims = _claims(kind, name, records)
     for state in ("broken", "conflict", "incompatible", "disabled"):
         for record in claims:
             if record.state == state:
                 return wish + _what_is_wrong(record)
     usable = [record.name for record in records if record.kind == kind and record.state == "ok"]
-    command = install_command(kind, name)
+    command = install_command((kind, name))
     if command:
         return f"{wish}: {command} (installed {KIND_WORDS[kind]}s: {_listed(usable)})"
     if kind == "backend" and name in _BACKENDS_ELSEWHERE:
@@ -91,6 +93,13 @@ def explain_lack(asker: str, kind: str, name: str, records: Sequence[PluginRecor
     silent = [f"{_source(record)}, {record.reason}" for record in records if not record.kind]
     unasked = f"; plugins that could not be asked: {'; '.join(silent)}" if silent else ""
     return f"{wish}, which no installed plugin provides{suggestion} (installed: {_listed(usable)}){unasked}"
+
+
+def _claims(kind: str, name: str, records: Sequence[PluginRecord]) -> list[PluginRecord]:
+    """List what provides a name, and the distributions that should and could not be asked."""
+    provider = HINTS.get((kind, name), "").partition("[")[0]
+    offers = [record for record in records if (record.kind, record.name) == (kind, name)]
+    return offers + [it for it in records if not it.kind and canonicalize_name(it.distribution) == provider]
 
 
 def _what_is_wrong(record: PluginRecord) -> str:

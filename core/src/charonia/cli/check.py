@@ -55,6 +55,7 @@ def check(*, repositories: Sequence[str], disable_plugin: Sequence[str], **optio
     from charonia.cli.console import make_console
     from charonia.cli.repository_check import RepositoryCheck
     from charonia.options import ServerOptions
+    from charonia.plugin_hints import install_command
     from charonia.plugins import Plugins
 
     told = {name: value for name, value in options.items() if value is not None}
@@ -67,6 +68,9 @@ def check(*, repositories: Sequence[str], disable_plugin: Sequence[str], **optio
         console.print(str(finding), style=STATE_STYLES[finding.severity], soft_wrap=True)
     summary = ", ".join(_counted(count, what) for what, count in counts.items() if count) or "nothing wrong"
     console.print(f"{_counted(checked.model_count, 'model')} checked: {summary}", soft_wrap=True)
+    install = install_command(*checked.missing)
+    if install:
+        console.print(f"What is not installed comes with: {install}", soft_wrap=True)
     if counts["error"]:
         sys.exit(ExitCode.FAILED)
 

@@ -63,7 +63,7 @@ class CharoniaGroup(click.Group):
     def _hint(self, ctx: click.Context, name: str) -> str:
         from charonia.plugin_hints import install_command
 
-        command = install_command("command", name)
+        command = install_command(("command", name))
         if command:
             return f"A plugin brings it: {command}"
         near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from charonia.config import check_loadable, normalise
 from charonia.errors import RepositoryError
-from charonia.plugin_hints import explain_lack, install_command
+from charonia.plugin_hints import explain_lack, install_command, is_installed
 from charonia.repository import model_versions
 from charonia.scheduler import scheduler_name
 
@@ -55,6 +55,9 @@ class ModelCheck:
         place: its directory, for people.
         plugins: what is installed.
         auto_complete: whether a backend may complete the configuration.
+
+    Attributes:
+        missing: the kinds and names of what nothing that is installed provides.
     """
 
     def __init__(self, candidate: Candidate, place: str, plugins: Plugins, *, auto_complete: bool) -> None:
@@ -65,6 +68,7 @@ class ModelCheck:
         self._plugins = plugins
         self._auto_complete = auto_complete
         self._found: list[Finding] = []
+        self.missing: set[tuple[str, str]] = set()
 
     def run(self, composition: Sequence[ConfigProblem]) -> list[Finding]:
         """Give all that is wrong, in the order of the file, then what is missing beside it.
@@ -107,11 +111,14 @@ class ModelCheck:
             wishes.append(("backend", self._config.backend, field))
         for kind, name, field in wishes:
             if name not in self._plugins.names(kind):
-                self._add(explain_lack(asker, kind, name, self._plugins.records()), field)
+                records = self._plugins.records()
+                self._add(explain_lack(asker, kind, name, records), field)
+                if not is_installed(kind, name, records):
+                    self.missing.add((kind, name))
 
     def _check_response_cache(self) -> None:
         if self._config.response_cache.enable and not self._plugins.names("cache"):
-            lack = f"no response cache is installed: {install_command('cache', 'local')}"
+            lack = f"no response cache is installed: {install_command(('cache', 'local'))}"
             self._add(f"response_cache has no effect, since {lack}", "response_cache.enable", "warning")
 
     def _check_label_files(self) -> None:

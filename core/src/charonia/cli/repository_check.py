@@ -33,11 +33,13 @@ class RepositoryCheck:
     Attributes:
         findings: all that was found so far, in the order of the models' names.
         model_count: how many models were looked at.
+        missing: the kinds and names of what they need and nothing that is installed provides.
     """
 
     def __init__(self, repositories: Sequence[str], plugins: Plugins, options: ServerOptions) -> None:
         self.findings: list[Finding] = []
         self.model_count = 0
+        self.missing: set[tuple[str, str]] = set()
         self._plugins = plugins
         self._auto_complete = not options.disable_auto_complete_config
         self._options = options
@@ -87,6 +89,7 @@ class RepositoryCheck:
         else:
             check = ModelCheck(found, place, self._plugins, auto_complete=self._auto_complete)
             self.findings += check.run(_composition_problems(models, found))
+            self.missing |= check.missing
         for text in models.read(key).warnings:
             self._warn(place, text)
 

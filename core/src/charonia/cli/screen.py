@@ -14,7 +14,8 @@ import charonia
 from charonia.cli.console import make_console, make_table
 from charonia.cli.exit_codes import CommandError
 from charonia.cli.load_progress import LoadProgress, told_bytes
-from charonia.errors import CharoniaError, RepositoryError, describe_cause
+from charonia.composition import CircleError, CompositionError
+from charonia.errors import CharoniaError, ConfigError, PluginError, RepositoryError, describe_cause
 from charonia.load_teller import Phase
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ __all__ = ["Screen"]
 
 _ROOM = 8
 """Lines of a terminal that the live table leaves to others."""
+
+_TOLD_BY_CHECK = (CircleError, CompositionError, ConfigError, PluginError, RepositoryError)
+"""Why a model may fail in a way that `charonia check` tells of, too: it does not look into a model's own file."""
 
 _QUIET_SECONDS = 10.0
 """How long nothing more is said of files that are being brought, where stdout is no terminal."""
@@ -96,7 +100,7 @@ class Screen:
             self._say(f"FAILED  {model.name} ({model.seconds:.1f} s)", "bold red")
             for line in _reasons(model):
                 self._say(f"    {line}")
-        if failed:
+        if any(isinstance(error, _TOLD_BY_CHECK) for model in failed for error in model.errors):
             self._say(f'\n"charonia check {" ".join(self._settings.repositories)}" tells all that is wrong there.\n')
         if ready:
             rows = [(model.name, model.told_versions, "READY", f"{model.seconds:.1f}") for model in ready]
