@@ -393,3 +393,46 @@ def test_steps_get_what_the_request_says(told, second):
     assert (first.model_version, first.requested_outputs, last.model_version) == (3, ("Y",), None)
     assert (last.id, last.correlation_id, last.flags) == ("a", *second)
     assert responses[0].parameters["sequence_id"] == second[0]
+
+
+class OnDevice:
+    """A tensor that no host can read."""
+
+    def __init__(self, shape=(1,)):
+        self.shape = shape
+        self.dtype = np.dtype(np.float32)
+        self.base = self
+
+    def __getitem__(self, key):
+        view = OnDevice((1, *self.shape) if key is None else self.shape[1:])
+        view.base = self.base
+        return view
+
+    def __dlpack__(self, **options):
+        raise AssertionError("somebody reads it")
+
+    def __dlpack_device__(self):
+        return (2, 0)
+
+
+@pytest.mark.parametrize("batch", [0, 4])
+def test_tensors_stay_on_their_device(batch):
+    """What a step makes on a device is what all its readers get, at most as a view with another batch dimension."""
+    step = model_config("m", inputs=[("X", "FP32", [1])], outputs=[("Y", "FP32", [1])], max_batch_size=batch)
+    config = ModelConfig(name="e", platform="ensemble")
+    config.input.add(name="I", dims=[1])
+    config.output.add(name="O", dims=[1])
+    config.output.add(name="P", dims=[1])
+    for read, written in (("I", "O"), ("O", "P")):
+        config.ensemble_scheduling.step.add(
+            model_name="m", model_version=-1, input_map={"X": read}, output_map={"Y": written}
+        )
+    models = Recorder(step, {})
+    scheduler = EnsembleScheduler(scheduler_context(config, models=models))
+    tensor, responses = OnDevice(), []
+    scheduler.enqueue(InferenceRequest("e", {"I": tensor}, responses.append))
+    (response,) = responses
+    assert [request.inputs["X"].base for request in models.asked] == [tensor, tensor]
+    assert {request.inputs["X"].shape for request in models.asked} == {(1, 1) if batch else (1,)}
+    assert [response[name].base for name in ("O", "P")] == [tensor, tensor]
+    assert response["O"].shape == (1,)
