@@ -34,8 +34,9 @@ def test_a_plugins_four_names_agree(folder):
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
 def test_every_distribution_is_complete(folder):
-    """Each has a README, says that it is typed, and takes its version from the one place."""
+    """Each has a README and the licence, says that it is typed, and takes its version from the one place."""
     assert (folder / "README.md").is_file()
+    assert (folder / "LICENSE").read_bytes() == (HOUSE / "LICENSE").read_bytes()
     assert list(folder.glob("src/*/py.typed"))
     settings = manifest(folder)
     assert settings["project"]["dynamic"] == ["version"]
