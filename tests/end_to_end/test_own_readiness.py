@@ -26,11 +26,23 @@ input [ { name: "X" data_type: TYPE_INT64 dims: [ 1 ] } ]
 output [ { name: "Y" data_type: TYPE_INT64 dims: [ 1 ] } ]
 parameters { key: "EXECUTION_MODE" value { string_value: "MODE" } }
 """
+ENSEMBLE = """
+platform: "ensemble"
+input [ { name: "X" data_type: TYPE_INT64 dims: [ 1 ] } ]
+output [ { name: "Y" data_type: TYPE_INT64 dims: [ 1 ] } ]
+ensemble_scheduling { step {
+  model_name: "MODEL" model_version: -1 input_map { key: "X" value: "X" } output_map { key: "Y" value: "Y" }
+} }
+"""
 
 
 @pytest.mark.parametrize("mode", ["thread", "process"])
-def test_both_protocols_ask_the_model(tmp_path, mode):
-    """The model is not ready until it says so, while the server is."""
+@pytest.mark.parametrize("name", ["own", "around", "around_that"])
+def test_both_protocols_ask_the_model(tmp_path, mode, name):
+    """The model is not ready until it says so, nor are ensembles around it, while the server is."""
+    for ensemble, model in (("around", "own"), ("around_that", "around")):
+        (tmp_path / ensemble / "1").mkdir(parents=True)
+        (tmp_path / ensemble / "config.pbtxt").write_text(ENSEMBLE.replace("MODEL", model))
     version = tmp_path / "own" / "1"
     version.mkdir(parents=True)
     (version / "model.py").write_text(MODEL)
@@ -51,11 +63,11 @@ def test_both_protocols_ask_the_model(tmp_path, mode):
                 pb.ModelReadyResponse.FromString,
             )
             for _ in range(2):
-                for path in ("/v2/models/own/ready", "/v2/health/ready"):
+                for path in (f"/v2/models/{name}/ready", "/v2/health/ready"):
                     connection.request("GET", path)
                     with connection.getresponse() as answer:
                         answer.read()
                         told.append(answer.status)
-                told.append(ask(pb.ModelReadyRequest(name="own"), timeout=30).ready)
+                told.append(ask(pb.ModelReadyRequest(name=name), timeout=30).ready)
                 (version / "up").touch()
     assert told == [400, 200, False, 200, 200, True]

@@ -54,6 +54,15 @@ class LimitedScheduler(Scheduler):
         """Whether the scheduler behind is."""
         return self._inner.resizable
 
+    @property
+    def ready(self) -> bool:
+        """Whether the scheduler behind is."""
+        return self._inner.ready
+
+    def confirm_ready(self) -> bool:
+        """Have the scheduler behind ask."""
+        return self._inner.confirm_ready()
+
     @contextmanager
     def turn(self, config: ModelConfig, place: int) -> Iterator[None]:
         """Wait for what the instance's execution needs, and give it back afterwards."""

@@ -303,11 +303,11 @@ class Model:
     @property
     def ready(self) -> bool:
         """Whether requests can be executed now."""
-        return self._loaded is None or self._loaded.ready
+        return self._scheduler.ready if self._loaded is None else self._loaded.ready
 
     def confirm_ready(self) -> bool:
-        """Ask the model itself whether it is ready; see `LoadedModel.confirm_ready`."""
-        return self._loaded is None or self._loaded.confirm_ready()
+        """Ask the model itself whether it is ready, see `LoadedModel.confirm_ready`; or the models that it is made of."""
+        return self._scheduler.confirm_ready() if self._loaded is None else self._loaded.confirm_ready()
 
     @property
     def knows_byte_size(self) -> bool:

@@ -192,10 +192,6 @@ class ModelTable:
         """Give the key of the model that a name means; where several have it, of the one in this namespace."""
         return next(iter(self.keys_of(name, namespace)), self._names.key(name, namespace))
 
-    def knows(self, name: str) -> bool:
-        """Tell whether any version of a model of this name was ever asked to load."""
-        return bool(self.keys_of(name))
-
     def explain_absence(self, name: str, version: int | None, namespace: str = "") -> InferenceError:
         """Say why a model, or a version of it, does not serve, with the reference's texts."""
         asked = f"Request for unknown model: '{name}'"

@@ -51,6 +51,13 @@ class Models(Protocol):
     def can_serve(self, name: str, version: int | None = None) -> bool:
         """Tell whether a model, or one version of it, takes requests now. False, too, if there is none."""
 
+    def model_ready(self, name: str, version: int | None = None) -> bool:
+        """Tell whether a model, or one version of it, is ready, by its own word, too. It may take some seconds.
+
+        Raises:
+            NotFoundError: nobody ever asked to load such a model.
+        """
+
     def key_of(self, name: str) -> str:
         """Give what the server knows a model by: its name alone does not do where models are told apart by their repositories.
 
@@ -85,6 +92,9 @@ class AllModels(Models, Protocol):
 
     def can_serve(self, name: str, version: int | None = None, namespace: str = "") -> bool:
         """Tell whether a model takes requests now."""
+
+    def model_ready(self, name: str, version: int | None = None, namespace: str = "") -> bool:
+        """Tell whether a model is ready, by its own word, too."""
 
     def key_of(self, name: str, namespace: str = "") -> str:
         """Give what the server knows a model by."""
@@ -129,6 +139,11 @@ class NoModels:
     def can_serve(self, name: str, version: int | None = None, namespace: str = "") -> bool:
         """Say that there is no such model."""
         del name, version, namespace
+        return False
+
+    def model_ready(self, name: str, version: int | None = None, namespace: str = "") -> bool:
+        """Say that there is no such model."""
+        self.model_config(name, version, namespace)
         return False
 
     def key_of(self, name: str, namespace: str = "") -> str:

@@ -58,6 +58,10 @@ class NamespacedModels:
         """Tell whether a model takes requests now."""
         return self._models.can_serve(name, version, self._home(name))
 
+    def model_ready(self, name: str, version: int | None = None) -> bool:
+        """Tell whether a model is ready, by its own word, too."""
+        return self._models.model_ready(name, version, self._home(name))
+
     def key_of(self, name: str) -> str:
         """Give what the server knows a model by."""
         return self._models.key_of(name, self._home(name))

@@ -171,6 +171,15 @@ class Scheduler(ABC):
         """
         return False
 
+    @property
+    def ready(self) -> bool:
+        """Whether requests can be answered now, where the scheduler answers by itself: whether its other models can. Quick."""
+        return True
+
+    def confirm_ready(self) -> bool:
+        """Ask those other models themselves whether they are ready, which may take some seconds."""
+        return True
+
     def borrow(self) -> Hashable | None:
         """Give an instance that waits for work, to a caller that will execute one request on it in its own thread.
 

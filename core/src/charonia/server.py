@@ -278,7 +278,7 @@ class Server:
         models = self._models.find(name, namespace)
         return self.live and any(model.ready for number, model in models.items() if version in (None, number))
 
-    def model_ready(self, name: str, version: int | None = None) -> bool:
+    def model_ready(self, name: str, version: int | None = None, namespace: str = "") -> bool:
         """Tell whether a model, or one version of it, is ready, by its own word, too.
 
         It may take some seconds where the model has code that tells: no event loop calls this.
@@ -286,9 +286,9 @@ class Server:
         Raises:
             NotFoundError: nobody ever asked to load such a model, as in the reference's later releases.
         """
-        if not self._models.knows(name):
-            raise self._models.explain_absence(name, version)
-        return self.can_serve(name, version) and self.get(name, version).confirm_ready()
+        if not self._models.keys_of(name, namespace):
+            raise self._models.explain_absence(name, version, namespace)
+        return self.can_serve(name, version, namespace) and self.get(name, version, namespace).confirm_ready()
 
     def load(self, name: str, *, config: str | None = None, files: Mapping[str, bytes] | None = None) -> None:
         """Load a model, or load it anew beside the one that serves, and switch when it is ready.

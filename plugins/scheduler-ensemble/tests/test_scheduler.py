@@ -436,3 +436,18 @@ def test_tensors_stay_on_their_device(batch):
     assert {request.inputs["X"].shape for request in models.asked} == {(1, 1) if batch else (1,)}
     assert [response[name].base for name in ("O", "P")] == [tensor, tensor]
     assert response["O"].shape == (1,)
+
+
+@pytest.mark.parametrize("away", [None, "first", "second"])
+def test_ready_when_all_models_are(away):
+    """An ensemble can answer while the models of all of its steps can."""
+
+    class Some(Recorder):
+        def can_serve(self, name, version=None):
+            return name != away
+
+    config = ModelConfig(name="e", platform="ensemble")
+    for model in ("first", "second"):
+        config.ensemble_scheduling.step.add(model_name=model, model_version=-1)
+    scheduler = EnsembleScheduler(scheduler_context(config, models=Some(model_config("m"), {})))
+    assert scheduler.ready == (away is None)

@@ -34,7 +34,8 @@ class EnsembleScheduler(Scheduler):
     def __init__(self, context: SchedulerContext) -> None:
         super().__init__(context)
         config = context.config
-        self._plan = Plan(config, [context.models.model_config(*model) for model in composing_models(config)])
+        self._used = composing_models(config)
+        self._plan = Plan(config, [context.models.model_config(*model) for model in self._used])
         self._most = config.ensemble_scheduling.max_inflight_requests
         self._limit = WaveLimit(config.name, self._most, context.clock) if self._most else None
         self._lock = threading.Lock()  # guards all below
@@ -99,3 +100,12 @@ class EnsembleScheduler(Scheduler):
     def pending(self) -> int:
         """How many requests wait for others to end."""
         return len(self._queue)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the models of all steps can answer now."""
+        return all(self.context.models.can_serve(*model) for model in dict.fromkeys(self._used))
+
+    def confirm_ready(self) -> bool:
+        """Ask the models of all steps whether they are ready."""
+        return all(self.context.models.model_ready(*model) for model in dict.fromkeys(self._used))
