@@ -112,7 +112,7 @@ def test_running_a_file_that_lies_anywhere(charonia, tmp_path):
         "            error = pb.InferenceResponse(error=pb.TritonError('no more'))\n"
         "            sender.send(error, pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)\n"
     )
-    told = charonia("run", "count.py", "--input", "N=2")
+    told = charonia("run", "count.py", "N=2")
     assert told.stdout == "I  INT32 [1]\n[0]\nI  INT32 [1]\n[1]\n"
     assert told.exit_code == ExitCode.FAILED
     assert told.stderr == "charonia: no more\n"

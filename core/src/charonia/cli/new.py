@@ -31,7 +31,7 @@ _MODEL_HELP = """Write a model in Python: a model.py with its test.
 Example:
   charonia new model double
   pytest models/double
-  charonia run models/double --input "INPUT0=[[1, 2, 3]]"
+  charonia run models/double "INPUT0=[[1, 2, 3]]"
 """
 _BACKEND_HELP = """Write a plugin with a backend: a package of its own, with its test.
 
@@ -50,7 +50,7 @@ def new() -> None:
     """Write a skeleton that works, with its test."""
 
 
-@new.command(help=_MODEL_HELP)
+@new.command(help=_MODEL_HELP, short_help="Write a model in Python, with its test.")
 @click.argument("name")
 @click.option(
     "--model-repository",
@@ -62,11 +62,11 @@ def new() -> None:
 def model(*, name: str, model_repository: str) -> None:
     """Write a model in Python."""
     if not re.fullmatch(r"[A-Za-z][\w-]*", name):
-        raise click.UsageError(f"The name {name!r} does not do: write a letter, then letters, digits, '_' and '-'.")
+        raise click.UsageError(f"The name {name!r} does not do: write letters, digits, '_' and '-', a letter first.")
     _write("model", Path(model_repository) / name, {"name": name, "word": name.replace("-", "_")})
 
 
-@new.command(help=_BACKEND_HELP)
+@new.command(help=_BACKEND_HELP, short_help="Write a plugin with a backend, and its test.")
 @click.argument("name")
 @click.option("--package", metavar="NAME", default="", help="The package's name in Python; charonia_NAME if not given.")
 @click.option(
@@ -75,7 +75,7 @@ def model(*, name: str, model_repository: str) -> None:
 def backend(*, name: str, package: str, directory: str) -> None:
     """Write a plugin with a backend."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise click.UsageError(f"The name {name!r} does not do: write a small letter, then such, digits and '_'.")
+        raise click.UsageError(f"The name {name!r} does not do: write small letters, digits and '_', a letter first.")
     package = package or f"charonia_{name}"
     if not package.isidentifier():
         raise click.UsageError(f"The package's name {package!r} is none in Python.")

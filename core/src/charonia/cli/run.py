@@ -26,29 +26,32 @@ __all__ = ["run"]
 _HELP = """Run a model once, without a server.
 
 MODEL is a model's directory, as it is in a repository, or its file. A file alone must tell its inputs and outputs itself, as
-a model.py does in auto_complete_config. Inputs are written as for "charonia infer".
+a model.py does in auto_complete_config. Inputs are written as for "charonia infer", bare or after --input.
 
 \b
 Examples:
-  charonia run models/double/1/model.py --input X=x.npy
-  charonia run models/double --input "X=[[1, 2, 3]]" --json
+  charonia run models/double "X=[[1, 2, 3]]"
+  charonia run models/double/1/model.py --input X=x.npy --json
 """
 
 
 @click.command(help=_HELP, epilog=EXIT_CODES_EPILOG)
 @click.argument("model", type=click.Path(exists=True))
-@click.option("--input", "inputs", multiple=True, metavar="NAME=VALUE", help="An input. May come several times.")
+@click.argument("inputs", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--input", "more", multiple=True, metavar="NAME=VALUE", help="An input, too. May come several times.")
 @click.option("--output", "outputs", multiple=True, metavar="NAME", help="An output that is wanted; all if not given.")
 @click.option("--verbose", is_flag=True, help="Log details, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs: a line for each response.")
-def run(*, model: str, inputs: Sequence[str], outputs: Sequence[str], verbose: bool, as_json: bool) -> None:
+def run(
+    *, model: str, inputs: Sequence[str], more: Sequence[str], outputs: Sequence[str], verbose: bool, as_json: bool
+) -> None:
     """Load the model, ask it, and print each of its responses."""
     setting = LogSetting(info=verbose, verbose_level=int(verbose))
     with writing_log(setting), serve_alone(model) as served:
         known = {
             tensor.name: ModelInput(DataType[tensor.datatype], tensor.shape) for tensor in served.metadata().inputs
         }
-        tensors = read_inputs(served.name, inputs, known)
+        tensors = read_inputs(served.name, [*inputs, *more], known)
         for response in served.stream(tensors, outputs=tuple(outputs)):
             click.echo(_json(response) if as_json else _text(response))
 
