@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
+import time
 
 import numpy as np
 import pytest
@@ -107,7 +109,8 @@ def test_every_format_names_the_request(ask, tmp_path, form):
     logging.getLogger("charonia.elsewhere").error("hello")
     logger.removeHandler(handler)
     settings.close()
-    well, failed, badly, elsewhere = lines
+    well, badly = [line for line in lines if " charonia.access: " in line]  # they come a little later
+    failed, elsewhere = [line for line in lines if " charonia.access: " not in line]
     assert well.split(" charonia.access: ")[1].startswith("model=m version=1 id=r1 status=OK total_us=")
     assert well.endswith(" trace_id=1")
     first = failed.splitlines()[0]
@@ -123,3 +126,61 @@ def test_what_is_logged_elsewhere_names_none(log):
     (line,) = log
     line.pop("time")
     assert line == {"level": "ERROR", "logger": "charonia.elsewhere", "message": "hello you"}
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
+def test_lines_come_by_themselves_and_as_the_level_says(model_repository, server, level):
+    """Nobody has to close the server to read them; while the level is too high there are none."""
+    write_model(model_repository, model_config("m"))
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
+    running = server(model_repository, options=ServerOptions(log_access=True), plugins=plugins)
+    records = queue.SimpleQueue()
+    handler = logging.Handler(level=logging.INFO)
+    handler.emit = records.put
+    logger = logging.getLogger("charonia.access")
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        before = time.time()
+        for number in range(3):
+            running.model("m").infer(INPUT, id=str(number))
+        after = time.time()
+        if level == logging.INFO:
+            got = [records.get(timeout=60) for _ in range(3)]
+            assert [record.request_id for record in got] == ["0", "1", "2"]
+            assert all(before <= record.created <= after for record in got)
+            assert not got[-1].more
+        running.close()
+        assert records.empty()
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+
+def test_a_line_that_cannot_be_written_costs_no_other(model_repository, server, capsys):
+    """A filter of whoever reads the log may fail; it is told so, and the next line is written."""
+
+    def filter_out(record):
+        if record.request_id == "0":
+            raise ValueError("a filter fails")
+        return True
+
+    write_model(model_repository, model_config("m"))
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
+    running = server(model_repository, options=ServerOptions(log_access=True), plugins=plugins)
+    handler = Kept()
+    handler.setFormatter(logging.Formatter('"%(request_id)s"'))
+    logger = logging.getLogger("charonia.access")
+    logger.addFilter(filter_out)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        for number in range(2):
+            running.model("m").infer(INPUT, id=str(number))
+        running.close()
+    finally:
+        logger.removeHandler(handler)
+        logger.removeFilter(filter_out)
+        logger.setLevel(logging.NOTSET)
+    assert handler.documents == ["1"]
+    assert "a filter fails" in capsys.readouterr().err

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from charonia.access_log import AccessLog
     from charonia.backend import Backend
     from charonia.cache import ResponseCache
     from charonia.config import ModelConfig
@@ -79,15 +80,22 @@ class Loader:
         plugins: where backends, schedulers and caches come from.
         models: the models of the server, which those that are made may call.
         tracer: what traces the requests of those that are made, if anything does.
+        access_log: where their requests are noted, if the options say so.
     """
 
     def __init__(
-        self, options: ServerOptions, plugins: Plugins, models: AllModels | None = None, tracer: Tracer | None = None
+        self,
+        options: ServerOptions,
+        plugins: Plugins,
+        models: AllModels | None = None,
+        tracer: Tracer | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         self._options = options
         self._plugins = plugins
         self._models: AllModels = NoModels() if models is None else models
         self._tracer = tracer
+        self._access_log = access_log if options.log_access else None
         self._clock = Clock()
         self._growth = GrowthMeter()
         self._backends = Backends(options, plugins)
@@ -125,7 +133,7 @@ class Loader:
                 "labels": blueprint.labels,
                 "responses": self._responses(config, version, statistics),
                 "tracer": self._tracer,
-                "logs_access": self._options.log_access,
+                "access_log": self._access_log,
             }
             if self._budget is None:
                 model = self._build(blueprint, tell, release, **shown)
@@ -273,7 +281,7 @@ class Loader:
                 labels={**inherited_labels(config, models), **read_labels(config, directory)},
                 responses=self._responses(config, version, statistics),
                 tracer=self._tracer,
-                logs_access=self._options.log_access,
+                access_log=self._access_log,
                 release=partial(candidate.storage.release, directory),
             )
             undo.pop_all()

@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InvalidArgumentError, UnsupportedError
@@ -181,14 +182,23 @@ class _Formatter(logging.Formatter):
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's own name
         """Write a record's time."""
-        milliseconds = int(record.msecs)
         if self._settings.get().format == "ISO8601":
             return _date_and_time(record)
-        return f"{time.strftime('%H:%M:%S', time.localtime(record.created))}.{milliseconds:03d}"
+        return f"{_time_of_day(int(record.created))}.{int(record.msecs):03d}"
 
 
 def _date_and_time(record: logging.LogRecord) -> str:
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"
+    return f"{_date_and_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@lru_cache(1)  # of many records in one second all but one find it
+def _time_of_day(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+@lru_cache(1)
+def _date_and_second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _json(record: logging.LogRecord) -> str:

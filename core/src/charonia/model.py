@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from charonia.access_log import log_access
 from charonia.deadline import Deadline
 from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
 from charonia.inflight import InFlight
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from charonia.access_log import AccessLog
     from charonia.backend import LoadedModel, ModelContext
     from charonia.config import ModelConfig
     from charonia.instance import ModelInstance
@@ -72,7 +72,7 @@ class Model:
         labels: see above.
         responses: where responses to earlier requests are, if the model's may be given again.
         tracer: what traces requests, if anything does.
-        logs_access: whether each request is logged when it is finished.
+        access_log: where each request is noted when it is finished, if anywhere.
         release: called last of all, when everything is closed: what else there is to let go.
     """
 
@@ -89,7 +89,7 @@ class Model:
         labels: Mapping[str, Sequence[bytes]] | None = None,
         responses: ResponseLookup | None = None,
         tracer: Tracer | None = None,
-        logs_access: bool = False,
+        access_log: AccessLog | None = None,
         release: Callable[[], object] = bool,
     ) -> None:
         self.name = config.name
@@ -107,7 +107,7 @@ class Model:
         self._promptness: Promptness | None = None
         self._responses = responses
         self._tracer = tracer
-        self._logs_access = logs_access
+        self._access_log = access_log
         self._release = release
         self._in_flight = InFlight()
         self.estimated_byte_size = 0
@@ -258,8 +258,8 @@ class Model:
                 self._count_execution(request)
         else:
             self.statistics.count_failure(total_ns=total_ns, reason=_failure_reason(request, response.error))
-        if self._logs_access:
-            log_access(request, self.version, response, total_ns)
+        if self._access_log is not None:
+            self._access_log.note(request, self.version, response, total_ns)
         self._in_flight.leave()
 
     def _count_first_response(self, request: InferenceRequest) -> None:

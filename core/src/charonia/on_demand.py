@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from charonia.access_log import AccessLog
     from charonia.backend import ModelContext
     from charonia.config import ModelConfig
     from charonia.deadline import Deadline
@@ -43,7 +44,7 @@ class Shown(TypedDict, total=False):
     labels: Mapping[str, Sequence[bytes]]
     responses: ResponseLookup | None
     tracer: Tracer | None
-    logs_access: bool
+    access_log: AccessLog | None
 
 
 class OnDemandModel(Model):

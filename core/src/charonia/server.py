@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from charonia.access_log import AccessLog
 from charonia.clock import Clock
 from charonia.deadline import Deadline
 from charonia.errors import InvalidArgumentError, NotFoundError, RepositoryError, UnavailableError
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 _EXITING = "Server exiting: it finishes what it has accepted and takes no new requests"
-
 _END_SECONDS = 1.0
 """What models that have nothing to do any more get to end in, however little of the exit timeout is left."""
 
@@ -86,7 +86,8 @@ class Server:
         places = [model_repository] if isinstance(model_repository, str | Path) else model_repository
         self._repositories = ModelRepositories([str(place) for place in places], self.options, self.plugins)
         self.tracer = Tracer(self.plugins.trace_writer(self.options.trace.mode)(self.options.trace))
-        self._loader = Loader(self.options, self.plugins, self, self.tracer)
+        self._access_log = AccessLog()
+        self._loader = Loader(self.options, self.plugins, self, self.tracer, self._access_log)
         self._lifecycle = Lifecycle(self._repositories, self._loader, self.options.model_load_thread_count)
         self._models = self._lifecycle.models
         self._poller = RepositoryPoller(self._repositories, self._lifecycle, self.options, Clock())
@@ -173,10 +174,10 @@ class Server:
         else:  # what still runs keeps its backend and its files
             self._loader.close()
             self._repositories.close()
-        self.tracer.close()
+        for owned in (self.tracer, self._access_log, self.shared_memory):
+            owned.close()
         if self._own_log_settings:
             self.log_settings.close()
-        self.shared_memory.close()
         return finished
 
     @property

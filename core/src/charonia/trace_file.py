@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import queue
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charonia.gathering import Gathering
 from charonia.trace import TIMESTAMPS
 from charonia.trace_writer import TraceWriter
 
@@ -27,10 +26,6 @@ __all__ = ["TraceFile"]
 _log = logging.getLogger(__name__)
 
 
-_GATHERING_SECONDS = 0.1
-"""For how long traces are gathered before they are written: to wake a thread costs more than to write a trace."""
-
-
 class TraceFile(TraceWriter):
     """A file, or several that are numbered.
 
@@ -44,12 +39,9 @@ class TraceFile(TraceWriter):
     def __init__(self, setting: TraceSetting) -> None:
         super().__init__(setting)
         self._path = setting.file
-        self._lock = threading.Lock()  # guards `_thread` and `_closed`
-        self._thread: threading.Thread | None = None
-        self._closed = False
-        self._ended: queue.SimpleQueue[Trace | None] = queue.SimpleQueue()
-        self._closing = threading.Event()
-        # what follows belongs to the thread
+        self._ended: Gathering[Trace] = Gathering("charonia-trace-file", self._write)
+        # what follows belongs to its thread, and at the end to whoever closes
+        self._failed = False
         self._whole: TextIO | None = None
         self._gathered: list[str] = []
         self._traces = 0
@@ -57,27 +49,22 @@ class TraceFile(TraceWriter):
 
     def end(self, trace: Trace) -> None:
         """Write a trace, soon."""
-        with self._lock:
-            if self._closed:
-                return
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="charonia-trace-file", daemon=True)
-                self._thread.start()
-            self._ended.put(trace)
+        self._ended.put(trace)
 
-    def _run(self) -> None:
+    def _write(self, traces: list[Trace]) -> None:
+        if self._failed:
+            return
         try:
-            while (trace := self._ended.get()) is not None:
+            for trace in traces:
                 self._take(trace)
-                if self._ended.empty():
-                    if self._whole is not None:
-                        self._whole.flush()
-                    self._closing.wait(_GATHERING_SECONDS)
-            self._finish()
+            if self._whole is not None:
+                self._whole.flush()
         except OSError as error:
-            _log.error("traces cannot be written: %s; there are no more of them", error)
-            with self._lock:
-                self._closed = True
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        _log.error("traces cannot be written: %s; there are no more of them", error)
+        self._failed = True
 
     def _take(self, trace: Trace) -> None:
         frequency = trace.setting.log_frequency
@@ -110,16 +97,16 @@ class TraceFile(TraceWriter):
         if self._whole is not None:
             self._whole.write("]")
             self._whole.close()
+            self._whole = None
 
     def close(self) -> None:
         """Write what is left, and end the file. Idempotent."""
-        with self._lock:
-            self._closed = True
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._closing.set()
-            self._ended.put(None)
-            thread.join()
+        self._ended.close()
+        if not self._failed:
+            try:
+                self._finish()
+            except OSError as error:
+                self._fail(error)
 
 
 def _records(trace: Trace) -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING
 
+from charonia.access_log import MORE
 from charonia.cli.exit_codes import CommandError
 from charonia.log_settings import LogSettings
 
@@ -26,17 +27,38 @@ class _StderrHandler(logging.Handler):
         """Write one record."""
         try:
             sys.stderr.write(f"{self.format(record)}\n")
-            sys.stderr.flush()
+            if not _more_follow(record):
+                sys.stderr.flush()
         except Exception:  # noqa: BLE001 - as logging's own handlers: a log that fails must not fail what it tells about
             self.handleError(record)
 
 
+class _FileHandler(WatchedFileHandler):
+    """Writes to a file. One that was moved away is made anew, so that logs can be rotated."""
+
+    _held = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        self._held = _more_follow(record)
+        super().emit(record)
+
+    def flush(self) -> None:
+        """Have what was written in the file, save where more is written at once."""
+        if not self._held:
+            super().flush()
+
+
+def _more_follow(record: logging.LogRecord) -> bool:
+    return getattr(record, MORE, False)
+
+
 def _handler(file: str) -> logging.Handler:
-    """Make what writes; a file that was moved away is made anew, so that logs can be rotated."""
+    """Make what writes."""
     if not file:
         return _StderrHandler()
     try:
-        return WatchedFileHandler(file, encoding="utf-8")
+        return _FileHandler(file, encoding="utf-8")
     except OSError as error:
         raise CommandError(
             f"the log cannot be written to {file}: {error.strerror}; --log-file names a file in a directory that exists"

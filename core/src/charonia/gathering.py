@@ -1,0 +1,83 @@
+"""A thread that takes what others give it, in groups, so that whoever gives does not wait, and wakes nobody most of the time."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Gathering"]
+
+Item = TypeVar("Item")
+
+_SECONDS = 0.1
+"""For how long is gathered: to wake a thread costs more than to write down what it is woken for."""
+
+
+class Gathering(Generic[Item]):
+    """Takes items from any thread, and hands them over in their order, in groups, on a thread of its own.
+
+    The thread starts with the first item, and is joined by `close`.
+
+    Args:
+        name: the thread's name.
+        take: takes a group. It must not raise.
+    """
+
+    def __init__(self, name: str, take: Callable[[list[Item]], None]) -> None:
+        self._name = name
+        self._take = take
+        self._items: deque[Item] = deque()
+        self._asleep = True  # whether the thread has to be woken for the next item; also before it has started
+        self._awake = threading.Event()
+        self._closing = threading.Event()
+        self._lock = threading.Lock()  # guards `_thread`, and the change of `_asleep` to False
+        self._thread: threading.Thread | None = None
+
+    def put(self, item: Item) -> None:
+        """Hand an item over, soon. Dropped once this is closed."""
+        self._items.append(item)
+        if self._asleep:
+            self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
+            if not self._asleep or self._closing.is_set():
+                return
+            self._asleep = False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+            self._awake.set()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._awake.wait()
+            self._awake.clear()
+            self._hand_over_while_there_is_something()
+        self._hand_over()
+
+    def _hand_over_while_there_is_something(self) -> None:
+        while self._hand_over() and not self._closing.wait(_SECONDS):
+            pass
+        self._asleep = True
+        if self._items:  # they came before whoever brought them could see that
+            self._wake()
+
+    def _hand_over(self) -> bool:
+        group = [self._items.popleft() for _ in range(len(self._items))]
+        if group:
+            self._take(group)
+        return bool(group)
+
+    def close(self) -> None:
+        """Hand over what is left, and join the thread. Idempotent."""
+        self._closing.set()
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._awake.set()
+            thread.join()

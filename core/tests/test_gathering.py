@@ -1,0 +1,76 @@
+"""Items from any thread reach one other thread, in groups: each once, and those of one thread in their order."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from charonia.gathering import Gathering
+
+
+@pytest.fixture
+def groups():
+    """Keep the groups that are handed over."""
+    return []
+
+
+def test_what_was_put_is_handed_over_at_the_latest_at_the_end(groups):
+    """Closing waits until everything has been taken, and may be repeated."""
+    gathering = Gathering("tested", groups.append)
+    for item in range(3):
+        gathering.put(item)
+    gathering.close()
+    gathering.close()
+    assert [item for group in groups for item in group] == [0, 1, 2]
+
+
+def test_a_group_is_taken_while_nobody_closes(groups):
+    """Whoever waits for an item gets it, also after a time in which there was none."""
+    arrived = threading.Semaphore(0)
+
+    def take(group):
+        groups.append(group)
+        arrived.release(len(group))
+
+    gathering = Gathering("tested", take)
+    for item in range(3):
+        gathering.put(item)
+        assert arrived.acquire(timeout=60)
+    gathering.close()
+    assert groups == [[0], [1], [2]]
+
+
+def test_items_of_many_threads_are_all_taken_by_one(groups):
+    """None is lost and none comes twice, whoever puts it when."""
+    takers = set()
+
+    def take(group):
+        takers.add(threading.current_thread().name)
+        groups.append(group)
+
+    gathering = Gathering("tested", take)
+
+    def put(source):
+        for number in range(2000):
+            gathering.put((source, number))
+
+    threads = [threading.Thread(target=put, args=(source,)) for source in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gathering.close()
+    taken = [item for group in groups for item in group]
+    assert len(taken) == 8000
+    for source in range(4):
+        assert [number for whose, number in taken if whose == source] == list(range(2000))
+    assert takers == {"tested"}
+
+
+def test_what_comes_after_the_end_is_dropped(groups):
+    """A closed one starts no thread."""
+    gathering = Gathering("tested", groups.append)
+    gathering.close()
+    gathering.put(1)
+    assert groups == []
+    assert "tested" not in {thread.name for thread in threading.enumerate()}
