@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gc
+import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from charonia.request import InferenceRequest
 from charonia.tensor import as_numpy
-from torch_modules import Linear, Same, Scores
+from torch_modules import Linear, OnGpu, Same, Scores
 
 pytestmark = [
     pytest.mark.gpu,
@@ -47,6 +49,34 @@ def test_tensor_that_is_on_the_gpu_is_not_copied(serve, repository, config):
     server = serve(repository(Same(), config([("x", "FP32", [3])], [("y", "FP32", [3])], ON_GPU, batch=8)))
     sent = torch.from_numpy(X).cuda()
     assert ask(server, {"x": sent})["y"].data_ptr() == sent.data_ptr()
+
+
+def test_input_that_is_still_in_the_making_is_waited_for(serve, repository, config):
+    """A caller need not wait for its own work on the device before it asks, whatever stream that is in."""
+    handle = serve(repository(Same(), config([("x", "FP32", [3])], [("y", "FP32", [3])], ON_GPU, batch=8))).model("m")
+    for stream in (torch.cuda.default_stream(), torch.cuda.Stream()):
+        with torch.cuda.stream(stream):
+            much = torch.ones(4096, 4096, device="cuda")
+            for _ in range(50):
+                much = much @ much * 0
+            sent = much[:4, :3] + 1
+            assert as_numpy(handle.infer({"x": sent})["y"]).tolist() == [[1, 1, 1]] * 4
+
+
+@pytest.mark.parametrize("scripted", [True, False], ids=["TorchScript", "class"])
+def test_model_that_chooses_its_devices_gives_what_is_ready(serve, repository, config, scripted):
+    """With KIND_MODEL the inputs of TorchScript come from the CPU, and outputs may be on any device, and are complete."""
+    more = "instance_group [ { kind: KIND_MODEL } ] " + ("" if scripted else 'runtime: "model.py"')
+    text = config([("x", "FP32", [4, 3])], [("y", "FP32", [4, 3])], more)
+    source = (Path(__file__).parent / "torch_modules.py").read_text()
+
+    def write(folder):
+        (folder / "model.py").write_text(source[: source.index("class Same")] + inspect.getsource(OnGpu))
+
+    server = serve(repository(OnGpu() if scripted else write, text))
+    answer = ask(server, {"x": X})["y"]
+    assert answer.device.type == "cuda"
+    np.testing.assert_array_equal(as_numpy(answer), X * 51)
 
 
 def test_a_gpu_is_the_default(serve, repository, config):
@@ -111,3 +141,18 @@ def test_unloading_gives_the_memory_of_the_gpu_back(serve, repository, config):
         server.unload("m")
     gc.collect()
     assert torch.cuda.memory_allocated() <= before
+
+
+@pytest.mark.parametrize("cleaned", [True, False])
+def test_memory_goes_back_after_each_run_where_that_is_asked_for(serve, repository, config, parameter, cleaned):
+    """With ENABLE_CACHE_CLEANING PyTorch keeps nothing for later of what a run has used."""
+    text = config(
+        [("x", "FP32", [-1, 3])],
+        [("y", "FP32", [-1, 2])],
+        ON_GPU + parameter("ENABLE_CACHE_CLEANING", str(cleaned).lower()),
+    )
+    server = serve(repository(Linear(), text))
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
+    ask(server, {"x": np.ones((10_000_000, 3), np.float32)})  # the answer, which stays on the device, is dropped here
+    assert (torch.cuda.memory_reserved() - before < 100e6) is cleaned

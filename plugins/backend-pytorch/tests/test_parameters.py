@@ -39,6 +39,24 @@ class Mode(torch.nn.Module):
         return torch.tensor([float(torch.is_inference_mode_enabled()), float(torch.is_grad_enabled())])
 
 
+class Optimised(torch.nn.Module):
+    """Tells whether TorchScript would optimise what runs now."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([float(torch._C._get_graph_executor_optimize())])
+
+
+@pytest.mark.parametrize(("said", "optimised"), [("true", 0), ("false", 1), ("", 1)])
+def test_optimised_execution_can_be_switched_off(serve, repository, config, parameter, said, optimised):
+    """The parameter is in force while the model runs, and leaves the thread as it was."""
+    source = "import torch\n" + _source_of(Optimised)
+    more = 'runtime: "model.py" ' + (parameter("DISABLE_OPTIMIZED_EXECUTION", said) if said else "")
+    text = config([("x", "FP32", [1])], [("y", "FP32", [1])], more)
+    server = serve(repository(lambda folder: (folder / "model.py").write_text(source), text))
+    assert server.model("m").infer({"x": [0.0]})["y"].tolist() == [optimised]
+    assert torch._C._get_graph_executor_optimize()
+
+
 @pytest.mark.parametrize(("said", "inference"), [("true", 1), ("false", 0), ("", 1)])
 def test_inference_mode_is_the_default_and_gradients_are_never_kept(
     serve, repository, config, parameter, said, inference

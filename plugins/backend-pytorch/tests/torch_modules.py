@@ -115,6 +115,17 @@ class Scalar(torch.nn.Module):
         return x.sum()
 
 
+class OnGpu(torch.nn.Module):
+    """Takes its input to a GPU by itself, and works there for a while."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.to("cuda")
+        y = x
+        for _ in range(50):
+            y = y + x
+        return y
+
+
 class Scores(torch.nn.Module):
     """Takes an argument by name, and gives a dictionary: for exported programs."""
 

@@ -36,7 +36,8 @@ class PyTorchExecution(ArrayExecution):
     """One instance.
 
     On the CPU, inputs and outputs share the memory of numpy's arrays. On a GPU, the instance has a stream of its own; its
-    outputs stay on the device, and are ready when `run` returns.
+    inputs may still be in the making, in the current stream of whoever calls, or, where the instance's own thread calls, in the
+    default one; its outputs stay on the device, and are ready when `run` returns.
 
     Args:
         context: the instance.
@@ -61,9 +62,10 @@ class PyTorchExecution(ArrayExecution):
             torch().inference_mode if parameters.flag("INFERENCE_MODE", default=True) else torch().no_grad
         )
         self._optimized = not parameters.flag("DISABLE_OPTIMIZED_EXECUTION")
-        self._cleans_cache = parameters.flag("ENABLE_CACHE_CLEANING")
         self._own_outputs = program.state is not State.NONE
         self._stream = torch().cuda.Stream(program.device) if program.device.type == "cuda" else None
+        self._cleans_cache = parameters.flag("ENABLE_CACHE_CLEANING") and self._stream is not None
+        self._scattered = context.device.kind == "MODEL"  # then results may be on any device
 
     def run(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Run the program on one batch.
@@ -78,6 +80,12 @@ class PyTorchExecution(ArrayExecution):
             raise InvalidArgumentError(
                 f"model '{self.context.model.name}' cannot do without its input {missing}: give it"
             )
+        outputs = self._run(inputs)
+        if self._cleans_cache:  # what the run had for itself is free by now
+            torch().cuda.empty_cache()
+        return outputs
+
+    def _run(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         with self._surroundings():
             arguments = {
                 place.name: self._argument(name, place.kind, inputs[name])
@@ -91,6 +99,8 @@ class PyTorchExecution(ArrayExecution):
                 if isinstance(failure, InternalError):
                     _log.warning('model instance "%s": %s', self.context.name, error)
                 raise failure from error
+            if self._scattered:
+                _wait_for(values)
             return self._taken(names, values)
 
     def _surroundings(self) -> AbstractContextManager[Any]:
@@ -100,7 +110,9 @@ class PyTorchExecution(ArrayExecution):
 
     @contextmanager
     def _stream_and_optimisation(self) -> Iterator[None]:
-        """Do so, and on a GPU wait for what was computed."""
+        """Do so, and on a GPU wait for what was computed: for inputs in the caller's stream, for outputs in the instance's."""
+        if self._stream is not None:
+            self._stream.wait_stream(torch().cuda.current_stream(self._program.device))
         with (
             self._without_gradients(),
             torch().jit.optimized_execution(self._optimized),
@@ -109,8 +121,6 @@ class PyTorchExecution(ArrayExecution):
             yield
             if self._stream is not None:
                 self._stream.synchronize()
-        if self._stream is not None and self._cleans_cache:
-            torch().cuda.empty_cache()
 
     def _argument(self, name: str, kind: Kind, tensor: Tensor) -> Any:
         if kind is Kind.NUMBER:
@@ -154,3 +164,9 @@ class PyTorchExecution(ArrayExecution):
     def close(self) -> None:
         """Let the program go; it is closed by the model."""
         del self._program
+
+
+def _wait_for(values: Sequence[Any]) -> None:
+    """Wait for results on the devices on which a model has put them by itself."""
+    for device in {value.device for value in values if getattr(value, "is_cuda", False)}:
+        torch().cuda.current_stream(device).synchronize()
