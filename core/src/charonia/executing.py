@@ -7,27 +7,19 @@ context, as those of `asyncio.to_thread` do.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from charonia.request import InferenceRequest
 
-__all__ = ["EXECUTING", "Executed"]
+__all__ = ["EXECUTING", "NOTHING", "Executed"]
 
 
-class Executed(NamedTuple):
-    """The innermost execution.
+Executed: TypeAlias = "tuple[Sequence[InferenceRequest], int]"
+"""The innermost execution: the requests of its batch, and the version of the model."""
 
-    Attributes:
-        requests: those of its batch; none where nothing is executed.
-        version: the version of the model.
-    """
+NOTHING: Executed = ((), 0)
 
-    requests: Sequence[InferenceRequest] = ()
-    version: int = 0
-
-
-_NOTHING = Executed()
-EXECUTING: ContextVar[Executed] = ContextVar("charonia_executing", default=_NOTHING)
+EXECUTING: ContextVar[Executed] = ContextVar("charonia_executing", default=NOTHING)

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -119,7 +120,11 @@ def refusal(status: int, text: str) -> bytes:
     return response_head("HTTP/1.1", response, "", f"Content-Length: {len(body)}\r\n") + body
 
 
-_heads: dict[tuple[int, str], str] = {}
+@lru_cache(1024)
+def _lines(status: int, content_type: str, own: tuple[tuple[str, str], ...]) -> str:
+    """Write what answers of a kind have in common, from the status on."""
+    fields = "".join([f"{name}: {value}\r\n" for name, value in own])
+    return f" {status} {_REASON.get(status, 'Error')}\r\nContent-Type: {content_type}\r\n{fields}"
 
 
 def response_head(version: str, response: HttpResponse, connection: str, framing: str) -> bytes:
@@ -131,14 +136,8 @@ def response_head(version: str, response: HttpResponse, connection: str, framing
         connection: the field Connection with its line end, or "".
         framing: the field that tells where the body ends, with its line end, or "".
     """
-    key = (response.status, response.content_type)
-    common = _heads.get(key)
-    if common is None:
-        reason = _REASON.get(response.status, "Error")
-        common = _heads[key] = f" {response.status} {reason}\r\nContent-Type: {response.content_type}\r\n"
-    own = "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
-    text = f"{version}{common}{own}{connection}Date: {_date()}\r\n{framing}\r\n"
-    return text.encode("latin-1")
+    common = _lines(response.status, response.content_type, tuple(response.headers.items()))
+    return f"{version}{common}{connection}Date: {_date()}\r\n{framing}\r\n".encode("latin-1")
 
 
 _today = (0, "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from charonia.backend import Batch, Device
 from charonia.errors import CancelledError, InferenceError, InternalError
-from charonia.executing import EXECUTING, Executed
+from charonia.executing import EXECUTING
 from charonia.inflight import InFlight
 from charonia.mailbox import Wakeups
 from charonia.promptness import Promptness, size_of
@@ -183,7 +183,7 @@ class ModelInstance:
                 break
         if not requests:
             return
-        executing = EXECUTING.set(Executed(requests, self._version))
+        executing = EXECUTING.set((requests, self._version))
         try:
             self._execute(requests, reason)
         finally:

@@ -7,7 +7,7 @@ import queue
 import time
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from charonia.deadline import Deadline
 from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
@@ -192,7 +192,8 @@ class Model:
 
     def submit_prompt(self, request: InferenceRequest) -> bool:
         """Do as `submit_direct` if this takes less time than passing the request to another thread, as far as one can tell."""
-        return self.quick(request) and self.submit_direct(request)
+        promptness = self._promptness
+        return promptness is not None and promptness.covers(size_of(request.inputs)) and self.submit_direct(request)
 
     def quick(self, request: InferenceRequest) -> bool:
         """Tell whether executing a request can be expected to take next to no time."""
@@ -206,7 +207,7 @@ class Model:
         """
         if self._responses is not None:
             return False  # `submit` looks for the response first
-        instance = cast("ModelInstance | None", self._scheduler.borrow())
+        instance: ModelInstance | None = self._scheduler.borrow()  # type: ignore[assignment]  # those that it was given
         if instance is None:
             return False
         try:

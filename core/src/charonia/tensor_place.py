@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["TensorPlace", "place_of"]
 
 
+_COPIED_BELOW = 1024
+
+
 @dataclass(frozen=True, slots=True)
 class TensorPlace:
     """The place of a tensor.
@@ -21,6 +24,7 @@ class TensorPlace:
         name, dtype, shape: the tensor's.
         count: the number of its elements.
         start: where its first byte lies.
+        size: how many bytes it takes.
     """
 
     name: str
@@ -28,9 +32,12 @@ class TensorPlace:
     shape: tuple[int, ...]
     count: int
     start: int
+    size: int
 
     def array(self, body: bytes | memoryview) -> Array:
         """Give the tensor that lies there, without a copy where its elements lie well."""
+        if self.size < _COPIED_BELOW:  # sooner copied than looked at, and aligned then
+            return np.frombuffer(body[self.start : self.start + self.size], self.dtype).reshape(self.shape)
         array = np.frombuffer(body, self.dtype, self.count, self.start)
         return (array if array.flags.aligned else array.copy()).reshape(self.shape)
 
@@ -39,4 +46,4 @@ def place_of(name: str, tensor: object, start: int, size: int) -> TensorPlace | 
     """Tell the place of a tensor that was made of `size` bytes from `start` on; None if it is more than just these bytes."""
     if not isinstance(tensor, np.ndarray) or tensor.dtype.kind in "Ob" or tensor.size == 0 or tensor.nbytes != size:
         return None
-    return TensorPlace(name, tensor.dtype, tensor.shape, tensor.size, start)
+    return TensorPlace(name, tensor.dtype, tensor.shape, tensor.size, start, size)

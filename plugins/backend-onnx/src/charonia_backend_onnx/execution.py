@@ -83,7 +83,9 @@ class OnnxExecution(ArrayExecution):
             InvalidArgumentError: text is not UTF-8, or ONNX Runtime cannot use these inputs.
             InternalError: the graph failed.
         """
-        feeds: dict[str, Any] = {name: as_numpy(tensor) for name, tensor in inputs.items()}
+        feeds: dict[str, Any] = {}
+        for name, tensor in inputs.items():
+            feeds[name] = as_numpy(tensor)
         for name, convert in self._input_conversions:
             if name in feeds:
                 feeds[name] = convert(feeds[name])

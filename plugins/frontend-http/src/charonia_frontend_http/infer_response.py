@@ -20,7 +20,7 @@ from charonia.tensor import as_numpy, byte_elements, encode_bytes
 from charonia_frontend_http.message import BINARY, JSON, JSON_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from charonia.model import Model
     from charonia.request import InferenceRequest, InferenceResponse
@@ -65,10 +65,10 @@ class ResponseEncoder:
             InternalError: an output has a dtype that the protocol does not know.
         """
         request, wanted = decoded.request, decoded.wanted
-        plain = self._plain_outputs(request, wanted, response)
+        plain, arrays = self._plain_outputs(request, wanted, response)
         told = wanted.documents.get(plain) if plain else None
         if told is not None:
-            return _with_tensors(*told, [_binary(as_numpy(tensor)) for tensor in response.outputs.values()])
+            return _with_tensors(*told, list(map(_binary, arrays)))
         document, tail = self._write(request, wanted, response)
         if not any(tail):
             return HttpResponse(200, document, JSON)
@@ -79,19 +79,21 @@ class ResponseEncoder:
 
     def _plain_outputs(
         self, request: InferenceRequest, wanted: Wanted, response: InferenceResponse
-    ) -> tuple[object, ...]:
-        """Give what the JSON of a response depends on where all its outputs follow it as they are; else nothing."""
+    ) -> tuple[tuple[object, ...], Sequence[Array]]:
+        """Give what the JSON of a response depends on, and its outputs, where they all follow it as they are; else nothing."""
         if response.parameters or wanted.classes or request.output_regions:
-            return ()
+            return (), ()
         binary = wanted.binary
         told: list[object] = []
+        arrays = []
         for name, tensor in response.outputs.items():
             known = self._heads.get(name)
             in_binary = binary.get(name) if binary else wanted.binary_default
             if not in_binary or known is None or type(tensor) is not np.ndarray or tensor.dtype is not known[2]:
-                return ()
+                return (), ()
             told += (name, tensor.shape)
-        return tuple(told)
+            arrays.append(tensor)
+        return tuple(told), arrays
 
     def _write(
         self, request: InferenceRequest, wanted: Wanted, response: InferenceResponse

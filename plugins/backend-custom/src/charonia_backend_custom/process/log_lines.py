@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from charonia.executing import EXECUTING, Executed
+from charonia.executing import EXECUTING, NOTHING
 
 if TYPE_CHECKING:
     from charonia_backend_custom.circles import Running
@@ -25,7 +25,7 @@ def log_line(line: LogLine, running: Running | None) -> None:
     logger = logging.getLogger(record.name)
     if not logger.isEnabledFor(record.levelno):
         return
-    executing = EXECUTING.set(Executed() if running is None else Executed(running.requests, running.version))
+    executing = EXECUTING.set(NOTHING if running is None else (running.requests, running.seat.version))
     try:
         logger.handle(record)
     finally:
