@@ -89,15 +89,22 @@ class Clients(RuleBasedStateMachine):
     @rule(place=PLACES)
     def take(self, place):
         """Give an instance its next batch, though it may not be done with the last one."""
-        instance = self._instance(place)
+        self._take(self._instance(place))
+
+    def _instance(self, place):
+        return self.instances[place % len(self.instances)]
+
+    def _take(self, instance):
+        """Do so, and tell whether there was one."""
         formed = self.scheduler.ready_batch(instance)
         if formed is None:
-            return
+            return False
         assert len(formed.requests) <= 2
         for position, request in enumerate(formed.requests):
             if not isinstance(request, NullRequest):
                 self._check_state(instance, position, request)
                 self.running[instance].append(request)
+        return True
 
     def _check_state(self, instance, position, request):
         text = request.inputs["X"].item().decode()
@@ -111,9 +118,6 @@ class Clients(RuleBasedStateMachine):
             if request.flags & SEQUENCE_START:
                 self.memory[instance, position] = life
             assert self.memory[instance, position] is life
-
-    def _instance(self, place):
-        return self.instances[place % len(self.instances)]
 
     @rule(place=PLACES, fails=st.booleans(), data=st.data())
     def answer(self, place, fails, data):
@@ -143,16 +147,19 @@ class Clients(RuleBasedStateMachine):
         assert self.scheduler.pending == len(unanswered) - sum(map(len, self.running.values()))
 
     def teardown(self):
-        """Let everything end: then every request is answered."""
-        for _ in range(10_000):
-            for place, instance in enumerate(self.instances):
-                self.take(place)
+        """Let everything end: then every request is answered, and none has waited for longer than it must."""
+        pending = None
+        while True:
+            taken = [self._take(instance) for instance in self.instances]
+            assert any(taken) or self.scheduler.pending != pending or not pending
+            for instance in self.instances:
                 for request in self.running[instance]:
                     request.fail(ValueError("the end"))
                 self.running[instance].clear()
             if not self.scheduler.pending:
                 break
-            self.clock.advance(1.1)
+            self.clock.advance(1.1)  # longer than any delay: somebody is in the next batch, or has been taken back
+            pending = self.scheduler.pending
         assert all(len(answers) == 1 for _, _, answers in self.sent.values())
         self.scheduler.close()
         assert all(self.scheduler.next_batch(instance) is None for instance in self.instances)
@@ -177,7 +184,24 @@ class SpreadOldestClients(SpreadClients):
     section = SECTION + "oldest { max_candidate_sequences: 1 }"
 
 
-@pytest.mark.parametrize("clients", [Clients, OldestClients, SpreadClients, SpreadOldestClients])
+class HeldClients(SpreadClients):
+    """The same where batches wait for more of their places."""
+
+    section = SECTION + "direct { minimum_slot_utilization: 1 max_queue_delay_microseconds: 1000000 }"
+
+
+class HeldOldestClients(OldestClients):
+    """The same where batches wait for a second sequence."""
+
+    section = (
+        SECTION + "oldest { max_candidate_sequences: 3 preferred_batch_size: 2 max_queue_delay_microseconds: 1000000 }"
+    )
+
+
+ALL = [Clients, OldestClients, SpreadClients, SpreadOldestClients, HeldClients, HeldOldestClients]
+
+
+@pytest.mark.parametrize("clients", ALL)
 def test_isolation(clients, run_clients):
     """Cancellation, time-out, end and restart in any order leave each sequence its own state and slot, and lose no request."""
     run_clients(clients)
