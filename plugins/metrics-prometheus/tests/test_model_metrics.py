@@ -12,7 +12,6 @@ from charonia.plugins import Plugins
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticBackend, ArithmeticPlugin
 from charonia_metrics_prometheus.collector import ServerCollector
-from charonia_metrics_prometheus.gpus import Gpus
 from charonia_metrics_prometheus.settings import MetricsSettings
 
 INPUT = {"INPUT0": np.ones((2, 16), np.float32)}
@@ -29,9 +28,9 @@ def start(server, model_repository):
     return serve
 
 
-def told_of(running, settings=None, gpus=None):
+def told_of(running, settings=None):
     """Give the values of all rows of models by their name, and their labels without the model's."""
-    collector = ServerCollector(running, settings or MetricsSettings(), gpus=gpus)
+    collector = ServerCollector(running, settings or MetricsSettings())
     return {
         (sample.name, *(item for item in sample.labels.items() if item[0] not in {"model", "version"})): sample.value
         for family in collector.collect()
@@ -86,56 +85,16 @@ def test_only_decoupled_models_tell_of_first_responses(start):
     assert not any("first_response" in key[0] for key in told_of(running))
 
 
-class TwoGpus:
-    """A driver's library that tells the UUIDs of two GPUs, and nothing more."""
-
-    class NVMLError(Exception):
-        """What it raises."""
-
-    def nvmlInit(self):  # noqa: N802 - the library's name
-        pass
-
-    nvmlShutdown = nvmlInit  # noqa: N815 - see above
-
-    def nvmlDeviceGetCount(self):  # noqa: N802 - the library's name
-        return 2
-
-    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802 - the library's name
-        return index
-
-    def nvmlDeviceGetUUID(self, handle):  # noqa: N802 - the library's name
-        return f"GPU-{handle}abc"
-
-    def __getattr__(self, name):
-        raise self.NVMLError(name)
-
-
-@pytest.mark.parametrize(
-    ("groups", "visible", "uuid"),
-    [
-        ([("KIND_GPU", [1])], None, "GPU-1abc"),
-        ([("KIND_GPU", [0]), ("KIND_GPU", [0])], "1,0", "GPU-1abc"),
-        ([("KIND_GPU", [1])], "GPU-1,GPU-0", "GPU-0abc"),
-        ([("KIND_GPU", [1])], "GPU-1", None),
-        ([("KIND_GPU", [1])], "", None),
-        ([("KIND_GPU", [1])], "GPU-1,7", None),
-        ([("KIND_GPU", [0, 1])], None, None),
-        ([("KIND_GPU", [0]), ("KIND_CPU", [])], None, None),
-        ([("KIND_CPU", [])], None, None),
-    ],
-)
-def test_a_model_on_one_gpu_has_its_uuid(start, monkeypatch, groups, visible, uuid):
-    """The label is that of the GPU which CUDA calls by the configuration's number; there is none where it cannot be told."""
+@pytest.mark.parametrize("gpus", [[1], [0, 1]])
+def test_rows_of_models_are_the_same_on_gpus(start, monkeypatch, gpus):
+    """As in the reference, only what the driver tells names a GPU: a model has one row, wherever its instances are."""
     monkeypatch.setattr(ArithmeticBackend, "gpus", lambda _: (0, 1))
     config = model_config("m")
-    for kind, numbers in groups:
-        config.instance_group.add(kind=kind, gpus=numbers, count=1)
-    gpus = Gpus(0, visible, TwoGpus())
-    label = (("gpu_uuid", uuid),) if uuid else ()
-    told = told_of(start(config), gpus=gpus)
-    gpus.close()
-    assert ("nv_inference_request_success", *label) in told
-    assert ("nv_inference_request_failure", *label, ("reason", "OTHER")) in told
+    config.instance_group.add(kind="KIND_GPU", gpus=gpus, count=1)
+    running = start(config)
+    running.model("m").infer(INPUT)
+    told = told_of(running)
+    assert told["nv_inference_request_success",] == told["nv_inference_exec_count",] == 1
 
 
 def test_namespaces_are_labels(server, tmp_path):

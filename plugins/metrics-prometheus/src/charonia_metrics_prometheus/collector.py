@@ -17,7 +17,6 @@ from charonia_metrics_prometheus.model_metrics import ModelRow, model_metrics
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from charonia.config import ModelConfig
     from charonia.metric_families import MetricFamily
     from charonia.server import Server
 
@@ -90,16 +89,8 @@ class ServerCollector(Collector):
                 config = self._server.model_config(told.name, int(told.version), told.namespace)
             except InferenceError:  # it has gone in this very moment
                 continue
-            rows.append(ModelRow.of(told, config, self._gpu_uuid(config)))
+            rows.append(ModelRow.of(told, config))
         return rows
-
-    def _gpu_uuid(self, config: ModelConfig) -> str | None:
-        """Find the GPU that all instances of a model are on: then all that is counted was done there."""
-        groups = config.instance_group
-        numbers = {number for group in groups for number in group.gpus}
-        if self._gpus is None or len(numbers) != 1 or any(group.kind != group.KIND_GPU for group in groups):
-            return None
-        return self._gpus.uuid(numbers.pop())
 
 
 def _converted(family: MetricFamily) -> Metric:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +50,7 @@ class MetricsFrontend(Frontend):
         settings = read_settings(told.split("\n") if told else ())
         interval = int(options["metrics-interval-ms"]) / 1000
         self._lag = LoopLag()
-        self._gpus = Gpus(interval, os.environ.get("CUDA_VISIBLE_DEVICES")) if options["allow-gpu-metrics"] else None
+        self._gpus = Gpus(interval) if options["allow-gpu-metrics"] else None
         self._summaries = Summaries(settings.quantiles) if settings.summary_latencies else None
         self._collector = ServerCollector(
             server,

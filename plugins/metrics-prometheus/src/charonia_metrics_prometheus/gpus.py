@@ -33,14 +33,11 @@ class Gpus:
 
     Args:
         interval_seconds: how old what is told may be.
-        visible: which GPUs CUDA sees, and in which order, as the variable CUDA_VISIBLE_DEVICES says: numbers or beginnings of
-            UUIDs. None for all.
         nvml: the module `pynvml`, imported at the first use if not given.
     """
 
-    def __init__(self, interval_seconds: float, visible: str | None = None, nvml: Any = None) -> None:
+    def __init__(self, interval_seconds: float, nvml: Any = None) -> None:
         self._interval = interval_seconds
-        self._visible = None if visible is None else [word.strip() for word in visible.split(",")]
         self._nvml = nvml
         self._handles: list[tuple[str, Any]] | None = None
         self._energy_before: dict[str, int] = {}
@@ -61,16 +58,6 @@ class Gpus:
                     metric.add_sample(name, {"gpu_uuid": uuid}, values[name])
             families.append(metric)
         return families
-
-    def uuid(self, number: int) -> str | None:
-        """Give the UUID of the GPU that CUDA, and so a configuration, calls by a number. None where it is not known."""
-        uuids = [uuid for uuid, _ in self._opened()]
-        if self._visible is not None:
-            word = self._visible[number] if number < len(self._visible) else ""
-            if not word.isdigit():
-                return next((uuid for uuid in uuids if word and uuid.startswith(word)), None)
-            number = int(word)
-        return uuids[number] if number < len(uuids) else None
 
     def _opened(self) -> list[tuple[str, Any]]:
         if self._handles is None:

@@ -37,20 +37,17 @@ class ModelRow:
     told: VersionStatistics
 
     @staticmethod
-    def of(told: VersionStatistics, config: ModelConfig, gpu_uuid: str | None = None) -> ModelRow:
+    def of(told: VersionStatistics, config: ModelConfig) -> ModelRow:
         """Make one; the configuration's `metric_tags` stand among the labels with a `_` before their names.
 
         Args:
             told: what is counted of it.
             config: its configuration.
-            gpu_uuid: the GPU that all of its instances run on, if it is one and known.
         """
         labels = {f"_{tag}": value for tag, value in config.metric_tags.items()}
         labels |= {"model": told.name, "version": told.version}
         if told.namespace:
             labels["namespace"] = told.namespace
-        if gpu_uuid is not None:
-            labels["gpu_uuid"] = gpu_uuid
         return ModelRow(dict(sorted(labels.items())), config, told)
 
     @property
