@@ -9,7 +9,8 @@ import pytest
 from charonia.errors import InternalError
 from charonia.models import NoModels
 from charonia.request import InferenceRequest
-from charonia_backend_custom.circles import Running, WaitGraph
+from charonia_backend_custom.circles import WaitGraph
+from charonia_backend_custom.running import Running
 
 CALLS = """
 class TritonPythonModel:
@@ -108,6 +109,13 @@ def request_to(model, **options):
     return InferenceRequest(model, {"X": np.zeros(1)}, lambda response: None, **options)
 
 
+def execution(seat, requests=None, **options):
+    """An execution that has begun, of a request to the instance's model if not given."""
+    running = Running(seat, requests or [request_to(seat.model)], **options)
+    seat.enter(running)
+    return running
+
+
 class Ensemble(NoModels):
     """The other models of a server whose model "e" is made of one step, "a"."""
 
@@ -123,57 +131,69 @@ class Ensemble(NoModels):
 def test_an_ensemble_that_needs_the_model_that_calls_it():
     """A model that holds its only instance cannot wait for an ensemble in which it is a step."""
     graph = WaitGraph()
-    graph.join("a", 1)
-    running = Running("a", 1, [request_to("a")])
-    graph.enter(running)
+    running = execution(graph.join("a", 1))
     call = request_to("e")
     with graph.waiting(running, call, Ensemble()):
         assert call.done
-    graph.join("a", 1)
+    other = graph.join("a", 1)
     call = request_to("e")
     with graph.waiting(running, call, Ensemble()):
         assert not call.done
-    graph.quit("a", 1)
+    graph.quit(other)
     call = request_to("e")
     with graph.waiting(running, call, Ensemble()):
+        assert call.done
+
+
+class Repository(NoModels):
+    """The other models as those of one repository see them, where repositories are namespaces."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def key_of(self, name, namespace=""):
+        return f"{self.name}::{name}"
+
+
+def test_models_of_equal_names_are_no_circle():
+    """Where repositories are namespaces, a model that waits for one of its own name in another one does not wait for itself."""
+    graph = WaitGraph()
+    running = execution(graph.join("A::m", 1))
+    graph.join("B::m", 1)
+    call = request_to("m")
+    with graph.waiting(running, call, Repository("B")):
+        assert not call.done
+    with graph.waiting(running, call, Repository("A")):
         assert call.done
 
 
 def test_a_call_that_somebody_works_on_is_waited_for():
     """An execution that computes is a way on, however many wait for it."""
     graph = WaitGraph()
-    graph.join("a", 1)
-    graph.join("b", 1)
     call = request_to("b")
     call.started_ns = 1
-    caller, busy = Running("a", 1, [request_to("a")]), Running("b", 1, [call])
-    graph.enter(caller)
-    graph.enter(busy)
+    caller = execution(graph.join("a", 1))
+    execution(graph.join("b", 1), [call])
     with graph.waiting(caller, call, NoModels()):
         assert not call.done
-    graph.leave(busy)
-    graph.leave(busy)
 
 
 def test_an_execution_whose_turn_has_not_come_holds_nothing_and_waits():
     """What was passed on ahead of its turn is stuck if that before it is; and as long as it waits, it holds no instance."""
     graph = WaitGraph()
-    graph.join("a", 1)
-    graph.join("b", 2)
     call = request_to("a")
     call.started_ns = 1
-    first = Running("a", 1, [request_to("a")])
-    second = Running("a", 1, [call], behind=first)
-    graph.enter(first)
-    graph.enter(second)
+    a = graph.join("a", 1)
+    first = execution(a)
+    execution(a, [call], behind=first)
     with graph.waiting(first, call, NoModels()):
         assert call.done
 
-    holding = Running("b", 1, [request_to("b")])
-    queued = Running("b", 1, [request_to("b")], behind=holding)
+    b = graph.join("b", 1)
+    graph.join("b", 1)
+    holding = execution(b)
+    execution(b, behind=holding)
     free = request_to("b")
-    graph.enter(holding)
-    graph.enter(queued)
     with graph.waiting(holding, free, NoModels()):
         assert not free.done  # the other instance can take it
 
@@ -181,7 +201,7 @@ def test_an_execution_whose_turn_has_not_come_holds_nothing_and_waits():
 def test_the_requests_of_a_batch_cancel_its_calls_together():
     """A call that several requests have caused is taken back when all of them are."""
     requests = [request_to("a"), request_to("a")]
-    call = request_to("b", parent=Running("a", 1, requests).parent)
+    call = request_to("b", parent=Running(WaitGraph().join("a", 1), requests).parent)
     requests[0].cancel()
     assert not call.cancelled
     requests[1].cancel()

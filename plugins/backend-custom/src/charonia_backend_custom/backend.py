@@ -87,7 +87,8 @@ class CustomBackend(Backend):
         return self._metrics.snapshot()
 
     def close(self) -> None:
-        """Leave Python's import system as it was."""
+        """Leave Python's import system as it was, and look for no circles any more."""
+        self._graph.close()
         self._finder.close()
 
 

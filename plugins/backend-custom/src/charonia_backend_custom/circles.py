@@ -4,254 +4,233 @@ An execution that waits for a call holds its instance. A call that no instance h
 that becomes free. So a call is stuck if all instances of its model are held by executions that wait for calls that are stuck,
 too. That can only come true at the moment when one more execution begins to wait: then it is looked for, and the call is
 answered with an error that names the circle.
+
+Where a model calls from a thread that it has started itself, nobody tells whether its execution waits for that thread, or when
+it begins to. So as long as such a thread waits, it is looked for every second. That an execution waits for the thread is seen
+where it joins it, or waits for the result of its work in a pool. In any other way it can wait, for an event or a queue, it is
+taken for granted when the execution has not moved for a minute.
 """
 
 from __future__ import annotations
 
 import threading
-import weakref
-from collections import Counter, defaultdict
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from charonia.errors import InferenceError, InternalError
-from charonia.request import InferenceRequest
+from charonia.model_names import ModelNames
 
-from charonia_backend_custom.served import trace_context
+from charonia_backend_custom.running import OwnThread, Running, Seat, Wait
+from charonia_backend_custom.thread_waits import awaited_thread, place_of
+from charonia_backend_custom.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from charonia.models import Models
-    from charonia.request import InferenceResponse
+    from charonia.request import InferenceRequest
 
-__all__ = ["Running", "WaitGraph"]
+__all__ = ["WaitGraph"]
 
-
-class Running:
-    """An execution in progress.
-
-    Args:
-        model: the model's name.
-        version: the version.
-        requests: what is executed.
-        holds_instance: whether the instance takes nothing else meanwhile.
-        behind: the execution after which this one has its turn; None if it does not wait for one.
-        may_wait: whether it may call other models, and wait for them.
-    """
-
-    def __init__(
-        self,
-        model: str,
-        version: int,
-        requests: Sequence[InferenceRequest],
-        *,
-        holds_instance: bool = True,
-        behind: Running | None = None,
-        may_wait: bool = True,
-    ) -> None:
-        self.model = model
-        self.version = version
-        self.requests = requests
-        self.may_wait = may_wait
-        self.ended = False
-        self._holds_instance = holds_instance
-        self._behind = None if behind is None else weakref.ref(behind)
-        self.waits: list[InferenceRequest] = []
-        self._parent: InferenceRequest | None = None
-
-    @property
-    def behind(self) -> Running | None:
-        """The execution that is before this one at its instance, as long as that has not ended."""
-        behind = None if self._behind is None else self._behind()
-        return None if behind is None or behind.ended else behind
-
-    @property
-    def holds_instance(self) -> bool:
-        """Whether the instance takes nothing else because of this one."""
-        return self._holds_instance and self.behind is None
-
-    @property
-    def parent(self) -> InferenceRequest:
-        """The request on whose behalf calls are made: the only one, or one that stands for all."""
-        if len(self.requests) == 1:
-            return self.requests[0]
-        if self._parent is None:
-            traced = next((request for request in self.requests if request.trace is not None), None)
-            self._parent = _Together(self.model, self.requests, traced)
-        return self._parent
-
-    def parent_for(self, trace: str | None) -> InferenceRequest:
-        """Find the request on whose behalf a call is made that says to which trace it belongs, as `trace_context` gives it."""
-        if trace is None or len(self.requests) == 1:
-            return self.parent
-        traced = next((request for request in self.requests if trace_context(request) == trace), None)
-        return self.parent if traced is None else _Together(self.model, self.requests, traced)
-
-
-class _Together(InferenceRequest):
-    """Stands for the requests of a batch: it is taken back when all of them are. Never sent.
-
-    Args:
-        model: the model's name.
-        requests: those of the batch.
-        traced: the one whose trace calls belong to, if there is one.
-    """
-
-    __slots__ = ("_requests",)
-
-    def __init__(
-        self, model: str, requests: Sequence[InferenceRequest], traced: InferenceRequest | None = None
-    ) -> None:
-        super().__init__(model, {}, _drop)
-        self._requests = requests
-        self.trace = None if traced is None else traced.trace
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether all of them were taken back; never where there are none, for a call that no request is known to have caused."""
-        return bool(self._requests) and all(request.cancelled for request in self._requests)
-
-
-def _drop(response: InferenceResponse) -> None:
-    """Take a response that nobody gets."""
+_LOOK_SECONDS = 1.0
+_STILL_SECONDS = 60.0
+"""Who has not moved for so long, while a thread of its model waits, is taken to wait for that thread."""
 
 
 class WaitGraph:
-    """Which executions run, and which of them wait for which calls. One for each backend; any thread may use it."""
+    """Which executions run, and which of them wait for which calls. One for each backend; any thread may use it.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards all below, and the `waits` of all executions
-        self._instances: Counter[tuple[str, int]] = Counter()
-        self._running: dict[tuple[str, int], list[Running]] = defaultdict(list)
+    Args:
+        clock: tells the time, in seconds.
+    """
 
-    def join(self, model: str, version: int) -> None:
-        """A model version has one more instance."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()  # guards all below, and the `waits` of all that wait
+        self._seats: list[Seat] = []
+        self._own_threads: list[OwnThread] = []
+        self._places: dict[Running, tuple[tuple[tuple[int, int], ...], float]] = {}
+        self._watch = Watch(self.look, "charonia-circles", _LOOK_SECONDS)
+
+    def join(self, model: str, version: int) -> Seat:
+        """A model version, of this key, has one more instance."""
+        seat = Seat(model, version)
         with self._lock:
-            self._instances[model, version] += 1
+            self._seats.append(seat)
+        return seat
 
-    def quit(self, model: str, version: int) -> None:
-        """A model version has one instance less."""
+    def quit(self, seat: Seat) -> None:
+        """An instance is gone."""
         with self._lock:
-            self._instances -= Counter({(model, version): 1})
-
-    def enter(self, running: Running) -> None:
-        """An execution begins."""
-        with self._lock:
-            self._running[running.model, running.version].append(running)
-
-    def leave(self, running: Running) -> None:
-        """An execution has ended. Idempotent."""
-        key = running.model, running.version
-        running.ended = True
-        with self._lock:
-            left = [other for other in self._running.get(key, ()) if other is not running]
-            if left:
-                self._running[key] = left
-            else:
-                self._running.pop(key, None)
+            self._seats.remove(seat)
 
     @contextmanager
-    def waiting(self, running: Running | None, call: InferenceRequest, models: Models) -> Iterator[None]:
-        """Stand around the time in which an execution waits for a call. A call that would wait in a circle is failed.
+    def waiting(self, who: Running | OwnThread | None, call: InferenceRequest, models: Models) -> Iterator[None]:
+        """Stand around the time in which somebody waits for a call. A call that would wait in a circle is failed.
 
         Args:
-            running: the execution; None where it is not known, so that no circle can be found.
+            who: the execution, or the thread, that waits; None where it is not known, so that no circle can be found.
             call: what is waited for; it has been passed on.
-            models: tells which models an ensemble needs.
+            models: the other models as the one that waits sees them.
         """
-        if running is None:
+        if who is None:
             yield
             return
-        with self._lock:
-            running.waits.append(call)
-            circle = self._circle(running, call, models)
-        if circle:
-            call.cancel()  # whoever picks it up drops it
-            call.fail(InternalError(_text(circle)))
-        try:
-            yield
-        finally:
+        wait = Wait(call, models.key_of(call.model_name), _steps(call.model_name, models))
+        with self._watch if isinstance(who, OwnThread) else nullcontext():
             with self._lock:
-                running.waits.remove(call)
+                who.waits.append(wait)
+                if isinstance(who, OwnThread):
+                    self._own_threads.append(who)
+                circle = self._circle(who, wait)
+            _end(call, circle)
+            try:
+                yield
+            finally:
+                with self._lock:
+                    who.waits.remove(wait)
+                    if isinstance(who, OwnThread):
+                        self._own_threads.remove(who)
 
-    def _circle(self, running: Running, call: InferenceRequest, models: Models) -> list[str]:
+    def look(self) -> None:
+        """Fail a call that waits in a circle which has closed unnoticed, if there is one."""
+        with self._lock:
+            self._note_places()
+            found = ((who.waits[-1].call, self._circle(who, who.waits[-1])) for who in self._everyone() if who.waits)
+            call, circle = next((pair for pair in found if pair[1]), (None, []))
+        if call is not None:
+            _end(call, circle)
+
+    def _note_places(self) -> None:
+        """Find out which executions have not moved for long, of those whose models' threads wait."""
+        now = self._clock()
+        kept = {}
+        models = {(own.model, own.version) for own in self._own_threads}
+        for running in [running for model in models for running in self._running(*model)]:
+            if running.thread and not running.waits:
+                place = place_of(running.thread)
+                before, since = self._places.get(running, ((), now))
+                kept[running] = place, since if place == before else now
+                running.still = now - kept[running][1] >= _STILL_SECONDS
+        self._places = kept
+
+    def _circle(self, who: Running | OwnThread, wait: Wait) -> list[str]:
         """Name the models that wait for each other, from the one that calls back to it; nothing if there is a way on."""
-        held = self._held_by_ancestors(running)
-        needed = next((name for name in _steps(call.model_name, models) if self._all_held(name, held)), None)
+        held = self._held_by_ancestors(who) if wait.steps else []
+        needed = next((step for step in wait.steps if self._all_held(step, held)), None)
         if needed is not None:
-            return [running.model, call.model_name, needed]
-        return self._path(running) if self._is_stuck(running, set()) else []
+            return [_model_of(who), wait.model, needed]
+        return self._path(who) if self._is_stuck(who, set()) else []
 
-    def _is_stuck(self, running: Running, seen: set[Running]) -> bool:
-        """Tell whether an execution waits, and nothing that it waits for can go on. What is looked at already counts as stuck."""
-        if running in seen:
+    def _is_stuck(self, who: Running | OwnThread, seen: set[Running | OwnThread]) -> bool:
+        """Tell whether somebody waits, and nothing that it waits for can go on. What is looked at already counts as stuck."""
+        if who in seen:
             return True
-        seen.add(running)
-        if running.behind is not None:
-            return self._is_stuck(running.behind, seen)
-        return bool(running.waits) and all(self._never_answered(call, seen) for call in running.waits)
+        seen.add(who)
+        if isinstance(who, Running) and who.behind is not None:
+            return self._is_stuck(who.behind, seen)
+        if isinstance(who, Running) and not who.waits:
+            threads = self._awaited(who)
+            return bool(threads) and all(self._is_stuck(own, seen) for own in threads)
+        return bool(who.waits) and all(self._never_answered(wait, seen) for wait in who.waits)
 
-    def _never_answered(self, call: InferenceRequest, seen: set[Running]) -> bool:
-        if call.done or call.cancelled:
+    def _awaited(self, running: Running) -> list[OwnThread]:
+        """List the threads that wait for calls of which an execution, that waits for no call itself, waits for the end."""
+        seat = running.seat
+        own = [each for each in self._own_threads if (each.model, each.version) == (seat.model, seat.version)]
+        if not own or not running.thread:
+            return []
+        awaited = awaited_thread(running.thread, {each.thread for each in own})
+        return [each for each in own if each.thread == awaited] or (own if running.still else [])
+
+    def _never_answered(self, wait: Wait, seen: set[Running | OwnThread]) -> bool:
+        if wait.call.done or wait.call.cancelled:
             return False
-        if call.started_ns:
-            executing = self._executing(call)
+        if wait.call.started_ns:
+            executing = self._executing(wait)
             return executing is not None and self._is_stuck(executing, seen)
-        holders = self._holders(call)
-        instances = self._instances.get((call.model_name, self._version_of(call)), len(holders) + 1)
+        holders = self._holders(wait)
+        instances = self._count(wait.model, self._version_of(wait)) or len(holders) + 1
         return len(holders) >= instances and all(self._is_stuck(running, seen) for running in holders)
 
-    def _holders(self, call: InferenceRequest) -> list[Running]:
-        """List the executions that hold instances of the model that is called."""
-        group = self._running.get((call.model_name, self._version_of(call)), ())
-        return [running for running in group if running.holds_instance]
+    def _holders(self, wait: Wait) -> list[Running]:
+        """List the executions that hold instances of the model that is called, the oldest one first."""
+        holding = [running for running in self._running(wait.model, self._version_of(wait)) if running.holds_instance]
+        return sorted(holding, key=lambda running: running.requests[0].started_ns)
 
-    def _executing(self, call: InferenceRequest) -> Running | None:
-        group = self._running.get((call.model_name, self._version_of(call)), ())
-        return next((running for running in group if call in running.requests), None)
+    def _executing(self, wait: Wait) -> Running | None:
+        group = self._running(wait.model, self._version_of(wait))
+        return next((running for running in group if wait.call in running.requests), None)
 
-    def _version_of(self, call: InferenceRequest) -> int:
-        if call.model_version is not None:
-            return call.model_version
-        return max((version for name, version in self._instances if name == call.model_name), default=0)
+    def _running(self, model: str, version: int) -> list[Running]:
+        seats = [seat for seat in self._seats if (seat.model, seat.version) == (model, version)]
+        return [running for seat in seats for running in seat.running]
 
-    def _path(self, running: Running | None) -> list[str]:
-        """Follow one way through executions that are stuck, by their models' names, until one comes again."""
-        seen: list[Running] = []
-        names: list[str] = []
-        while running is not None and running not in seen:
-            seen.append(running)
-            if running.behind is not None:
-                running = running.behind
-                continue
-            call = running.waits[-1]
-            names += [running.model] if not names else []
-            names.append(call.model_name)
-            running = self._executing(call) if call.started_ns else self._holders(call)[0]
+    def _everyone(self) -> list[Running | OwnThread]:
+        executions = [running for seat in self._seats for running in seat.running]
+        return [*self._own_threads, *executions]
+
+    def _count(self, model: str, version: int) -> int:
+        return sum((seat.model, seat.version) == (model, version) for seat in self._seats)
+
+    def _version_of(self, wait: Wait) -> int:
+        if wait.call.model_version is not None:
+            return wait.call.model_version
+        return self._latest(wait.model)
+
+    def _latest(self, model: str) -> int:
+        return max((seat.version for seat in self._seats if seat.model == model), default=0)
+
+    def _path(self, who: Running | OwnThread) -> list[str]:
+        """Follow one way through what is stuck, by the models' keys, until somebody comes again."""
+        seen: list[Running | OwnThread] = []
+        names = [_model_of(who)]
+        while who not in seen:
+            seen.append(who)
+            if isinstance(who, Running) and who.behind is not None:
+                who = who.behind
+            elif isinstance(who, Running) and not who.waits:
+                who = self._awaited(who)[0]
+            else:
+                wait = who.waits[-1]
+                names.append(wait.model)
+                who = (self._executing(wait) if wait.call.started_ns else None) or self._holders(wait)[0]
         return names
 
-    def _held_by_ancestors(self, running: Running) -> list[Running]:
-        """List the executions that wait for this one, through whichever models and ensembles, and itself."""
-        everyone = [other for group in self._running.values() for other in group]
-        found = [running]
-        ahead: list[InferenceRequest] = list(running.requests)
-        while ahead:
-            request = ahead.pop()
-            callers = [other for other in everyone if request in other.waits and other not in found]
-            found += callers
-            ahead += [above for other in callers for above in other.requests]
-            ahead += [] if request.parent is None else [request.parent]
-        return [other for other in found if other.holds_instance]
+    def _held_by_ancestors(self, who: Running | OwnThread) -> list[Running]:
+        """List the executions that wait for somebody, through whichever models and ensembles, and itself."""
+        everyone = self._everyone()
+        found: list[Running | OwnThread] = [who]
+        ahead: list[InferenceRequest] = []
+        for each in found:  # which grows meanwhile
+            if isinstance(each, OwnThread):
+                executions = [one for one in everyone if isinstance(one, Running) and one not in found]
+                found += [one for one in executions if each in self._awaited(one)]
+                continue
+            ahead += each.requests
+            while ahead:
+                request = ahead.pop()
+                found += [one for one in everyone if one not in found and request in [wait.call for wait in one.waits]]
+                ahead += [] if request.parent is None else [request.parent]
+        return [each for each in found if isinstance(each, Running) and each.holds_instance]
 
-    def _all_held(self, name: str, holders: Sequence[Running]) -> bool:
-        version = max((version for model, version in self._instances if model == name), default=0)
-        held = sum((running.model, running.version) == (name, version) for running in holders)
-        return held >= self._instances.get((name, version), held + 1)
+    def _all_held(self, model: str, holders: Sequence[Running]) -> bool:
+        version = self._latest(model)
+        held = sum((running.seat.model, running.seat.version) == (model, version) for running in holders)
+        return held >= (self._count(model, version) or held + 1)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._watch.close()
 
 
-def _steps(name: str, models: Models) -> list[str]:
-    """List the models that an ensemble needs, and those that they need; none for another model."""
+def _model_of(who: Running | OwnThread) -> str:
+    return who.seat.model if isinstance(who, Running) else who.model
+
+
+def _steps(name: str, models: Models) -> tuple[str, ...]:
+    """List the models that an ensemble needs, and those that they need, by their keys; none for another model."""
     found: list[str] = []
     ahead = [name]
     while ahead:
@@ -259,10 +238,23 @@ def _steps(name: str, models: Models) -> list[str]:
             steps = models.model_config(ahead.pop()).ensemble_scheduling.step
         except InferenceError:  # it is about to leave; the call gets its error without us
             continue
-        new = [step.model_name for step in steps if step.model_name not in found]
-        found += new
-        ahead += new
-    return found
+        for step in steps:
+            key = (
+                ModelNames.key(step.model_name, step.model_namespace)
+                if step.model_namespace
+                else models.key_of(step.model_name)
+            )
+            if key not in found:
+                found.append(key)
+                ahead.append(step.model_name)
+    return tuple(found)
+
+
+def _end(call: InferenceRequest, circle: Sequence[str]) -> None:
+    """Fail a call that waits in a circle, if there is one."""
+    if circle:
+        call.cancel()  # whoever picks it up drops it
+        call.fail(InternalError(_text(circle)))
 
 
 def _text(circle: Sequence[str]) -> str:

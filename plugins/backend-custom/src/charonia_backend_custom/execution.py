@@ -14,9 +14,9 @@ from charonia.errors import InferenceError, UnavailableError
 from charonia.model_parameters import ModelParameters
 
 from charonia_backend_custom.answers import Answers
-from charonia_backend_custom.circles import Running
 from charonia_backend_custom.readiness import Readiness
 from charonia_backend_custom.room import Room, room_ahead
+from charonia_backend_custom.running import Running
 from charonia_backend_custom.served import RequestMaker
 
 if TYPE_CHECKING:
@@ -108,20 +108,10 @@ class ModelExecution(Execution):
         decoupled = config.model_transaction_policy.decoupled
         self._requests = RequestMaker(layout, Answers(config, layout), decoupled=decoupled)
         self._graph = graph
+        self._seat = graph.join(context.model.key or context.model.name, context.model.version)
         self._calls = calls
         self.readiness = Readiness(calls.is_ready, f"charonia-ready-{context.name}")
         self._closed = False
-        graph.join(context.model.name, context.model.version)
-
-    def _enter(
-        self, batch: Batch, *, holds_instance: bool = True, behind: Running | None = None, may_wait: bool = True
-    ) -> Running:
-        model = self.context.model
-        running = Running(
-            model.name, model.version, batch.requests, holds_instance=holds_instance, behind=behind, may_wait=may_wait
-        )
-        self._graph.enter(running)
-        return running
 
     def _responses(
         self, batch: Batch, answers: Sequence[pb_utils.InferenceResponse | None]
@@ -137,7 +127,7 @@ class ModelExecution(Execution):
         if self._closed:
             return
         self._closed = True
-        self._graph.quit(self.context.model.name, self.context.model.version)
+        self._graph.quit(self._seat)
         try:
             self._calls.close()
         finally:
@@ -161,11 +151,12 @@ class UnaryExecution(ModelExecution):
     def execute(self, batch: Batch) -> None:
         """Have the model answer; as in the reference, an answer that is wrong in form fails the whole batch."""
         batch.mark_compute_start()
-        running = self._enter(batch, may_wait=not self.predictable)
+        running = Running(self._seat, batch.requests, may_wait=not self.predictable, stays=not self._calls.is_async)
+        self._seat.enter(running)
         try:
             answers = self._answers([self._requests.of(request) for request in batch.requests], running)
         finally:
-            self._graph.leave(running)
+            self._seat.leave(running)
         batch.mark_compute_end()
         if answers is not None:
             batch.respond_all(self._responses(batch, answers))
@@ -196,7 +187,8 @@ class LateExecution(ModelExecution):
         batch.mark_compute_start()
         in_turn = not self._calls.is_async
         behind = self._latest() if in_turn and self._latest is not None else None
-        running = self._enter(batch, holds_instance=in_turn, behind=behind)
+        running = Running(self._seat, batch.requests, holds_instance=in_turn, behind=behind, stays=False)
+        self._seat.enter(running)
         self._latest = weakref.ref(running)
         self._room.enter(batch.requests)
         batch.outlast()
@@ -204,7 +196,7 @@ class LateExecution(ModelExecution):
         try:
             self._calls.answers_later(requests, running, partial(self._take, batch, running))
         except BaseException:
-            self._graph.leave(running)
+            self._seat.leave(running)
             self._room.leave()
             raise
 
@@ -220,7 +212,7 @@ class LateExecution(ModelExecution):
         failure: InferenceError | None,
         span: Span | None = None,
     ) -> None:
-        self._graph.leave(running)
+        self._seat.leave(running)
         if span is not None:
             self._room.note(span)
             batch.mark_compute_start(span[0])
@@ -245,14 +237,25 @@ class DecoupledExecution(ModelExecution):
     """An instance whose requests have any number of responses, through senders, perhaps long after `execute` has returned.
 
     Where `execute` is a coroutine, the next batch begins while earlier ones are still in progress.
+
+    Args:
+        context: the instance.
+        calls: the model's object, closed with the instance.
+        graph: where executions that wait are known.
+        here: whether the object is on this side.
     """
 
     answers_late: ClassVar[bool] = True
 
+    def __init__(self, context: InstanceContext, calls: ModelCalls, graph: WaitGraph, *, here: bool) -> None:
+        super().__init__(context, calls, graph)
+        self._stays = here and not calls.is_async
+
     def execute(self, batch: Batch) -> None:
         """Have the model begin to answer."""
         batch.mark_compute_start()
-        running = self._enter(batch, holds_instance=not self._calls.is_async)
+        running = Running(self._seat, batch.requests, holds_instance=not self._calls.is_async, stays=self._stays)
+        self._seat.enter(running)
         batch.outlast()
         requests = [self._requests.of(request) for request in batch.requests]
         self._calls.begin(requests, running, partial(self._end, batch, running, requests))
@@ -260,7 +263,7 @@ class DecoupledExecution(ModelExecution):
     def _end(
         self, batch: Batch, running: Running, requests: Sequence[ServedRequest], failure: InferenceError | None
     ) -> None:
-        self._graph.leave(running)
+        self._seat.leave(running)
         batch.end()
         for request in requests:
             if failure is not None:
@@ -272,7 +275,7 @@ class DecoupledExecution(ModelExecution):
 def execution_of(context: InstanceContext, calls: DirectCalls, graph: WaitGraph) -> ModelExecution:
     """Make the execution of the kind that fits a model's object on this side."""
     if context.model.config.model_transaction_policy.decoupled:
-        return DecoupledExecution(context, calls, graph)
+        return DecoupledExecution(context, calls, graph, here=True)
     at_once = batches_at_once(context.model)
     if at_once > 1 and calls.is_async:
         return LateExecution(context, calls, graph, Room(at_once))
@@ -282,7 +285,7 @@ def execution_of(context: InstanceContext, calls: DirectCalls, graph: WaitGraph)
 def remote_execution_of(context: InstanceContext, calls: ModelCalls, graph: WaitGraph) -> ModelExecution:
     """Make the execution of the kind that fits a model's object in a process of its own."""
     if context.model.config.model_transaction_policy.decoupled:
-        return DecoupledExecution(context, calls, graph)
+        return DecoupledExecution(context, calls, graph, here=False)
     if calls.is_async:
         return LateExecution(context, calls, graph, Room(batches_at_once(context.model)))
     return LateExecution(context, calls, graph, room_ahead(context))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from charonia.tensor import as_numpy
 
 from charonia_backend_custom.activity import current_activity
 from charonia_backend_custom.answers import triton_error
-from charonia_backend_custom.circles import Running
+from charonia_backend_custom.running import OwnThread, Running, Seat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,21 +44,35 @@ class ServerHost:
         self.metrics = metrics
         self.graph = graph
         self._context = context
-        self._parent = Running(context.name, context.version, ()).parent
+        self._model = context.key or context.name
+        self._parent = Running(Seat(context.name, context.version), ()).parent
 
     def call(self, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool) -> ServedCall:
-        """Pass a request on, on behalf of what the calling thread or coroutine is busy with."""
+        """Pass a request on, on behalf of what the calling thread or coroutine is busy with.
+
+        Where it is busy with nothing that is known here, it is one that the model has started itself.
+        """
         activity = current_activity()
         if activity is not None and activity.task is None:
             raise pb_utils.TritonModelException("BLS is only supported during the 'execute' function.")
         running = None if activity is None else activity.task
         assert running is None or isinstance(running, Running)  # noqa: S101 - what executions here are known by
-        return self.call_for(running, request, deliver, decoupled=decoupled)
+        made = self._passed_on(running, request, deliver, decoupled=decoupled)
+        return ServedCall(self, running or self._own_thread(), made)
+
+    def _own_thread(self) -> OwnThread | None:
+        """Tell which thread it is that waits for a call; None where a coroutine does, so that the thread goes on."""
+        return None if asyncio._get_running_loop() else OwnThread(self._model, self._context.version)  # noqa: SLF001 - documented
 
     def call_for(
         self, running: Running | None, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool
     ) -> ServedCall:
-        """Pass a request on, on behalf of an execution; None where it is not known. Does not block."""
+        """Pass a request on, on behalf of an execution in a process; None where it is not known. Does not block."""
+        return ServedCall(self, running, self._passed_on(running, request, deliver, decoupled=decoupled))
+
+    def _passed_on(
+        self, running: Running | None, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool
+    ) -> InferenceRequest:
         if running is not None and not running.may_wait:
             raise pb_utils.TritonModelException(
                 f"model '{self._context.name}' calls model '{request.model_name()}', but its configuration says that it "
@@ -83,7 +98,7 @@ class ServerHost:
             told = f"Model {made.model_name} - Error when running inference: {error}"
             deliver(pb_utils.InferenceResponse(error=triton_error(InferenceError.of(error.code, told))), True)  # noqa: FBT003 - the last
             made.fail(error)
-        return ServedCall(self, running, made)
+        return made
 
     def _pass_on(self, request: InferenceRequest, *, decoupled: bool) -> None:
         models = self._context.models
@@ -102,9 +117,9 @@ class ServerHost:
             )
         models.submit(request)
 
-    def waiting(self, running: Running | None, call: InferenceRequest) -> AbstractContextManager[None]:
-        """Stand around the time in which an execution waits for a call."""
-        return self.graph.waiting(running, call, self._context.models)
+    def waiting(self, who: Running | OwnThread | None, call: InferenceRequest) -> AbstractContextManager[None]:
+        """Stand around the time in which somebody waits for a call."""
+        return self.graph.waiting(who, call, self._context.models)
 
     def load_model(self, name: str, config: str, files: Mapping[str, bytes]) -> None:
         """Load a model, unless it is the one that is just being made."""
@@ -156,18 +171,18 @@ class ServedCall:
 
     Args:
         host: the host of the model that calls.
-        running: the execution that calls, where it is known.
+        who: the execution, or the thread, that calls and waits, where it is known.
         request: what was passed on, or failed already.
     """
 
-    def __init__(self, host: ServerHost, running: Running | None, request: InferenceRequest) -> None:
+    def __init__(self, host: ServerHost, who: Running | OwnThread | None, request: InferenceRequest) -> None:
         self._host = host
-        self._running = running
+        self._who = who
         self._request = request
 
     def waiting(self) -> AbstractContextManager[None]:
         """Stand around the time in which the caller waits for a response."""
-        return self._host.waiting(self._running, self._request)
+        return self._host.waiting(self._who, self._request)
 
     def cancel(self) -> None:
         """Take the request back."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from charonia.executing import EXECUTING, NOTHING
 
 if TYPE_CHECKING:
-    from charonia_backend_custom.circles import Running
     from charonia_backend_custom.process.messages import LogLine
+    from charonia_backend_custom.running import Running
 
 __all__ = ["log_line"]
 

@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from charonia.backend import ModelContext
     from charonia.request import InferenceRequest
 
-    from charonia_backend_custom.circles import Running
     from charonia_backend_custom.execution import TakeAnswers
     from charonia_backend_custom.host import ServerHost
     from charonia_backend_custom.process.launch import Interpreter
     from charonia_backend_custom.process.messages import ResponseData
+    from charonia_backend_custom.running import Running
     from charonia_backend_custom.served import ServedRequest
 
 __all__ = ["ModelProcess", "NotBegunError"]

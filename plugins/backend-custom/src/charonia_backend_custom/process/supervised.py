@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from charonia.clock import Clock
     from charonia.request import InferenceRequest
 
-    from charonia_backend_custom.circles import Running
     from charonia_backend_custom.execution import Span, TakeAnswers
     from charonia_backend_custom.process.model_process import ModelProcess
     from charonia_backend_custom.process.suspects import Suspects
+    from charonia_backend_custom.running import Running
     from charonia_backend_custom.served import ServedRequest
 
 __all__ = ["Crew", "SupervisedProcess"]
