@@ -83,7 +83,7 @@ class Allowance:
     def earn_answer(self) -> None:
         """Take note of an answer that is whole."""
         self._resets.earn(_RESETS_FOR_AN_ANSWER)
-        self.earn_message()
+        self._upkeep.earn(_UPKEEP_FOR_A_MESSAGE)
 
     def earn_message(self) -> None:
         """Take note that an answer goes on."""

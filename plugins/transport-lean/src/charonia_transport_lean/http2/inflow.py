@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from charonia_transport_lean.http2 import frames
 from charonia_transport_lean.http2.frame_reader import DataReceiver
@@ -19,6 +19,9 @@ __all__ = ["STREAM_WINDOW", "WINDOW", "Inflow", "check_length"]
 STREAM_WINDOW = 4_194_304
 WINDOW = 67_108_864
 """How much a client may send before it is taken, on a stream and in all, in bytes."""
+
+
+T = TypeVar("T")
 
 
 class Inflow(DataReceiver):
@@ -45,7 +48,7 @@ class Inflow(DataReceiver):
             return
         if not size and not end:
             self._connection.spend_upkeep("frames without data")
-        self._give(taker, len(payload), size, lambda: taker.exchange.data(payload) if payload else None, end=end)
+        self._give(taker, len(payload), size, taker.exchange.data, payload, end=end)
 
     def place(self, stream: int) -> memoryview | None:
         """Give where the next bytes of a stream belong, if that is known."""
@@ -56,7 +59,7 @@ class Inflow(DataReceiver):
         """Take note of bytes that are in their place."""
         taker = self._connection.streams[stream]
         self._spend_credit(size)
-        self._give(taker, size, size, lambda: taker.exchange.placed(size), end=end)
+        self._give(taker, size, size, taker.exchange.placed, size, end=end)
 
     def consumed(self, stream: Stream) -> None:
         """Let a stream's client send on, after what it has sent was taken."""
@@ -69,9 +72,10 @@ class Inflow(DataReceiver):
     def forget(self, stream: Stream) -> None:
         """Let the connection's client send on: what came on this stream is taken, or dropped."""
         unread, stream.unread = stream.unread, 0
-        self._free(unread)
+        if unread:
+            self._free(unread)
 
-    def _give(self, taker: Stream, length: int, size: int, take: Callable[[], None], *, end: bool) -> None:
+    def _give(self, taker: Stream, length: int, size: int, take: Callable[[T], None], what: T, *, end: bool) -> None:
         """Have an exchange take so many bytes of its body, which count for `size`."""
         taker.credit -= size
         taker.unread += size
@@ -79,8 +83,9 @@ class Inflow(DataReceiver):
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window")
         try:
             check_length(taker, length, end=end)
-            patient = taker.exchange.patient
-            take()
+            patient = not end and taker.exchange.patient
+            if length:
+                take(what)
             if end:
                 self._connection.finish(taker)
                 return

@@ -66,7 +66,8 @@ class UnaryCall(Call):
             self._send(answer, encoding)
 
     def _send(self, answer: bytes | ByteParts, encoding: str) -> None:
-        self._stop_clock()
+        if self._timer is not None:
+            self._stop_clock()
         head = (*OK_HEAD, ("grpc-encoding", encoding)) if encoding else OK_HEAD
         prefix = message_prefix(len(answer), compressed=bool(encoding))
         self._connection.outflow.answer(self._stream, head, (prefix, *parts_of(answer)), OK_TRAILERS)
