@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SERVED := -e protos -e core -e plugins/frontend-http -e plugins/transport-lean -e "plugins/backend-onnx[cpu]"
 PACKAGES := protos core $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+GPU_TESTS = $(shell grep -rl --include="test_*.py" "mark\.gpu" core plugins tests)
 MANIFESTS := pyproject.toml constraints.txt VERSION $(wildcard */pyproject.toml */*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench soak reloads fuzz protos clean
+.PHONY: help serve test test-gpu gpu-tests check format bench soak reloads fuzz protos clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
 
 $(VENV)/made:
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +40,18 @@ serve: $(VENV)/served  ## set up, serve a trained model, ask it one question, an
 test: $(VENV)/developed  ## set up and run every test
 	$(BIN)/python examples/file-types/prepare.py
 	$(BIN)/python -m pytest
+
+$(VENV)/accelerated: $(VENV)/developed
+	$(BIN)/python -m pip uninstall --quiet --yes onnxruntime tensorflow-cpu # other builds take their places
+	$(PIP) --no-build-isolation -e "plugins/backend-onnx[gpu]" "onnxruntime-gpu[cuda,cudnn]" -e "plugins/backend-tensorflow[gpu]"
+	$(PIP) tensorrt # by itself, since its package has to be built
+	touch $@
+
+test-gpu:  ## run the tests that need an NVIDIA GPU, in an environment with the frameworks' builds for it
+	$(MAKE) VENV=.venv-gpu .venv-gpu/accelerated gpu-tests
+
+gpu-tests: # in whatever the environment has; each file alone, since some frameworks take all of a GPU's memory
+	failed=0; for file in $(GPU_TESTS); do $(BIN)/python -m pytest -m gpu $$file || failed=1; done; exit $$failed
 
 check: $(VENV)/developed  ## format, lint, types, import rules, spelling
 	$(BIN)/ruff format --check .

@@ -68,3 +68,12 @@ def _defines(node: ast.AST, names: list[str]) -> bool:
     return any(
         getattr(inner, "name", None) == names[0] and _defines(inner, names[1:]) for inner in ast.iter_child_nodes(node)
     )
+
+
+def test_what_no_test_has_run_on_is_told():
+    """Each file with a test that needs a GPU has a row, and no other file has."""
+    told = PAGE.read_text().partition("## What no test has run on")[2]
+    folders = (HOUSE / folder for folder in ("core", "plugins", "tests"))
+    files = [file for folder in folders for file in folder.rglob("test_*.py")]
+    marked = {str(file.relative_to(HOUSE)) for file in files if "pytest.mark." + "gpu" in file.read_text()}
+    assert set(re.findall(r"^\| `([^`]+)` \|", told, re.MULTILINE)) == marked
