@@ -78,6 +78,36 @@ def test_spans_of_a_model_are_below_its_own(serve, collector, kind, pause):
     assert (inner.attributes, inner.scope, inner.resource["service.name"]) == ({"words": 3}, "theirs", "charonia")
 
 
+def test_spans_of_a_models_own_threads_are_below_it(serve, collector):
+    """A decoupled model may answer from a thread: run in a copy of the context, its spans are below the request's, to its end."""
+    server = serve(
+        """
+import contextvars
+import threading
+
+class TritonPythonModel:
+    def execute(self, requests):
+        for request in requests:
+            context = contextvars.copy_context()
+            threading.Thread(target=context.run, args=(self.send, request)).start()
+
+    def send(self, request):
+        sender = request.get_response_sender()
+        for number in range(2):
+            with tracer.start_as_current_span(f"token {number}"):
+                sender.send(answer(request))
+        trace.get_current_span().set_attribute("tokens", 2)
+        sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+""",
+        decoupled=True,
+    )
+    assert len(list(server.model("m").stream(X))) >= 2
+    server.close()
+    ((_, ((name, below),)),) = collector.tree()
+    assert (name, {span for span, _ in below}) == ("m", {"queue", "compute", "token 0", "token 1"})
+    assert collector.one("m").attributes["tokens"] == 2
+
+
 def test_spans_of_requests_that_are_not_traced_are_not_recorded(serve, collector):
     """The rate is that of the server: nothing of a request is told whose turn it is not, nor what happens outside of any."""
     code = SPANS.format(kind="def", pause="pass") + (
