@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "INPUT",
     "MODELS",
+    "NEVER_WAITS",
     "ONE_THREAD",
     "OUTPUT",
     "BenchmarkModel",
@@ -127,6 +128,7 @@ MODELS = {
 """All models by name."""
 
 ONE_THREAD = 'parameters { key: "intra_op_thread_count" value: { string_value: "1" } }\n'
+NEVER_WAITS = 'parameters { key: "NEVER_WAITS" value: { string_value: "1" } }\n'
 
 _PYTHON_IDENTITY = f"""\
 import triton_python_backend_utils as pb_utils
@@ -205,12 +207,12 @@ def onnx_model(model: BenchmarkModel) -> ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=9)
 
 
-def write_reference_repository(folder: Path) -> Path:
-    """Write all models as a repository for the reference."""
+def write_reference_repository(folder: Path, more: str = "") -> Path:
+    """Write all models as a repository for the reference, with more in their configurations if it is given."""
     for model in MODELS.values():
         version = folder / model.name / "1"
         version.mkdir(parents=True)
-        (version.parent / "config.pbtxt").write_text(model.config("python"))
+        (version.parent / "config.pbtxt").write_text(model.config("python", more))
         layers = model.weights()
         (version / "model.py").write_text(_PYTHON_MLP if layers else _PYTHON_IDENTITY)
         if layers:

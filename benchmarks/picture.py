@@ -20,6 +20,7 @@ _COLOURS = {
     "charonia": "#0b7a75",
     "standard": "#6fb7b2",
     "python": "#3d6fa5",
+    "python-promise": "#7a5fa5",
     "python-process": "#8fb0d3",
     "reference": "#9aa5b1",
     "bare": "#e0c48c",

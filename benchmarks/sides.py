@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.models import write_onnx_repository, write_reference_repository
+from benchmarks.models import NEVER_WAITS, write_onnx_repository, write_reference_repository
 from benchmarks.process import ServerProcess, free_port
 from benchmarks.tools.reference_server import install_reference, reference_command, reference_environment
 from benchmarks.ways import GRPC, HTTP, SYSTEM_SHARED_MEMORY
@@ -20,11 +20,23 @@ if TYPE_CHECKING:
 
     from benchmarks.ways import Way
 
-__all__ = ["BARE", "CHARONIA", "PYTHON", "PYTHON_PROCESS", "REFERENCE", "SIDES", "STANDARD", "Side", "start_charonia"]
+__all__ = [
+    "BARE",
+    "CHARONIA",
+    "PYTHON",
+    "PYTHON_PROCESS",
+    "PYTHON_PROMISE",
+    "REFERENCE",
+    "SIDES",
+    "STANDARD",
+    "Side",
+    "start_charonia",
+]
 
 CHARONIA = "charonia"
 STANDARD = "standard"
 PYTHON = "python"
+PYTHON_PROMISE = "python-promise"
 PYTHON_PROCESS = "python-process"
 REFERENCE = "reference"
 BARE = "bare"
@@ -95,6 +107,11 @@ def _start_python(folder: Path) -> Side:
     return _serve(write_reference_repository(folder / PYTHON), PYTHON)
 
 
+def _start_python_promise(folder: Path) -> Side:
+    """Start it on the same, whose configurations promise that they wait for nothing, which the reference would pass over."""
+    return _serve(write_reference_repository(folder / PYTHON_PROMISE, NEVER_WAITS), PYTHON_PROMISE)
+
+
 def _start_python_process(folder: Path) -> Side:
     """Start it on the reference's own models, each in a process as there."""
     mode = "--backend-config=python,EXECUTION_MODE=process"
@@ -124,6 +141,7 @@ SIDES: dict[str, Callable[[Path], Side]] = {
     CHARONIA: start_charonia,
     STANDARD: _start_standard,
     PYTHON: _start_python,
+    PYTHON_PROMISE: _start_python_promise,
     PYTHON_PROCESS: _start_python_process,
     REFERENCE: _start_reference,
     BARE: _start_bare,
