@@ -278,9 +278,8 @@ class Connection(asyncio.Protocol, Guest):
         elif isinstance(body, bytes) and len(body) < _JOINED_BELOW:
             self._put(head + body)
         else:
-            self.send()
-            for part in (head, *parts_of(body)):
-                self._transport.write(part)  # and not `writelines`, by which Python 3.11 joins them
+            unsent, self._unsent, self._size = self._unsent, [], 0
+            self._transport.writelines([*unsent, head, *parts_of(body)])  # which uvloop sends from where they lie
         if not keep:
             self._end()
 

@@ -15,7 +15,7 @@ LARGE = 65_536
 _ALIGNMENT = 64
 """What the largest vector registers, and the frameworks that compute in place, ask of a tensor."""
 
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 21
 """Up to this size, memory for the whole body is asked for at its beginning. It costs nothing before it is written to."""
 
 _FIRST = 1 << 18

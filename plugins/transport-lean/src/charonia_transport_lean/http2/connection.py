@@ -385,11 +385,10 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
             self.send()
 
     def _put_large(self, pieces: list[bytes | memoryview]) -> None:
-        self.send()
-        if self._closed:
-            return
-        for piece in pieces:  # and not `writelines`, by which Python 3.11 joins them
-            self._transport.write(piece)
+        """Have something sent now, together with what waits to be sent; uvloop sends it from where it lies."""
+        unsent, self._unsent, self._size = self._unsent, [], 0
+        if not self._closed:
+            self._transport.writelines([*unsent, *pieces])
 
     def ping(self, payload: bytes) -> None:
         """Ask whether the client is there."""

@@ -35,7 +35,8 @@ _LARGEST_BLOCK = 65_536
 """The bytes of a header block, its frames' heads included."""
 
 _DIRECT = 16_384
-"""From so many missing bytes on, a DATA frame's payload is read straight to where it belongs."""
+"""From so many missing bytes on, a DATA frame's payload is read straight to where it belongs. Where one was, no more than so many are
+read at a time ahead of the next one, since its payload is copied as far as it is read with what stands before it."""
 
 _IN_A_TURN, _BYTES_OF_A_FRAME = 256, 16
 """How many frames are read before other connections have their turn. So many bytes of a header block, each of which may stand for
@@ -96,6 +97,7 @@ class FrameReader:
     """
 
     __slots__ = (
+        "_ahead",
         "_data",
         "_direct",
         "_filled",
@@ -118,6 +120,7 @@ class FrameReader:
         self._receiver = receiver
         self._view = np.empty(_BUFFER, np.uint8).data  # of which a connection that says little takes little
         self._filled = 0
+        self._ahead = _BUFFER
         self._preface = True
         self.more = False
         self._direct = False
@@ -144,7 +147,7 @@ class FrameReader:
             if place is not None and len(place):
                 self._direct = True
                 return place[:missing]
-        return self._view[self._filled :]
+        return self._view[self._filled : self._filled + self._ahead]
 
     def received(self, size: int) -> None:
         """Read so many bytes, which are now where `room` said.
@@ -154,6 +157,7 @@ class FrameReader:
         """
         if self._direct:
             self._direct = False
+            self._ahead = _DIRECT
             self._open_left -= size
             self._data.placed(self._open_stream, size, end=self._open_end and not self._open_left)
             return
@@ -165,6 +169,8 @@ class FrameReader:
                 self._filled = end
                 return
         at = self._read_frames(at, end)
+        if size == self._ahead and not self._open_left:
+            self._ahead = _BUFFER
         left = end - at
         if left and at:
             self._view[:left] = self._view[at:end]

@@ -31,7 +31,7 @@ __all__ = ["Outflow", "OutgoingStream"]
 _LEAST_FRAME = 16_384
 _MOST_FRAME = 1_048_576
 _FIRST_WINDOW = 65_535
-_TURN = 262_144
+_TURN = 1_081_344
 """How much one stream may send before another one's turn comes, in bytes."""
 
 _LARGE = 32_768
@@ -140,8 +140,8 @@ class Outflow:
         most = min(stream.window, self.window, self.largest_frame, _LARGE)
         if size > most or self._queue or self.paused:
             self.head(stream, fields)
+            stream.ending, stream.trailers = True, trailers
             self.data(stream, *parts)
-            self.end(stream, trailers)
             return
         number = stream.number
         stream.window -= size
@@ -278,8 +278,6 @@ class Outflow:
                 continue
             self._send_turn(stream)
             if not stream.unsent:
-                if stream.ending:
-                    self._send_end(stream)
                 _wake(stream)
             elif stream.window > 0:  # else it waits for its own window, which puts it here again
                 stream.waiting = True
@@ -294,13 +292,29 @@ class Outflow:
             self._queue.append(stream)
 
     def _send_turn(self, stream: OutgoingStream) -> None:
-        allowed = min(stream.window, self.window, _TURN)
+        before = stream.unsent_bytes
+        pieces = self._frames(stream, min(stream.window, self.window, _TURN))
+        sent = before - stream.unsent_bytes
+        stream.window -= sent
+        self.window -= sent
+        self.unsent_bytes -= sent
+        if sent >= _LARGE:
+            self._write_large(pieces)
+        elif pieces:
+            self._write(b"".join(pieces))
+        if sent:
+            self._progressed(sent)
+        if stream.ending and not stream.unsent:
+            self._end(stream)
+
+    def _frames(self, stream: OutgoingStream, allowed: int) -> list[bytes | memoryview]:
+        """Take so much of what waits, in frames; with its end, if nothing waits after that."""
         pieces: list[bytes | memoryview] = []
-        sent, last = 0, False
         unsent = stream.unsent
-        while unsent and sent < allowed:
+        plain_end = stream.ending and not stream.trailers and not stream.varying
+        while unsent and allowed > 0:
             frame: list[memoryview] = []
-            size, most = 0, min(self.largest_frame, allowed - sent)
+            size, most = 0, min(self.largest_frame, allowed)
             while unsent and size < most:
                 part = unsent[0]
                 taken = min(len(part), most - size)
@@ -310,31 +324,20 @@ class Outflow:
                     unsent.popleft()
                 else:
                     unsent[0] = part[taken:]
-            last = stream.ending and not unsent and not stream.trailers and not stream.varying
-            pieces.append(frame_head(size, _DATA, END_STREAM if last else 0, stream.number))
+            allowed -= size
+            stream.unsent_bytes -= size
+            last = END_STREAM if plain_end and not unsent else 0
+            pieces.append(frame_head(size, _DATA, last, stream.number))
             pieces += frame
-            sent += size
-        stream.window -= sent
-        self.window -= sent
-        stream.unsent_bytes -= sent
-        self.unsent_bytes -= sent
-        if sent >= _LARGE:
-            self._write_large(pieces)
-        elif pieces:
-            self._write(b"".join(pieces))
-        if sent:
-            self._progressed(sent)
-        if last:
-            self._end(stream)
+        if stream.ending and not unsent and not (plain_end and pieces):
+            pieces.append(self._closing(stream))
+        return pieces
 
-    def _send_end(self, stream: OutgoingStream) -> None:
-        if stream.ended:  # with its data
-            return
+    def _closing(self, stream: OutgoingStream) -> bytes:
+        """Write the frame that ends a stream whose last data does not."""
         if stream.trailers or stream.varying:
-            self._write(self._block(stream.number, stream.trailers, stream.varying, end=True))
-        else:
-            self._write(frame_head(0, _DATA, END_STREAM, stream.number))
-        self._end(stream)
+            return self._block(stream.number, stream.trailers, stream.varying, end=True)
+        return frame_head(0, _DATA, END_STREAM, stream.number)
 
     def _block(self, number: int, fields: Headers, varying: Headers, *, end: bool) -> bytes:
         block = self._encoder.encode(fields, *varying)
