@@ -7,12 +7,14 @@ import pytest
 from charonia.tensor_place import place_of
 
 
+@pytest.mark.parametrize("kind", [bytes, memoryview])
+@pytest.mark.parametrize("width", [3, 3000])
 @pytest.mark.parametrize("start", [0, 1, 8])
-def test_tensor_is_found_again(start):
+def test_tensor_is_found_again(start, width, kind):
     """In other bytes of the same form, aligned or not, and with its shape."""
-    tensor = np.arange(6, dtype=np.float32).reshape(2, 3)
+    tensor = np.arange(2 * width, dtype=np.float32).reshape(2, width)
     place = place_of("X", tensor, start, tensor.nbytes)
-    found = place.array(b"\1" * start + (tensor + 1).tobytes() + b"\2" * 5)
+    found = place.array(kind(b"\1" * start + (tensor + 1).tobytes() + b"\2" * 5))
     assert found.flags.aligned
     np.testing.assert_array_equal(found, tensor + 1)
 
