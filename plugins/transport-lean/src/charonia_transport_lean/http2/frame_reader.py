@@ -35,8 +35,8 @@ _LARGEST_BLOCK = 65_536
 """The bytes of a header block, its frames' heads included."""
 
 _DIRECT = 16_384
-"""From so many missing bytes on, a DATA frame's payload is read straight to where it belongs. Where one was, no more than so many are
-read at a time ahead of the next one, since its payload is copied as far as it is read with what stands before it."""
+"""From so many missing bytes on, a DATA frame's payload is read straight to where it belongs. After one that was, only so many
+bytes are read ahead: what comes of the next payload together with its head is copied."""
 
 _IN_A_TURN, _BYTES_OF_A_FRAME = 256, 16
 """How many frames are read before other connections have their turn. So many bytes of a header block, each of which may stand for
