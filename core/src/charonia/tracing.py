@@ -64,6 +64,7 @@ class Tracer:
 
     Attributes:
         on: whether anything is traced at all. While it is not, nobody needs to ask for a `passage`.
+        origin_field: the header field of a client's request that tells of a trace to which it belongs already; "" if none does.
     """
 
     def __init__(self, writer: TraceWriter) -> None:
@@ -73,7 +74,7 @@ class Tracer:
         self._lock = threading.Lock()  # lets changes come one after the other
         self._samplers: dict[str, _Sampler] = {}  # by model, and by "" for the others; replaced as a whole
         self._everywhere = self._made(writer.setting)
-        self._origin_field = writer.origin_field
+        self.origin_field = writer.origin_field
         self.on = False
         self._follow_settings()
 
@@ -91,16 +92,14 @@ class Tracer:
             model: the model that is asked.
             receiving: see `Passage`.
             sending: see `Passage`.
-            field: gives a header field of the request, by its name in lower case; None in process.
+            field: gives a header field of the request, by its name in lower case; None where it has no `origin_field`.
             began_ns: see `Passage`.
         """
-        # most requests come no further than to the first None, so that no call is made here that can be spared
+        # most requests come no further than to a None, so that no call is made here that can be spared
         sampler = self._samplers.get(model) or self._everywhere
         if not sampler.on:
             return None
-        origin = None
-        if self._origin_field and field is not None and field(self._origin_field) is not None:
-            origin = self._writer.origin(field)
+        origin = None if field is None else self._writer.origin(field)
         if origin is None and (not sampler.rate or next(sampler.numbers) % sampler.rate or not sampler.count()):
             return None
         return Passage(receiving, sending, sampler.setting, origin, began_ns)

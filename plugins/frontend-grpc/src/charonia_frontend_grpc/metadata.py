@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from charonia.header_forwarding import HeaderForwarding
     from charonia.request import InferenceRequest
     from charonia.rpc import Metadata
@@ -35,11 +37,18 @@ def begin_passage(tracer: Tracer, request: InferenceRequest, metadata: Metadata,
         metadata: the fields that came with its call.
         began_ns: when its message was there, in monotonic nanoseconds.
     """
-
-    def field(name: str) -> str | None:
-        return next((value for key, value in metadata() or () if key == name and isinstance(value, str)), None)
-
+    field = _fields(metadata, tracer.origin_field) if tracer.origin_field else None
     passage = tracer.passage(request.model_name, "GRPC_WAITREAD", "GRPC_SEND", field, began_ns)
     if passage is not None:
         passage.carry(request)
     return passage
+
+
+def _fields(metadata: Metadata, needed: str) -> Callable[[str], str | None] | None:
+    """Give what reads the fields that are text, by their names; None if one that is needed is not there."""
+    fields = metadata() or ()
+    for name, _ in fields:
+        if name == needed:
+            texts = {name: value for name, value in reversed([*fields]) if isinstance(value, str)}
+            return texts.get
+    return None

@@ -56,13 +56,13 @@ class _Plan:
     Attributes:
         route: where they go.
         content_type: the media type of refusals.
-        observed: whether traces look at them.
+        passage: begins the passage of one through the server's door, where somebody may look on; else None.
         answer: answers one, or raises.
     """
 
     route: Route
     content_type: str
-    observed: bool
+    passage: Callable[[], Passage | None] | None
     answer: _Answer
 
 
@@ -124,8 +124,8 @@ class HttpApplication:
         plan: _Plan | None = request.head.plan
         if plan is None:
             plan = request.head.plan = self._plan(request.head)
-        if plan.observed and (self._tracer.on or self._timing):
-            passage = self._tracer.passage(plan.route.model, RECEIVING, SENDING, request.headers.get)
+        if plan.passage is not None and (self._tracer.on or self._timing):
+            passage = plan.passage()
             if passage is not None or self._timing:
                 answer = self._answer(plan, request)
                 return observed(answer, request, passage or Passage(RECEIVING, SENDING), timing=self._timing)
@@ -144,7 +144,13 @@ class HttpApplication:
         route = self._routes.find(head.target)
         content_type = PLAIN if route.endpoint in _PLAIN_ENDPOINTS else JSON
         answer = self._way(route, head, content_type)
-        return _Plan(route, content_type, route.endpoint in OBSERVED, answer)
+        return _Plan(route, content_type, self._passage(route, head), answer)
+
+    def _passage(self, route: Route, head: RequestHead) -> Callable[[], Passage | None] | None:
+        if route.endpoint not in OBSERVED:
+            return None
+        field = head.headers.get if self._tracer.origin_field in head.headers else None
+        return partial(self._tracer.passage, route.model, RECEIVING, SENDING, field)
 
     def _way(self, route: Route, head: RequestHead, content_type: str) -> _Answer:
         if not route.endpoint:
