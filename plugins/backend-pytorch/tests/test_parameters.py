@@ -57,6 +57,16 @@ def test_optimised_execution_can_be_switched_off(serve, repository, config, para
     assert torch._C._get_graph_executor_optimize()
 
 
+def test_build_without_that_switch_is_told(serve, repository, config, parameter, reason, monkeypatch):
+    """Only a model that asks for the switch needs it."""
+    plain = repository(Linear(), config(*SHAPES), name="plain")
+    repository(Linear(), config(*SHAPES, parameter("DISABLE_OPTIMIZED_EXECUTION", "true")))
+    monkeypatch.delattr(torch.jit, "optimized_execution")
+    server = serve(plain)
+    assert server.model("plain").ready
+    assert "has no torch.jit.optimized_execution, and so no switch for what TorchScript optimises" in reason(server)
+
+
 @pytest.mark.parametrize(("said", "inference"), [("true", 1), ("false", 0), ("", 1)])
 def test_inference_mode_is_the_default_and_gradients_are_never_kept(
     serve, repository, config, parameter, said, inference

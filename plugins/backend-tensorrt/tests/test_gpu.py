@@ -32,8 +32,8 @@ def made(request):
         except PluginError as error:
             pytest.skip(f"needs the library: {error}")
         capability = cuda.compute_capability(0)
-        known = getattr(request.param.module, "ComputeCapability", None)  # only TensorRT for RTX has such a list
-        if known is not None and f"SM{capability.replace('.', '')}" not in known.__members__:
+        name = f"SM{capability.replace('.', '')}"
+        if request.param is Library.RTX and name not in request.param.module.ComputeCapability.__members__:
             pytest.skip(f"{request.param} makes no plans for GPUs of compute capability {capability}")
         return build(request.param, model, BuildOptions(profiles=[parse_profile(text) for text in profiles], **options))
 

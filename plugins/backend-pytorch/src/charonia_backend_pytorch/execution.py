@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from charonia_backend_pytorch.interface import Kind
 from charonia_backend_pytorch.parameters import parameters_of
 from charonia_backend_pytorch.program import Program, State
 from charonia_backend_pytorch.results import flatten
-from charonia_backend_pytorch.runtime import torch
+from charonia_backend_pytorch.runtime import needed, torch
 from charonia_backend_pytorch.values import as_bytes, as_number, as_text, as_torch, datatype_of, from_torch
 
 if TYPE_CHECKING:
@@ -61,7 +61,11 @@ class PyTorchExecution(ArrayExecution):
         self._without_gradients = (
             torch().inference_mode if parameters.flag("INFERENCE_MODE", default=True) else torch().no_grad
         )
-        self._optimized = not parameters.flag("DISABLE_OPTIMIZED_EXECUTION")
+        self._unoptimized = (
+            needed("jit.optimized_execution", "switch for what TorchScript optimises", "remove the parameter")
+            if parameters.flag("DISABLE_OPTIMIZED_EXECUTION")
+            else None
+        )
         self._own_outputs = program.state is not State.NONE
         self._stream = torch().cuda.Stream(program.device) if program.device.type == "cuda" else None
         self._cleans_cache = parameters.flag("ENABLE_CACHE_CLEANING") and self._stream is not None
@@ -105,7 +109,7 @@ class PyTorchExecution(ArrayExecution):
 
     def _surroundings(self) -> AbstractContextManager[Any]:
         """Set what PyTorch keeps for each thread."""
-        plain = self._stream is None and self._optimized
+        plain = self._stream is None and self._unoptimized is None
         return self._without_gradients() if plain else self._stream_and_optimisation()
 
     @contextmanager
@@ -115,7 +119,7 @@ class PyTorchExecution(ArrayExecution):
             self._stream.wait_stream(torch().cuda.current_stream(self._program.device))
         with (
             self._without_gradients(),
-            torch().jit.optimized_execution(self._optimized),
+            nullcontext() if self._unoptimized is None else self._unoptimized(should_optimize=False),
             torch().cuda.stream(self._stream),
         ):
             yield
