@@ -1,6 +1,7 @@
 # Everything that a developer or a newcomer runs. `make help` lists the commands.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The system's own Python comes first: distributions compile it with optimisations that others may lack, which a server feels.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11) $(shell command -v python3.11) $(shell command -v python3))
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt

@@ -135,7 +135,7 @@ def _machine() -> dict[str, object]:
         "processor": processor,
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, compiled by {platform.python_compiler()}",
     }
 
 
