@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from charonia.tensor import Array, Tensor
     from charonia.trace_settings import TraceSetting
 
-__all__ = ["TENSORS", "TIMESTAMPS", "Passage", "Trace", "TracedTensor"]
+__all__ = ["TENSORS", "TIMESTAMPS", "Passage", "Trace", "TracedRequest", "TracedTensor"]
 
 TIMESTAMPS = "TIMESTAMPS"
 TENSORS = "TENSORS"

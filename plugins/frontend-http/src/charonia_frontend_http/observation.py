@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from charonia.http_message import HttpRequest, HttpResponse
-    from charonia.request import InferenceRequest
-    from charonia.trace import Passage
+    from charonia.trace import Passage, TracedRequest
 
 __all__ = ["OBSERVED", "RECEIVING", "SENDING", "observed"]
 
@@ -66,7 +65,7 @@ class _Watched(BodyStream):
         self._passage.end()
 
 
-def _timing(request: InferenceRequest) -> str:
+def _timing(request: TracedRequest) -> str:
     """Tell how long a request took up to now, and the parts of it that are known, in milliseconds."""
     parts = {"total": time.monotonic_ns() - request.arrival_ns}
     if request.started_ns:
