@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from charonia.cli.group import group
 from click.testing import CliRunner
 
 PATIENCE_SECONDS = 100
+EXAMPLE = Path(__file__).parents[2] / "examples" / "backend-sklearn"
 
 
 @pytest.fixture
@@ -66,6 +68,19 @@ def test_a_new_backend_passes_its_test(charonia, tmp_path):
         timeout=PATIENCE_SECONDS,
     )
     assert " passed" in run_pytest(package, PYTHONPATH=str(site))
+
+
+def test_the_example_of_scikit_learn_began_so(charonia, tmp_path):
+    """An author who begins with the skeleton has a backend for a real framework after fewer than sixty lines of code."""
+    charonia("new", "backend", "sklearn", "--package", "acme_charonia_sklearn")
+    skeleton = tmp_path / "acme-charonia-sklearn"
+    files = {file.relative_to(skeleton) for file in skeleton.rglob("*") if file.is_file()}
+    assert {file for file in files if not (EXAMPLE / file).is_file()} == set()
+    source = {file for file in files if file.suffix == ".py" and file.parts[0] == "src"}
+    assert {file.relative_to(EXAMPLE) for file in (EXAMPLE / "src").rglob("*.py")} == source
+    written = [line for file in source for line in (EXAMPLE / file).read_text().splitlines() if line.strip()]
+    begun = {line for file in source for line in (skeleton / file).read_text().splitlines()}
+    assert 0 < len([line for line in written if line not in begun]) < len(written) < 60
 
 
 @pytest.mark.parametrize(
