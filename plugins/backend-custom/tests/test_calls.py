@@ -240,6 +240,55 @@ def test_outputs_of_a_call_are_not_copied(serve):
     assert answer.parameters == {"from": "echo"}
 
 
+def test_calls_are_steps_of_sequences(ask, serve):
+    """Calls that say to which sequence they belong, where it begins and where it ends, reach the instance that has it."""
+    source = """
+    class TritonPythonModel:
+        def execute(self, requests):
+            return [self.answer(request) for request in requests]
+
+        def answer(self, request):
+            started = self.total if request.flags() == 0 or request.flags() == 2 else 0
+            self.total = request.inputs()[0].as_numpy() + started
+            return pb_utils.InferenceResponse([pb_utils.Tensor("Y", self.total)])
+    """
+    directory = serve.write("sum", source, instance_count=2)
+    with (directory / "config.pbtxt").open("a") as file:
+        file.write("sequence_batching { max_sequence_idle_microseconds: 60000000 }\n")
+    steps = [(5, 1, 1), (6, 10, 1), (5, 2, 0), (6, 20, 2), (5, 3, 2), (5, 7, 3)]
+    calls = [serve.call("sum", [x], correlation_id=name, flags=flags) for name, x, flags in steps]
+    told = ask("\n".join(f"r = {call}\n{TOLD}" for call in calls))
+    assert [outputs for _, _, outputs in told] == [[[1]], [[10]], [[3]], [[30]], [[6]], [[7]]]
+
+
+@pytest.mark.parametrize(("wish", "kind"), [("pb_utils.TRITONSERVER_MEMORY_CPU", "ndarray"), (None, "Foreign")])
+def test_outputs_are_brought_to_the_memory_that_is_preferred(ask, serve, wish, kind):
+    """A caller that prefers the CPU's gets what numpy reads; one that does not say gets the tensor as the other model gave it."""
+    source = """
+    class Foreign:
+        shape = (1,)
+
+        def __init__(self, array):
+            self.array = array
+
+        def __dlpack__(self, *args, **options):
+            return self.array.__dlpack__()
+
+        def __dlpack_device__(self):
+            return self.array.__dlpack_device__()
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            made = Foreign(np.array([7], np.int32))
+            return [pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack("Y", made)]) for _ in requests]
+    """
+    serve.write("foreign", source)
+    preferred = f"preferred_memory=pb_utils.PreferredMemory({wish})" if wish else ""
+    request = f"pb_utils.InferenceRequest(model_name='foreign', inputs=[{X.format(1)}], {preferred})"
+    body = f"(t,) = {request}.exec().output_tensors()\ntold.append([type(t.data).__name__, t.as_numpy().tolist()])"
+    assert ask(body) == [[kind, [7]]]
+
+
 @pytest.mark.parametrize("method", ["initialize", "finalize"])
 def test_models_are_called_during_execute_only(serve, method):
     """As in the reference, a call from `initialize` or `finalize` is refused."""
