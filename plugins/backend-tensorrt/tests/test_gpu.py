@@ -10,11 +10,16 @@ import pytest
 from charonia.errors import InvalidArgumentError, PluginError
 from charonia.request import InferenceRequest
 from charonia.tensor import as_numpy
+from charonia.testing.backend_suite import BackendSuite, Sample
+from charonia.testing.builders import model_config, write_model
 from charonia_backend_tensorrt import cuda
 from charonia_backend_tensorrt.build import BuildOptions, build
 from charonia_backend_tensorrt.library import Library
 from charonia_backend_tensorrt.shapes import parse_profile
 from cuda.bindings import runtime
+
+WEIGHTS = np.arange(12, dtype=np.float32).reshape(3, 4) - 6
+"""Those of the perceptron among the `models`."""
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,6 +43,28 @@ def made(request):
         return build(request.param, model, BuildOptions(profiles=[parse_profile(text) for text in profiles], **options))
 
     return make
+
+
+class TestTensorRTBackend(BackendSuite):
+    """The suite of all backends, on a plan that batches."""
+
+    backend = "tensorrt"
+    tolerance = 1e-2
+
+    @pytest.fixture(autouse=True)
+    def _plan(self, models):
+        self.plan = build(Library.installed(), models.perceptron(), BuildOptions())
+
+    def write_model(self, repository, name, plan=None):
+        config = model_config(name, backend="tensorrt", inputs=[("X", "FP32", [3])], outputs=[("Y", "FP32", [4])])
+        write_model(repository, config, {"1/model.plan": self.plan if plan is None else plan})
+
+    def write_broken_model(self, repository, name):
+        self.write_model(repository, name, b"?")
+
+    def samples(self):
+        inputs = [np.full((1, 3), number, np.float32) for number in (1, -2)]
+        return [Sample({"X": x}, {"Y": np.maximum(x @ WEIGHTS, 0)}) for x in inputs]
 
 
 def expected(model, inputs):
