@@ -1,14 +1,19 @@
-"""What a plugin tells of its frontend, without importing it: where its class is, and the options that it takes."""
+"""What a plugin tells of its frontend, without importing it: where its class is, and the options that it takes; reading these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from charonia.errors import CharoniaError
 
-__all__ = ["FrontendOffer", "FrontendOption", "OptionValue"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["FrontendOffer", "FrontendOption", "OptionValue", "read_port", "read_whole_number"]
+
+_MAX_PORT = 65_535
+_MAX_INT = 2_147_483_647
 
 OptionValue: TypeAlias = str | int | float | bool
 """What an option of a frontend can be."""
@@ -43,3 +48,20 @@ class FrontendOffer:
 
     path: str
     options: Sequence[FrontendOption] = ()
+
+
+def read_whole_number(options: Mapping[str, OptionValue], name: str, *, least: int = 0, most: int = _MAX_INT) -> int:
+    """Read an option.
+
+    Raises:
+        CharoniaError: it is too small or too large.
+    """
+    value = int(options[name])
+    if not least <= value <= most:
+        raise CharoniaError(f"--{name}={value}: expected a whole number from {least} to {most}")
+    return value
+
+
+def read_port(options: Mapping[str, OptionValue], name: str) -> int:
+    """Read the port at which a frontend is to listen; 0 is any free one. Raises CharoniaError: there is no such port."""
+    return read_whole_number(options, name, most=_MAX_PORT)

@@ -6,7 +6,7 @@ import pytest
 from charonia.errors import CharoniaError
 from charonia_frontend_grpc import OPTIONS
 from charonia_frontend_grpc.grpcio_transport import channel_arguments
-from charonia_frontend_grpc.settings import read_port, read_settings
+from charonia_frontend_grpc.settings import read_settings
 
 
 def options(**changed):
@@ -61,12 +61,6 @@ def test_values_that_cannot_be_are_told(changed, text):
     with pytest.raises(CharoniaError) as caught:
         read_settings(options(**changed))
     assert str(caught.value) == text
-
-
-def test_ports_that_cannot_be_are_told():
-    """There are not so many."""
-    with pytest.raises(CharoniaError, match="--grpc-port=70000: expected a whole number from 0 to 65535"):
-        read_port(options(grpc_port=70000))
 
 
 def test_levels_of_compression_may_be_in_capitals():

@@ -25,8 +25,8 @@ Exit codes:
   0  all is well
   1  the server failed to start or to stop in time; a check found something wrong
   2  the command line, the environment or the options file is wrong
-  3  no server can be reached (models, infer)
-  4  the server answered with an error (models, infer)
+  3  no server can be reached (models, infer, top, explain)
+  4  the server answered with an error (likewise)
 """
 
 

@@ -44,6 +44,10 @@ class Flag(click.Option):
         self.key = name
         self.section = section
         names = [f"--{spelling}" for spelling in (name, *aliases)]
+        default = settings.get("default")
+        if isinstance(default, bool) and not settings.get("is_flag"):  # click would write it as Python does
+            settings["help"] += f"  [default: {str(default).lower()}]"
+            settings |= {"show_default": False, "metavar": "true|false"}
         settings.setdefault("show_default", True)
         super().__init__([parameter_name(name), *names], **settings)
 
@@ -60,8 +64,6 @@ def _boolean(name: str, section: str, *, default: bool, help: str) -> Flag:  # n
         type=click.BOOL,
         default=default,
         help=help,
-        metavar="true|false",
-        show_default=str(default).lower(),
     )
 
 
@@ -243,13 +245,10 @@ def _loading_flags() -> list[Flag]:
             metavar="BYTES",
             help="Deprecated; means --cache-config=local,size=BYTES. 0 is no cache.",
         ),
-        Flag(
+        _boolean(
             "strict-model-config",
             MODELS,
-            type=click.BOOL,
             default=False,
-            metavar="true|false",
-            show_default="false",
             help="Deprecated; 'true' means --disable-auto-complete-config.",
         ),
     ]
@@ -318,7 +317,6 @@ def _server_flags() -> list[Flag]:
 
 def frontend_flag(frontend: str, option: FrontendOption) -> Flag:
     """Make the flag of a frontend's option. Its type is that of the default."""
-    boolean = isinstance(option.default, bool)
     kinds: dict[type, Any] = {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}
     return Flag(
         option.name,
@@ -327,6 +325,4 @@ def frontend_flag(frontend: str, option: FrontendOption) -> Flag:
         multiple=option.repeatable,
         default=() if option.repeatable else option.default,
         help=option.help,
-        metavar="true|false" if boolean else None,
-        show_default=str(option.default).lower() if boolean else True,
     )

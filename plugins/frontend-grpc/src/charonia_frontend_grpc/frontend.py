@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from charonia.frontend import Frontend
+from charonia.frontend_offer import read_port
 from charonia.header_forwarding import HeaderForwarding
 from charonia.restricted_access import read_restrictions
 from charonia.tls import read_tls
@@ -13,7 +14,7 @@ from charonia.transport import STANDARD, choose_transport
 
 from charonia_frontend_grpc.application import GrpcApplication
 from charonia_frontend_grpc.methods import rpc_application
-from charonia_frontend_grpc.settings import read_port, read_settings
+from charonia_frontend_grpc.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ class GrpcFrontend(Frontend):
     def __init__(self, server: Server, options: Mapping[str, OptionValue]) -> None:
         super().__init__(server, options)
         self._settings = read_settings(options) if self.enabled else None
-        self._port = read_port(options)
+        self._port = read_port(options, "grpc-port")
         self._tls = read_tls(options, "grpc") if self.enabled else None
         self._transport_class = _transport_class(server) if self.enabled else None
         told = str(options["grpc-restricted-protocol"])

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from charonia.frontend import Frontend
+from charonia.frontend_offer import read_port
 from charonia.header_forwarding import HeaderForwarding
 from charonia.restricted_access import read_restrictions
 from charonia.tls import read_tls
@@ -36,6 +37,7 @@ class HttpFrontend(Frontend):
 
     def __init__(self, server: Server, options: Mapping[str, OptionValue]) -> None:
         super().__init__(server, options)
+        self._port = read_port(options, "http-port")
         self._tls = read_tls(options, "http") if self.enabled else None
         self._transport_class = _transport_class(server) if self.enabled else None
         self._origins = read_origins(str(options["http-cors-allow-origin"]))
@@ -79,7 +81,7 @@ class HttpFrontend(Frontend):
         self._transport = self._transport_class(handle, limits)
         port = await self._transport.listen(
             str(options["http-address"]),
-            int(options["http-port"]),
+            self._port,
             reuse_port=bool(options["reuse-http-port"]),
             tls=self._tls,
         )

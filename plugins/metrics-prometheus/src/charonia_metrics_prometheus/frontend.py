@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from charonia.frontend import Frontend
+from charonia.frontend_offer import read_port
 from prometheus_client.registry import CollectorRegistry
 
 from charonia_metrics_prometheus import OPTIONS
@@ -48,6 +49,7 @@ class MetricsFrontend(Frontend):
         super().__init__(server, options)
         told = str(options["metrics-config"])
         settings = read_settings(told.split("\n") if told else ())
+        self._port = read_port(options, "metrics-port")
         interval = int(options["metrics-interval-ms"]) / 1000
         self._lag = LoopLag()
         self._gpus = Gpus(interval) if options["allow-gpu-metrics"] else None
@@ -74,13 +76,13 @@ class MetricsFrontend(Frontend):
 
     async def start(self) -> Sequence[str]:
         """Listen at `--metrics-address` and `--metrics-port`. The page is no place to ask models, so that no URL is given."""
-        address, wanted = str(self.options["metrics-address"]), int(self.options["metrics-port"])
+        address = str(self.options["metrics-address"])
         try:
-            port = await self._page.listen(address, wanted)
+            port = await self._page.listen(address, self._port)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or wanted != _USUAL_PORT:
+            if error.errno != errno.EADDRINUSE or self._port != _USUAL_PORT:
                 raise
-            self._place = f"none, since port {wanted} is taken: choose another one by --metrics-port"
+            self._place = f"none, since port {self._port} is taken: choose another one by --metrics-port"
             _log.info("metrics: %s", self._place)
             return ()
         host = f"[{address}]" if ":" in address else address
