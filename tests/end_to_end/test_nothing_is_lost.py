@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import socket
 import threading
@@ -163,3 +164,23 @@ def test_every_sampled_request_is_traced_once(repository, tmp_path, rate, way):
     ends = Counter(record["id"] for record in records if record.get("timestamps", [{}])[0].get("name") == "REQUEST_END")
     assert len(numbers) == len(ends) == ends.total() == ALL // rate
     assert len(set(numbers.values())) == 1
+
+
+@pytest.mark.parametrize("way", ["in process", "over HTTP"])
+def test_every_request_has_its_line(repository, caplog, way):
+    """The access log names each request once, in the order in which each caller has made them."""
+    options = ServerOptions(transport="lean", log_access=True)
+    settings = {"http-port": 0, "allow-grpc": False, "allow-metrics": False}
+    with (
+        caplog.at_level(logging.INFO, "charonia.access"),
+        Server(repository, options=options, plugins=Plugins(extra=[ArithmeticPlugin()])) as server,
+        serve_in_thread(server, settings) as (url,),
+    ):
+        if way == "in process":
+            call(server, "single")
+        else:
+            post(int(url.rpartition(":")[2]), "single")
+    names = [record.request_id for record in caplog.records if record.name == "charonia.access"]
+    assert len(names) == ALL
+    for caller in range(CALLERS):
+        assert [name for name in names if name.startswith(f"{caller}-")] == [f"{caller}-{n}" for n in range(CALLS)]
