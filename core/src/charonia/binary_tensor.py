@@ -100,7 +100,7 @@ def tensor_from_strings(
     try:
         _check_count(name, count, len(items), who)
         array = np.empty(count, dtype=np.object_)
-        array[:] = items
+        array[:] = items[:]  # a list, where it is a message's field, which is slow to go through
         return shaped(name, DataType.BYTES, array, shape)
     except InferenceError as error:
         return MalformedTensor(DataType.BYTES, shape, error)

@@ -29,7 +29,7 @@ def as_text(name: str, array: Array) -> Array:
     """
     texts = np.empty(array.size, dtype=np.object_)
     try:
-        texts[:] = [item.decode() for item in array.ravel().tolist()]
+        texts[:] = list(map(bytes.decode, array.ravel().tolist()))
     except UnicodeDecodeError as error:
         raise InvalidArgumentError(
             f"input '{name}' has an element that is no UTF-8 ({error.reason} at byte {error.start}): ONNX Runtime takes text only"
@@ -40,7 +40,7 @@ def as_text(name: str, array: Array) -> Array:
 def as_bytes(array: Array) -> Array:
     """Make an object array of `bytes` from one of `str`."""
     items = np.empty(array.size, dtype=np.object_)
-    items[:] = [item.encode() for item in array.ravel().tolist()]
+    items[:] = list(map(str.encode, array.ravel().tolist()))
     return items.reshape(array.shape)
 
 
