@@ -163,27 +163,28 @@ def _is_within_range(array: Array, converted: Array) -> bool:
 def _as_bytes_tensor(value: object) -> Array:
     # not by way of numpy's own text, which loses trailing NULs and takes bytes for ASCII
     array = np.asarray(value, dtype=np.object_)
-    flat = array.ravel()
-    if all(type(item) is bytes for item in flat):
+    items = array.ravel().tolist()
+    if only_bytes(items):
         return array
-    converted = np.empty(flat.shape, dtype=np.object_)
-    for place, item in enumerate(flat.tolist()):
-        if isinstance(item, str):
-            converted[place] = _encoded(item)
-        elif isinstance(item, bytes | bytearray | memoryview):
-            converted[place] = bytes(item)
-        else:
-            raise InvalidArgumentError(
-                f"cannot make a BYTES tensor from {_brief(value)}: it holds str or bytes, not {type(item).__name__}"
-            )
+    converted = np.empty(len(items), dtype=np.object_)
+    try:
+        converted[:] = list(map(str.encode, items))  # all are text, as a rule, or this raises an error
+    except (TypeError, UnicodeEncodeError):
+        converted[:] = [_encoded(item, value) for item in items]
     return converted.reshape(array.shape)
 
 
-def _encoded(text: str) -> bytes:
+def _encoded(item: object, value: object) -> bytes:
+    if isinstance(item, bytes | bytearray | memoryview):
+        return bytes(item)
+    if not isinstance(item, str):
+        raise InvalidArgumentError(
+            f"cannot make a BYTES tensor from {_brief(value)}: it holds str or bytes, not {type(item).__name__}"
+        )
     try:
-        return text.encode()
+        return item.encode()
     except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"cannot make a BYTES element from {_brief(text)}: {error}") from error
+        raise InvalidArgumentError(f"cannot make a BYTES element from {_brief(item)}: {error}") from error
 
 
 def _brief(value: object) -> str:

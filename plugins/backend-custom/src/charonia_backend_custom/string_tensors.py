@@ -24,8 +24,15 @@ def with_bytes(tensor: Tensor) -> Tensor:
     if only_bytes(elements):
         return tensor
     encoded: Array = np.empty(tensor.shape, np.object_)
-    encoded.ravel()[:] = [_as_bytes(element) for element in elements]
+    encoded.ravel()[:] = _all_as_bytes(elements)
     return encoded
+
+
+def _all_as_bytes(elements: list[object]) -> list[bytes]:
+    try:
+        return list(map(str.encode, elements))  # type: ignore[arg-type]  # all are text, as a rule, or this raises a TypeError
+    except TypeError:
+        return [_as_bytes(element) for element in elements]
 
 
 def _as_bytes(element: object) -> bytes:
