@@ -41,7 +41,9 @@ class _FileHandler(WatchedFileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         self._held = _more_follow(record)
-        super().emit(record)
+        if not self._held:
+            self.reopenIfNeeded()
+        logging.FileHandler.emit(self, record)
 
     def flush(self) -> None:
         """Have what was written in the file, save where more is written at once."""

@@ -1,0 +1,43 @@
+"""Where the server's log is written to."""
+
+from __future__ import annotations
+
+import logging
+
+from charonia.access_log import MORE
+from charonia.cli.log import writing_log
+from charonia.log_settings import LogSetting
+
+LOG = logging.getLogger("charonia.tested")
+
+
+def test_a_line_is_in_the_file_at_once(tmp_path):
+    """Save where others follow: then they are there together with the last of them."""
+    path = tmp_path / "server.log"
+    with writing_log(LogSetting(file=str(path))):
+        LOG.warning("alone")
+        assert path.read_text().endswith("charonia.tested: alone\n")
+        LOG.warning("first", extra={MORE: True})
+        LOG.warning("last", extra={MORE: False})
+        assert [line.rpartition(" ")[2] for line in path.read_text().splitlines()] == ["alone", "first", "last"]
+
+
+def test_a_file_that_was_moved_away_is_made_anew(tmp_path):
+    """What follows is in a new file of the name, and nothing is lost on the way."""
+    path, old = tmp_path / "server.log", tmp_path / "old.log"
+    with writing_log(LogSetting(file=str(path))):
+        LOG.warning("before")
+        path.rename(old)
+        LOG.warning("first", extra={MORE: True})
+        LOG.warning("last", extra={MORE: False})
+    lines = old.read_text().splitlines() + path.read_text().splitlines()
+    assert [line.rpartition(" ")[2] for line in lines] == ["before", "first", "last"]
+    assert path.read_text().endswith("last\n")
+
+
+def test_on_stderr_a_line_is_there_at_once(capsys):
+    """Whatever stderr is at the time gets it."""
+    with writing_log(LogSetting()):
+        LOG.warning("first", extra={MORE: True})
+        LOG.warning("last")
+        assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == ["first", "last"]
