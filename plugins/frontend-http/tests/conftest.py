@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 
 import charonia_frontend_http
 import charonia_transport_lean
 import pytest
 from charonia import Server, ServerOptions
+from charonia.http_message import HttpRequest, RequestHead
 from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
+from charonia_frontend_http.application import HttpApplication
 
 PATIENCE_SECONDS = 30
 
@@ -83,6 +87,31 @@ def running(model_repository, request):
     plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_http, charonia_transport_lean])
     with Server(model_repository, options=ServerOptions(transport=request.param), plugins=plugins) as server:
         yield server
+
+
+@pytest.fixture
+def asking(model_repository):
+    """Give what asks the application of a server, without any network.
+
+    Called with the server's options it is a context, whose `await ask("POST", target, document)` gives status, content type and
+    what the body says.
+    """
+
+    @asynccontextmanager
+    async def start(**options):
+        plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_http])
+        with Server(model_repository, options=ServerOptions(**options), plugins=plugins) as server:
+            application = HttpApplication(server, server.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
+
+            async def ask(method, target, document=None):
+                given = isinstance(document, bytes) or document is None
+                body = (document or b"") if given else json.dumps(document).encode()
+                response = await application.handle(HttpRequest(RequestHead(method, target, {}), body))
+                return response.status, response.content_type, json.loads(response.body or b"null")
+
+            yield ask
+
+    return start
 
 
 @pytest.fixture

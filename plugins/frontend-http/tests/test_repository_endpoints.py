@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from unittest.mock import ANY
 
-import charonia_frontend_http
 import pytest
-from charonia import Server, ServerOptions
-from charonia.http_message import HttpRequest, RequestHead
-from charonia.plugins import Plugins
-from charonia.testing.fakes import ArithmeticPlugin
-from charonia_frontend_http.application import HttpApplication
 
 BODY = {"inputs": [{"name": "X", "shape": [2, 1], "datatype": "FP32", "data": [7, 8]}]}
 LOAD = "/v2/repository/models/m/load"
@@ -21,21 +14,10 @@ UNLOAD = "/v2/repository/models/m/unload"
 
 
 @pytest.fixture(params=["explicit"])
-async def ask(request, model_repository):
-    """Send requests to an application whose control mode is the parameter; give status, content type and what the body says."""
-    options = ServerOptions(model_control_mode=request.param)
-    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_http])
-    with Server(model_repository, options=options, plugins=plugins) as server:
-        application = HttpApplication(server, server.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
-
-        async def send(method, target, document=None):
-            body = (
-                document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
-            )
-            response = await application.handle(HttpRequest(RequestHead(method, target, {}), body))
-            return response.status, response.content_type, json.loads(response.body or b"null")
-
-        yield send
+async def ask(request, asking):
+    """Send requests to an application whose control mode is the parameter."""
+    async with asking(model_control_mode=request.param) as ask:
+        yield ask
 
 
 def refused(text, status=400):

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 
-import charonia_frontend_http
 import pytest
 from charonia import Server
 from charonia.errors import ErrorCode, InferenceError
 from charonia.http_message import HttpRequest, RequestHead
 from charonia.plugins import Plugins
-from charonia.testing.fakes import ArithmeticPlugin
-from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.routes import Route
 from charonia_frontend_http.settings_endpoints import SettingsEndpoints
 from hypothesis import given
@@ -40,17 +36,14 @@ DEFAULT_LOG = {
 
 
 @pytest.fixture
-async def ask(model_repository):
+async def ask(asking):
     """Send requests to an application; give status and what the body says."""
-    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_http])
-    with Server(model_repository, plugins=plugins) as server:
-        application = HttpApplication(server, server.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
+    async with asking() as ask:
 
         async def send(method, target, document=None):
-            body = b"" if document is None else json.dumps(document).encode()
-            response = await application.handle(HttpRequest(RequestHead(method, target, {}), body))
-            assert response.content_type == "application/json"
-            return response.status, json.loads(response.body)
+            status, content_type, said = await ask(method, target, document)
+            assert content_type == "application/json"
+            return status, said
 
         yield send
 

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 
-import charonia_frontend_http
 import numpy as np
 import pytest
-from charonia import Server, ServerOptions
-from charonia.http_message import HttpRequest, RequestHead
-from charonia.plugins import Plugins
-from charonia.testing.fakes import ArithmeticPlugin, Gate
+from charonia.testing.fakes import Gate
 from charonia.testing.shared_objects import SharedObjects
-from charonia_frontend_http.application import HttpApplication
 
 SYSTEM, CUDA = "/v2/systemsharedmemory", "/v2/cudasharedmemory"
 HANDLE = base64.b64encode(bytes(64)).decode()
@@ -34,21 +28,10 @@ def objects():
 
 
 @pytest.fixture(params=[True])
-async def ask(request, model_repository, objects):
+async def ask(request, asking, objects):
     """Send requests to an application whose option about shared memory is the parameter; it ends before the objects do."""
-    options = ServerOptions(allow_client_shm=request.param)
-    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin(), charonia_frontend_http])
-    with Server(model_repository, options=options, plugins=plugins) as server:
-        application = HttpApplication(server, server.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
-
-        async def send(method, target, document=None):
-            body = (
-                document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
-            )
-            response = await application.handle(HttpRequest(RequestHead(method, target, {}), body))
-            return response.status, response.content_type, json.loads(response.body or b"null")
-
-        yield send
+    async with asking(allow_client_shm=request.param) as ask:
+        yield ask
 
 
 @pytest.fixture
