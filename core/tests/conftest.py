@@ -7,6 +7,8 @@ import sys
 
 import pytest
 from charonia.cli.group import group
+from charonia.shared_memory import SharedMemory
+from charonia.testing.shared_objects import SharedObjects
 from click.testing import CliRunner
 
 TOY = """
@@ -64,3 +66,18 @@ def install(tmp_path, monkeypatch):
 def toy(install):
     """Install a frontend that has an option of every type."""
     install("acme-toy", "frontend-toy", TOY)
+
+
+@pytest.fixture
+def objects():
+    """Objects of shared memory, as clients make them."""
+    with SharedObjects() as made:
+        yield made
+
+
+@pytest.fixture
+def regions():
+    """What clients have registered of their shared memory: nothing as yet."""
+    registered = SharedMemory(allowed=True)
+    yield registered
+    registered.close()

@@ -13,22 +13,7 @@ from charonia.errors import (
     NotFoundError,
 )
 from charonia.request import InferenceRequest, InferenceResponse
-from charonia.shared_memory import SharedMemory
 from charonia.tensor import decode_bytes
-from charonia.testing.shared_objects import SharedObjects
-
-
-@pytest.fixture
-def client():
-    with SharedObjects() as objects:
-        yield objects
-
-
-@pytest.fixture
-def memory():
-    registry = SharedMemory(allowed=True)
-    yield registry
-    registry.close()
 
 
 @contextmanager
@@ -51,44 +36,44 @@ def refused(kind, text):
     ],
     ids=["plain", "transposed", "strided", "BOOL", "BF16", "scalar", "empty"],
 )
-def test_tensor_is_written_in_row_major_order(client, memory, tensor):
+def test_tensor_is_written_in_row_major_order(objects, regions, tensor):
     """A tensor of any layout lies in the region as its binary form does on the wire, and nothing beside it changes."""
-    memory.register_system("r", client.make("a", b"\xaa" * 64), 0, 64)
-    memory.slice("r", 4, 56).write_tensor("O", tensor)
+    regions.register_system("r", objects.make("a", b"\xaa" * 64), 0, 64)
+    regions.slice("r", 4, 56).write_tensor("O", tensor)
     data = tensor.tobytes()
-    assert client.path("a").read_bytes() == b"\xaa" * 4 + data + b"\xaa" * (60 - len(data))
+    assert objects.path("a").read_bytes() == b"\xaa" * 4 + data + b"\xaa" * (60 - len(data))
 
 
-def test_numbers_in_another_byte_order_are_turned(client, memory):
+def test_numbers_in_another_byte_order_are_turned(objects, regions):
     """What is written is little-endian, whatever the model gave."""
-    memory.register_system("r", client.make("a", bytes(8)), 0, 8)
-    memory.slice("r", 0, 8).write_tensor("O", np.array([1, 2], ">i4"))
-    assert client.path("a").read_bytes() == np.array([1, 2], "<i4").tobytes()
+    regions.register_system("r", objects.make("a", bytes(8)), 0, 8)
+    regions.slice("r", 0, 8).write_tensor("O", np.array([1, 2], ">i4"))
+    assert objects.path("a").read_bytes() == np.array([1, 2], "<i4").tobytes()
 
 
-def test_strings_are_written_with_their_lengths(client, memory):
+def test_strings_are_written_with_their_lengths(objects, regions):
     """A BYTES tensor is written in the form that the protocol gives it."""
-    memory.register_system("r", client.make("a", bytes(32)), 0, 32)
-    memory.slice("r", 0, 32).write_tensor("O", np.array([b"one", b""], np.object_))
-    assert decode_bytes(client.path("a").read_bytes()[:11]).tolist() == [b"one", b""]
+    regions.register_system("r", objects.make("a", bytes(32)), 0, 32)
+    regions.slice("r", 0, 32).write_tensor("O", np.array([b"one", b""], np.object_))
+    assert decode_bytes(objects.path("a").read_bytes()[:11]).tolist() == [b"one", b""]
 
 
-def test_tensor_that_is_too_large(client, memory):
+def test_tensor_that_is_too_large(objects, regions):
     """A tensor larger than its part is refused in the reference's words, and not a byte is written."""
-    memory.register_system("r", client.make("a", bytes(64)), 0, 64)
+    regions.register_system("r", objects.make("a", bytes(64)), 0, 64)
     with refused(
         InternalError,
         "shared memory size specified with the request for output 'O' (8 bytes) should be at least 16 bytes to hold the results",
     ):
-        memory.slice("r", 0, 8).write_tensor("O", np.ones(4, np.float32))
-    assert client.path("a").read_bytes() == bytes(64)
+        regions.slice("r", 0, 8).write_tensor("O", np.ones(4, np.float32))
+    assert objects.path("a").read_bytes() == bytes(64)
 
 
-def test_tensor_of_no_datatype(client, memory):
+def test_tensor_of_no_datatype(objects, regions):
     """A dtype that the protocol does not know is the model's fault, and told."""
-    memory.register_system("r", client.make("a", bytes(64)), 0, 64)
+    regions.register_system("r", objects.make("a", bytes(64)), 0, 64)
     with pytest.raises(InternalError, match="output 'O' has dtype complex64, which the protocol does not know"):
-        memory.slice("r", 0, 64).write_tensor("O", np.ones(1, np.complex64))
+        regions.slice("r", 0, 64).write_tensor("O", np.ones(1, np.complex64))
 
 
 def request_into(place):
@@ -96,15 +81,15 @@ def request_into(place):
     return InferenceRequest("m", {}, answers.append, output_regions={"O": place}), answers
 
 
-def test_outputs_are_in_place_before_anyone_learns_of_them(client, memory):
+def test_outputs_are_in_place_before_anyone_learns_of_them(objects, regions):
     """When a response reaches the sink, its outputs are in their regions; those without a region are left alone."""
-    memory.register_system("r", client.make("a", bytes(4)), 0, 4)
+    regions.register_system("r", objects.make("a", bytes(4)), 0, 4)
     seen = []
     request = InferenceRequest(
         "m",
         {},
-        lambda response: seen.append((client.path("a").read_bytes(), list(response.outputs))),
-        output_regions={"O": memory.slice("r", 0, 4), "never made": memory.slice("r", 0, 4)},
+        lambda response: seen.append((objects.path("a").read_bytes(), list(response.outputs))),
+        output_regions={"O": regions.slice("r", 0, 4), "never made": regions.slice("r", 0, 4)},
     )
     outputs = {"O": np.array([1], np.int32), "P": np.array([2], np.int32)}
     request.respond(InferenceResponse(outputs, final=False))
@@ -113,10 +98,10 @@ def test_outputs_are_in_place_before_anyone_learns_of_them(client, memory):
 
 
 @pytest.mark.parametrize("final", [True, False])
-def test_output_that_cannot_be_written_is_the_answer(client, memory, final):
+def test_output_that_cannot_be_written_is_the_answer(objects, regions, final):
     """An output that does not fit makes an error of its response, and of no other."""
-    memory.register_system("r", client.make("a", bytes(4)), 0, 4)
-    request, answers = request_into(memory.slice("r", 0, 4))
+    regions.register_system("r", objects.make("a", bytes(4)), 0, 4)
+    request, answers = request_into(regions.slice("r", 0, 4))
     request.respond(InferenceResponse({"O": np.zeros(2, np.int32)}, final=final))
     assert [(type(answer.error), answer.final) for answer in answers] == [(InternalError, final)]
     assert request.failed is final
@@ -124,41 +109,41 @@ def test_output_that_cannot_be_written_is_the_answer(client, memory, final):
     assert answers[-1].error is None or final
 
 
-def test_output_that_is_no_tensor_is_answered(client, memory):
+def test_output_that_is_no_tensor_is_answered(objects, regions):
     """Whatever a model gives as an output, the request gets an answer."""
-    memory.register_system("r", client.make("a", bytes(4)), 0, 4)
-    request, answers = request_into(memory.slice("r", 0, 4))
+    regions.register_system("r", objects.make("a", bytes(4)), 0, 4)
+    request, answers = request_into(regions.slice("r", 0, 4))
     request.respond(InferenceResponse({"O": "no tensor"}))
     assert isinstance(answers[0].error, InternalError)
     assert request.failed
 
 
-def test_cancelled_request_writes_nothing(client, memory):
+def test_cancelled_request_writes_nothing(objects, regions):
     """A request that was taken back leaves the region as it is."""
-    memory.register_system("r", client.make("a", bytes(4)), 0, 4)
-    request, answers = request_into(memory.slice("r", 0, 4))
+    regions.register_system("r", objects.make("a", bytes(4)), 0, 4)
+    request, answers = request_into(regions.slice("r", 0, 4))
     request.cancel()
     request.respond(InferenceResponse({"O": np.ones(1, np.int32)}))
     assert isinstance(answers[0].error, CancelledError)
-    assert client.path("a").read_bytes() == bytes(4)
+    assert objects.path("a").read_bytes() == bytes(4)
 
 
 # -- letting go
 
 
-def test_memory_in_use_outlives_its_region(client, memory):
+def test_memory_in_use_outlives_its_region(objects, regions):
     """A region that is unregistered while something uses it is unmapped when the last user is gone, and not before."""
-    memory.register_system("r", client.make("a", bytes(range(8))), 0, 8)
-    array = np.frombuffer(memory.slice("r", 0, 8).view(), np.uint8)
-    place = memory.slice("r", 0, 8)
-    memory.unregister_system("r")
+    regions.register_system("r", objects.make("a", bytes(range(8))), 0, 8)
+    array = np.frombuffer(regions.slice("r", 0, 8).view(), np.uint8)
+    place = regions.slice("r", 0, 8)
+    regions.unregister_system("r")
     with pytest.raises(NotFoundError):
-        memory.slice("r", 0, 8)
-    client.path("a").unlink()
+        regions.slice("r", 0, 8)
+    objects.path("a").unlink()
     assert array.tolist() == list(range(8))
     place.write_tensor("O", np.arange(8, dtype=np.uint8)[::-1])
     assert array.tolist() == list(range(8))[::-1]
     del place
-    assert client.mapped == 1
+    assert objects.mapped == 1
     del array
-    assert client.mapped == client.opened == 0
+    assert objects.mapped == objects.opened == 0
