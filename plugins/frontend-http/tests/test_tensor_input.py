@@ -108,13 +108,3 @@ def test_elements_of_the_wrong_type_are_told(datatype, data, problem):
     with pytest.raises(InvalidArgumentError) as caught:
         tensor_from_json("X", DataType[datatype], (1,), data, WHO)
     assert str(caught.value) == f"Unable to parse 'data': attempt to access JSON {problem}"
-
-
-def test_nesting_of_data_is_limited():
-    """Data a hundred arrays deep is flattened, and no deeper."""
-    deep = [1.0]
-    for _ in range(99):
-        deep = [deep]
-    assert tensor_from_json("X", DataType.FP32, (1,), deep, WHO).tolist() == [1.0]
-    with pytest.raises(InvalidArgumentError, match=r"JSON nesting depth exceeds maximum allowed limit \(100\)"):
-        tensor_from_json("X", DataType.FP32, (1,), [deep], WHO)

@@ -11,6 +11,7 @@ from charonia.per_model import PerModel
 from charonia_frontend_http.event_stream import ResponseStream, event_response
 from charonia_frontend_http.generate_request import decode_generate
 from charonia_frontend_http.generate_response import GenerateEncoder
+from charonia_frontend_http.large_json import read_beside
 from charonia_frontend_http.message import JSON, error_body
 from charonia_frontend_http.response_queue import ResponseQueue
 
@@ -53,7 +54,7 @@ class GenerateEndpoints:
         Raises:
             InferenceError: the model cannot be asked, refuses the request, or failed.
         """
-        generation = self._begin(route, request)
+        generation = await self._begin(route, request)
         try:
             first = response = await generation.next()
             count = 0
@@ -74,14 +75,17 @@ class GenerateEndpoints:
         Raises:
             InferenceError: the model cannot be asked, or refuses the request.
         """
-        return await event_response(self._begin(route, request))
+        return await event_response(await self._begin(route, request))
 
-    def _begin(self, route: Route, request: HttpRequest) -> ResponseStream:
+    async def _begin(self, route: Route, request: HttpRequest) -> ResponseStream:
         model = self._server.get(route.model, route.version)
         if request.headers.get("Content-Encoding", "identity") not in {"", "identity"}:
             raise InvalidArgumentError("Unsupported content-encoding, only 'identity' is supported.")
         responses = ResponseQueue(self._mailbox, decoupled=model.decoupled)
-        decoded = decode_generate(model, route.version, request.body, self._max_input_size, responses.sink)
+        body = request.body
+        decoded = await read_beside(
+            len(body), decode_generate, model, route.version, body, self._max_input_size, responses.sink
+        )
         encoder = self._encoders[model]
         decoded.flow = responses.flow
         if request.passage is not None:

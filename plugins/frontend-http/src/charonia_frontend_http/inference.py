@@ -17,6 +17,7 @@ from charonia_frontend_http.event_stream import EVENT_STREAM, ResponseStream, ev
 from charonia_frontend_http.infer_request import HeaderLengthError, decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
 from charonia_frontend_http.known_requests import KnownRequests
+from charonia_frontend_http.large_json import LARGE_JSON, read_beside
 from charonia_frontend_http.media_type import accepted
 from charonia_frontend_http.message import JSON, JSON_SIZE, PLAIN, error_response
 from charonia_frontend_http.response_queue import ResponseQueue
@@ -88,6 +89,7 @@ class InferPlan:
         self._takes_events = EVENT_STREAM in accepted(headers.get("Accept", ""))
         self._accept = headers.get("Accept-Encoding", "")
         self._json_size = headers.get(JSON_SIZE)
+        self._takes_long = self._json_size is None or _is_large(self._json_size)  # if the body is large
         self._headers = headers
         self._model: Callable[[], Model | None] = _no_model
         self._encoder: ResponseEncoder
@@ -122,7 +124,10 @@ class InferPlan:
         reply = Reply(self._endpoint.mailbox)
         encoder = self._encoder
         try:
-            decoded = self._decode(model, request, reply.sink)
+            if self._takes_long and len(request.body) > LARGE_JSON:
+                decoded = await read_beside(len(request.body), self._decode, model, request, reply.sink)
+            else:
+                decoded = self._decode(model, request, reply.sink)
         except HeaderLengthError:
             raise
         except InferenceError as error:
@@ -167,7 +172,8 @@ class InferPlan:
         responses = ResponseQueue(self._endpoint.mailbox, decoupled=True)
         encoder = self._encoder
         try:
-            decoded = self._decode(model, request, responses.sink)
+            size = len(request.body) if self._takes_long else 0
+            decoded = await read_beside(size, self._decode, model, request, responses.sink)
             binary = dict.fromkeys(decoded.wanted.binary, False)
             wanted = Wanted(binary, binary_default=False, classes=decoded.wanted.classes)
             in_json = Decoded(decoded.request, wanted)
@@ -181,6 +187,14 @@ class InferPlan:
             raise
         except InferenceError as error:
             return error_response(error, JSON)
+
+
+def _is_large(json_size: str) -> bool:
+    """Tell whether a header field, which may be anything, says that there is much JSON."""
+    try:
+        return int(json_size) > LARGE_JSON
+    except ValueError:
+        return False
 
 
 def _no_model() -> None:

@@ -10,6 +10,7 @@ from charonia.errors import InvalidArgumentError
 
 from charonia_frontend_http.equal_keys import first_of_equal_keys, may_have_equal_keys
 from charonia_frontend_http.json_parser import parse_json
+from charonia_frontend_http.nesting import check_nesting, too_deep
 
 __all__ = [
     "load_json",
@@ -33,29 +34,35 @@ def load_json(document: bytes | memoryview) -> Any:
     """Parse a document, the quick way if it can be had. The first of equal keys wins, as in the reference.
 
     Raises:
-        InvalidArgumentError: the document is no JSON, in the reference's words where it is no large one.
+        InvalidArgumentError: the document is no JSON, in the reference's words where it is no large one, or nested too deep.
     """
+    text = document if isinstance(document, bytes) else bytes(document)
     try:
-        value = orjson.loads(document)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return parse_json(document) if len(document) <= _STRICT_UP_TO else _load_by_python(document)
-    return _load_by_python(document) if may_have_equal_keys(document, value) else value
+        if len(text) <= _STRICT_UP_TO:
+            return parse_json(text)
+        value = _load_by_python(text)
+    else:
+        if may_have_equal_keys(text, value):
+            value = _load_by_python(text)
+    check_nesting(text, value)
+    return value
 
 
-def _load_by_python(document: bytes | memoryview) -> Any:
+def _load_by_python(document: bytes) -> Any:
     """Parse what the quick parser refuses or reads otherwise, and the strict one would read for so long that others have to wait.
 
     Python's own parser knows NaN and infinity, and is as quick as most; it words mistakes in its own way.
     """
     try:
-        text = bytes(document).decode("utf-8", "surrogateescape")
-        return json.loads(text, object_pairs_hook=first_of_equal_keys)
+        return json.loads(document.decode("utf-8", "surrogateescape"), object_pairs_hook=first_of_equal_keys)
     except json.JSONDecodeError as error:
         reason = f"{error.msg} at {error.pos}"
     except ValueError as error:  # a number of thousands of digits
         reason = str(error)
     except RecursionError:
-        reason = "it is nested too deep"
+        raise too_deep() from None
     raise InvalidArgumentError(f"failed to parse the request JSON buffer: {reason}")
 
 

@@ -16,10 +16,9 @@ import re
 
 from charonia.errors import InvalidArgumentError
 
-__all__ = ["MAX_DEPTH", "parse_json"]
+from charonia_frontend_http.nesting import MAX_DEPTH, too_deep
 
-MAX_DEPTH = 100
-"""How deep arrays and objects may be nested, as in later releases of the reference."""
+__all__ = ["parse_json"]
 
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _SPACE = b" \t\r\n"
@@ -92,7 +91,7 @@ class _Parser:
         if byte in b"{[":
             self._depth += 1
             if self._depth > MAX_DEPTH:
-                raise InvalidArgumentError(f"JSON nesting depth exceeds maximum allowed limit ({MAX_DEPTH})")
+                raise too_deep()
             value = self._object() if byte == ord("{") else self._array()
             self._depth -= 1
             return value

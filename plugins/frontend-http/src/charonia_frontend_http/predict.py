@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from charonia.errors import InvalidArgumentError, UnsupportedError
 
 from charonia_frontend_http.compression import CODINGS, accepted_coding, compress, decompress
+from charonia_frontend_http.large_json import read_beside
 from charonia_frontend_http.media_type import NPY, accepted, media_type
 from charonia_frontend_http.message import JSON, error_response
 from charonia_frontend_http.predict_request import READABLE, PredictReader
@@ -57,7 +58,8 @@ class PredictEndpoint:
             return refusal
         outputs = _outputs(request.target)
         npy = _wants_npy(model.signature, outputs, content_type, request.headers.get("Accept", ""))
-        inputs = self._reader.read(model.signature, content_type, await self._body(request))
+        body = await self._body(request)
+        inputs = await read_beside(len(body), self._reader.read, model.signature, content_type, body)
         parameters = self._forwarding.parameters(request.headers.items()) if self._forwarding is not None else {}
         handle = self._server.model(route.model, route.version)
         response = await handle.infer_async(inputs, outputs=outputs, parameters=parameters, passage=request.passage)

@@ -13,6 +13,7 @@ from charonia.overrides import FILE_PREFIX
 
 from charonia_frontend_http.documents import index_document
 from charonia_frontend_http.json_access import load_json, take_bool, take_object, wrong_type
+from charonia_frontend_http.large_json import read_beside
 from charonia_frontend_http.message import JSON
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class RepositoryEndpoints:
     async def load(self, route: Route, request: HttpRequest) -> HttpResponse:
         """Load a model, and answer when it serves or has failed to."""
         _refuse_repository(route)
-        config, files = _load_parameters(request.body)
+        config, files = await read_beside(len(request.body), _load_parameters, request.body)
         self._server.require_explicit_control()
         await asyncio.to_thread(self._server.load, route.model, config=config, files=files)
         return HttpResponse(200, b"", JSON)

@@ -12,7 +12,6 @@ from charonia.errors import InvalidArgumentError
 from charonia.tensor import MalformedTensor
 
 from charonia_frontend_http.json_access import wrong_type
-from charonia_frontend_http.json_parser import MAX_DEPTH
 
 if TYPE_CHECKING:
     from charonia.tensor import Array
@@ -61,11 +60,7 @@ def tensor_from_json(
 
 
 def _flatten(data: list[Any]) -> list[Any]:
-    depth = 1
     while list in (kinds := set(map(type, data))):
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise InvalidArgumentError(f"JSON nesting depth exceeds maximum allowed limit ({MAX_DEPTH})")
         if kinds == {list}:
             data = list(itertools.chain.from_iterable(data))
         else:
