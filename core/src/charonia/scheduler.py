@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["BatchReason", "FormedBatch", "Scheduler", "SchedulerContext", "scheduler_name"]
 
 DEFAULT = "default"
-DYNAMIC = "dynamic_batching"
 
 
 class BatchReason(StrEnum):
