@@ -68,6 +68,16 @@ def test_architecture_has_a_room_for_every_module():
     assert table >= modules
 
 
+def test_architecture_tells_of_every_thread():
+    """Whoever sees a thread of the server in a debugger finds its name in the table, with who joins it."""
+    text = (HOUSE / "docs/architecture.md").read_text()
+    told = {name for line in text.splitlines() for name in re.findall(r"`(charonia-[a-z-]+?)(?:-<name>)?`", line)}
+    given = re.compile(r"(?:name=|_prefix=|Thread\(|Gathering\(|look, )f?\"(charonia-[a-z-]+?)-?[\"{]")
+    sources = [path for place in ("core/src", "plugins/*/src") for path in HOUSE.glob(f"{place}/**/*.py")]
+    of_the_server = [path for path in sources if "testing" not in path.parts and path.name != "child.py"]
+    assert {name for path in of_the_server for name in given.findall(path.read_text())} <= told
+
+
 def test_news_fragments_are_named_by_the_rule():
     """A fragment says its topic, a distribution and a type, and holds a sentence."""
     packages = {"core", "protos", "house", *(path.name for path in (HOUSE / "plugins").iterdir())}
