@@ -133,6 +133,17 @@ def test_what_was_added_is_told_with_the_rest(span):
     assert len(found) == len(list(as_the_sdk_has_them(span)))
 
 
+@given(model_spans())
+def test_what_comes_too_late_is_not_told(span):
+    """A request that is finished has the span that it has."""
+    span.ended = True
+    before = WRITER.message([span])
+    span.set_attribute("tokens", 1)
+    span.record_exception(ValueError("late"))
+    assert not span.is_recording()
+    assert len(WRITER.message([span])) == len(before)
+
+
 def test_other_spans_are_the_sdks():
     """Spans that a model's code has made go into the same message."""
     own = ReadableSpan("mine", SpanContext(5, 6, is_remote=False), resource=RESOURCE, instrumentation_scope=SCOPE)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+    from charonia_trace_opentelemetry.spans import Additions
+
 __all__ = ["MessageWriter"]
 
 _Moments: TypeAlias = "Sequence[tuple[str, int]]"
@@ -73,17 +75,17 @@ class MessageWriter:
                 continue
             moments = {name: ns + span.origin.offset_ns for name, ns in span.trace.moments.items()}
             own += _around_and_below(span, moments)
-            if span.added_to:
-                others.append(self._readable(span, _chosen(moments, _REQUEST)))
-            else:
+            if span.added is None:
                 own.append(_in_model(span, _chosen(moments, _REQUEST)))
+            else:
+                others.append(self._readable(span, span.added, _chosen(moments, _REQUEST)))
         message = encode_spans(others).SerializeToString() if others else b""
         if own:  # parts of a message that follow each other are one message
             of_scope = _field(2, self._scope_head + b"".join(own))
             message += _field(1, self._resource_head + of_scope)
         return message
 
-    def _readable(self, span: ModelSpan, moments: _Moments) -> ReadableSpan:
+    def _readable(self, span: ModelSpan, added: Additions, moments: _Moments) -> ReadableSpan:
         """Give the span of a request in its model, with what was added, as the SDK has it."""
         error = span.trace.error
         return ReadableSpan(
@@ -91,10 +93,10 @@ class MessageWriter:
             span.place(span.span_id),
             span.place(span.above),
             self._resource,
-            span.attributes | _attributes(span.trace),
-            [*(Event(name, timestamp=ns) for name, ns in moments), *span.events],
-            span.links,
-            status=Status(StatusCode.ERROR, error) if error else span.status or Status(),
+            added.attributes | _attributes(span.trace),
+            [*(Event(name, timestamp=ns) for name, ns in moments), *added.events],
+            added.links,
+            status=Status(StatusCode.ERROR, error) if error else added.status,
             start_time=moments[0][1],
             end_time=moments[-1][1],
             instrumentation_scope=self._scope,

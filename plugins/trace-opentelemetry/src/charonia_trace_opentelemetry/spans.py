@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from opentelemetry.sdk.trace import Event
 from opentelemetry.trace import Link, Span, SpanContext, Status, TraceFlags
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import StatusCode, TraceState
     from opentelemetry.util.types import Attributes, AttributeValue
 
-__all__ = ["ModelSpan", "Origin"]
+__all__ = ["Additions", "ModelSpan", "Origin"]
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
@@ -43,6 +43,16 @@ class Origin(NamedTuple):
     offset_ns: int
 
 
+class Additions:
+    """What a model's own code has added to a span: attributes by their names, events, links, and how it went."""
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, Any] = {}
+        self.events: list[Event] = []
+        self.links: list[Link] = []
+        self.status = Status()
+
+
 class ModelSpan(Span):
     """The span of a request in its model, as the model's own code sees it. Whatever that adds is sent with it.
 
@@ -55,9 +65,12 @@ class ModelSpan(Span):
         above: the number of the span above: for a client's request that of its `InferRequest`, which is made when it is sent.
 
     Attributes:
-        attributes, events, links, status: what was added.
-        ended: whether nothing more can be added.
+        added: what was added, or None.
+        ended: whether nothing more can be added: whatever is, is dropped.
     """
+
+    added: Additions | None = None
+    ended = False
 
     context = SpanContext(1, 1, is_remote=False, trace_flags=_SAMPLED)
     """All that the SDK's queue asks of a span that has ended: whether it is to be sent."""
@@ -67,16 +80,10 @@ class ModelSpan(Span):
         self.origin = origin
         self.span_id = span_id
         self.above = above
-        self.attributes: dict[str, Any] = {}
-        self.events: list[Event] = []
-        self.links: list[Link] = []
-        self.status: Status | None = None
-        self.ended = False
 
-    @property
-    def added_to(self) -> bool:
-        """Whether the model's own code has added something."""
-        return bool(self.attributes or self.events or self.links or self.status)
+    def _add(self) -> Additions:
+        """Give that to which is added, made for the first thread that does so."""
+        return Additions() if self.ended else cast("Additions", self.__dict__.setdefault("added", Additions()))
 
     def place(self, span_id: int) -> SpanContext:
         """Give the place of one of the trace's spans, as OpenTelemetry has it."""
@@ -93,23 +100,23 @@ class ModelSpan(Span):
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Add an attribute."""
-        self.attributes[key] = value
+        self._add().attributes[key] = value
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Add attributes."""
-        self.attributes.update(attributes)
+        self._add().attributes.update(attributes)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event, at a time in nanoseconds since 1970; now if not given."""
-        self.events.append(Event(name, attributes, timestamp or time.time_ns()))
+        self._add().events.append(Event(name, attributes, timestamp or time.time_ns()))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Link to a span of another trace."""
-        self.links.append(Link(context, attributes))
+        self._add().links.append(Link(context, attributes))
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Say how it went. An error of the request itself wins over it."""
-        self.status = status if isinstance(status, Status) else Status(status, description)
+        self._add().status = status if isinstance(status, Status) else Status(status, description)
 
     def record_exception(
         self,
