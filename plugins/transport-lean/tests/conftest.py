@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections import deque
+from pathlib import Path
 
 import hpack
 import pytest
@@ -18,6 +20,10 @@ from charonia_transport_lean.http2.farewell import FAREWELL_PING
 from charonia_transport_lean.http2.frames import FrameType, Setting
 from charonia_transport_lean.rpc.transport import LeanRpcTransport
 from charonia_transport_lean.transport import LeanTransport
+
+sys.path.insert(0, str(Path(__file__).parent))  # what lies beside the tests is imported by name
+
+import http1_side
 
 PATIENCE_SECONDS = 3
 LIMITS = HttpLimits(line=4096, body=3_000_000)
@@ -277,6 +283,21 @@ class Http2Client:
     def close(self):
         """Go."""
         self._writer.close()
+
+
+@pytest.fixture
+async def application():
+    """Give the application for HTTP/1.1."""
+    return http1_side.Application()
+
+
+@pytest.fixture
+async def transport(application):
+    """Serve it."""
+    transport = LeanTransport(application.handle, http1_side.LIMITS)
+    transport.port = await transport.listen("127.0.0.1", 0, reuse_port=False)
+    yield transport
+    await transport.close(0)
 
 
 @pytest.fixture

@@ -6,47 +6,9 @@ import asyncio
 import resource
 
 import pytest
-from charonia.http_message import HttpResponse
-from charonia.transport import HttpLimits
 from charonia_transport_lean import door as module
-from charonia_transport_lean.connection import Connection
 from charonia_transport_lean.crowd import most_guests
-from charonia_transport_lean.transport import LeanTransport
-
-LIMITS = HttpLimits(line=4096, body=100_000_000)
-GET = b"GET %b HTTP/1.1\r\nHost: here\r\n\r\n"
-
-
-class Application:
-    """Answers with the target. `/wait` waits for ever, `/large` is large."""
-
-    def __init__(self):
-        self.asked = []
-        self.cancelled = asyncio.Event()
-
-    async def handle(self, request):
-        self.asked.append(request.target)
-        if request.target == "/large":
-            return HttpResponse(200, b"x" * 50_000_000)
-        if request.target == "/wait":
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.cancelled.set()
-        return HttpResponse(200, request.target.encode())
-
-
-@pytest.fixture
-async def application():
-    return Application()
-
-
-@pytest.fixture
-async def transport(application):
-    transport = LeanTransport(application.handle, LIMITS)
-    transport.port = await transport.listen("127.0.0.1", 0, reuse_port=False)
-    yield transport
-    await transport.close(0)
+from http1_side import GET, answer, connections, until
 
 
 @pytest.fixture
@@ -66,23 +28,11 @@ async def connect(transport):
         writer.close()
 
 
-async def until(come):
-    """Let the loop turn until something has come to be."""
-    while not come():  # noqa: ASYNC110 - what is waited for is inside the transport, which tells nobody
-        await asyncio.sleep(0)
-
-
 async def server_end(transport):
     """Give the one connection that speaks HTTP/1.1, when it does."""
-    await until(lambda: any(isinstance(guest, Connection) for guest in transport.door.guests))
-    (connection,) = (guest for guest in transport.door.guests if isinstance(guest, Connection))
+    await until(lambda: connections(transport))
+    (connection,) = connections(transport)
     return connection
-
-
-async def answer(reader):
-    """Read a response, as its body."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    return await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
 
 
 async def test_client_that_says_nothing_is_let_go(connect, transport, monkeypatch):
@@ -120,8 +70,9 @@ async def test_body_that_comes_on_has_time(connect, transport):
     assert transport.door.loop.time() - connection.touched < 40
 
 
-async def test_response_that_is_read_slowly_has_time(connect, transport):
+async def test_response_that_is_read_slowly_has_time(connect, transport, application):
     """Who reads a large response steadily, however long it takes, is not let go; who stops is."""
+    application.large = 50_000_000
     reader, writer = await connect()
     writer.write(GET % b"/large")
     connection = await server_end(transport)

@@ -7,24 +7,18 @@ import ssl
 
 import pytest
 import uvloop
-from charonia.http_message import HttpResponse
-from charonia.transport import HttpLimits
 from charonia_transport_lean import handshake as module
 from charonia_transport_lean.handshake import Handshake
 from charonia_transport_lean.transport import LeanTransport
-
-LIMITS = HttpLimits(line=4096, body=1_000_000)
+from http1_side import LIMITS, Application, until
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def serve(request, certificate):
     """Serve over TLS on a loop of each kind while a coroutine uses the port and the door."""
 
-    async def handle(asked):
-        return HttpResponse(200, asked.target.encode())
-
     async def serving(use):
-        transport = LeanTransport(handle, LIMITS)
+        transport = LeanTransport(Application().handle, LIMITS)
         port = await transport.listen("127.0.0.1", 0, reuse_port=False, tls=certificate)
         try:
             return await use(port, transport.door)
@@ -36,12 +30,6 @@ def serve(request, certificate):
             return runner.run(serving(use))
 
     return start
-
-
-async def until(come):
-    """Let the loop turn until something has come to be."""
-    while not come():  # noqa: ASYNC110 - what is waited for is inside the transport, which tells nobody
-        await asyncio.sleep(0)
 
 
 async def gone(reader):

@@ -13,16 +13,11 @@ import uvloop
 from charonia.byte_parts import ByteParts
 from charonia.http_message import HttpResponse
 from charonia.transport import HttpLimits
-from charonia_transport_lean.connection import Connection
 from charonia_transport_lean.transport import LeanTransport
+from http1_side import answer, connections
 
 LIMITS = HttpLimits(line=4096, body=2_147_483_648)
 PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-def connections(transport):
-    """Give the connections whose first bytes have come."""
-    return [guest for guest in transport.door.guests if isinstance(guest, Connection)]
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
@@ -63,13 +58,6 @@ async def serving(application, use, tls=None):
         return await use(port, transport)
     finally:
         await transport.close(0)
-
-
-async def answer(reader):
-    """Read a response, as its body."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return await reader.readexactly(length)
 
 
 def head(size):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import SimpleNamespace
 
 import pytest
 from charonia_transport_lean.http2 import frames, patience
 from charonia_transport_lean.http2.frames import ErrorCode, FrameType
 from charonia_transport_lean.http2.patience import Patience
+from http1_side import until
 
 ECHO = "/t/Echo"
 
@@ -80,12 +80,6 @@ async def test_pings_keep_no_answer_waiting(rpc, connect, monkeypatch):
     assert guest.outflow.unsent_bytes == 0
     client.send(client.call(3, ECHO, b"b"))
     assert (await client.messages(3))[0] == [b"b"]
-
-
-async def until(come):
-    """Let the loop turn until something has come to be."""
-    while not come():  # noqa: ASYNC110 - what is waited for is inside the transport, which tells nobody
-        await asyncio.sleep(0)
 
 
 async def test_pings_keep_no_connection_that_is_not_read(rpc, connect):

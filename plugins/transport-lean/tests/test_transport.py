@@ -6,77 +6,9 @@ import asyncio
 import socket
 
 import pytest
-from charonia.http_message import BodyStream, HttpResponse
-from charonia.transport import HttpLimits
 from charonia_transport_lean import door as module
-from charonia_transport_lean.connection import Connection
 from charonia_transport_lean.transport import LeanTransport
-
-LIMITS = HttpLimits(line=4096, body=100_000_000)
-GET = b"GET %b HTTP/1.1\r\nHost: here\r\n\r\n"
-
-
-class Application:
-    """Answers with the target. `/wait` waits until it is let go, `/large` is large, `/stream` never ends, `/fault` raises."""
-
-    def __init__(self):
-        self.go = asyncio.Event()
-        self.begun = 0
-        self.cancelled = asyncio.Event()
-
-    async def handle(self, request):
-        self.begun += 1
-        if request.target == "/fault":
-            raise RuntimeError("a fault")
-        if request.target == "/later-fault":
-            await asyncio.sleep(0)
-            raise RuntimeError("a later fault")
-        if request.target == "/large":
-            return HttpResponse(200, b"x" * 10_000_000)
-        if request.target == "/stream":
-            return HttpResponse(200, stream=Endless(self))
-        if request.target == "/wait":
-            try:
-                await self.go.wait()
-            except asyncio.CancelledError:
-                self.cancelled.set()
-                raise
-        return HttpResponse(200, request.target.encode() + request.body)
-
-
-class Endless(BodyStream):
-    """A body without an end."""
-
-    def __init__(self, application):
-        self.application = application
-        self.pieces = 0
-
-    async def __anext__(self):
-        self.pieces += 1
-        self.application.pieces = self.pieces
-        await asyncio.sleep(0)
-        return b"x" * 100_000
-
-    def close(self):
-        self.application.cancelled.set()
-
-
-def connections(transport):
-    """Give the connections whose first bytes have come."""
-    return [guest for guest in transport.door.guests if isinstance(guest, Connection)]
-
-
-@pytest.fixture
-async def application():
-    return Application()
-
-
-@pytest.fixture
-async def transport(application):
-    transport = LeanTransport(application.handle, LIMITS)
-    transport.port = await transport.listen("127.0.0.1", 0, reuse_port=False)
-    yield transport
-    await transport.close(0)
+from http1_side import GET, LIMITS, answer, connections, until
 
 
 @pytest.fixture
@@ -86,24 +18,11 @@ async def client(transport):
     writer.close()
 
 
-async def until(come):
-    """Let the loop turn until something has come to be."""
-    while not come():  # noqa: ASYNC110 - what is waited for is inside the transport, which tells nobody
-        await asyncio.sleep(0)
-
-
-async def answer(reader):
-    """Read a response, as its body."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return await reader.readexactly(length)
-
-
 async def test_answers_keep_the_order_of_the_requests(client, application):
     """Requests behind one that waits are answered after it, in their order."""
     reader, writer = client
     writer.write(b"".join(GET % target for target in (b"/wait", b"/a", b"/b")))
-    await until(lambda: application.begun > 0)
+    await until(lambda: application.asked)
     application.go.set()
     assert [await answer(reader) for _ in range(3)] == [b"/wait", b"/a", b"/b"]
 
@@ -115,7 +34,7 @@ async def test_requests_behind_one_that_waits_are_bounded(client, application, t
     count = 200_000
     writer.write(GET % b"/next" * count)
     await until(lambda: any(connection._full for connection in connections(transport)))
-    assert application.begun == 1
+    assert len(application.asked) == 1
     application.go.set()
     assert await answer(reader) == b"/wait"
     for _ in range(count):
@@ -127,12 +46,12 @@ async def test_slow_reader_holds_up_only_itself(client, application, transport):
     reader, writer = client
     writer.write(GET % b"/large" * 20)
     await until(lambda: any(connection._room for connection in connections(transport)))
-    begun = application.begun
+    asked = len(application.asked)
     other_reader, other = await asyncio.open_connection("127.0.0.1", transport.port)
     other.write(GET % b"/other")
     assert await answer(other_reader) == b"/other"
     other.close()
-    assert application.begun == begun + 1
+    assert len(application.asked) == asked + 1
     for _ in range(20):
         assert len(await answer(reader)) == 10_000_000
 
@@ -154,7 +73,7 @@ async def test_client_that_goes_cancels_its_request(client, application):
     """The application learns that its client has gone."""
     _, writer = client
     writer.write(GET % b"/wait")
-    await until(lambda: application.begun > 0)
+    await until(lambda: application.asked)
     writer.close()
     await asyncio.wait_for(application.cancelled.wait(), 30)
 
