@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
 from charonia import ServerOptions
 from charonia.config import config_to_json
 from charonia.plugins import Plugins
+from charonia.request import InferenceRequest
 from charonia.testing.builders import model_config, write_model
-from charonia.testing.fakes import ArithmeticBackend, ArithmeticPlugin
+from charonia.testing.fakes import ArithmeticBackend, ArithmeticPlugin, Gate
 from charonia_metrics_prometheus.collector import ServerCollector
 from charonia_metrics_prometheus.settings import MetricsSettings
 
@@ -60,6 +62,22 @@ def test_the_time_that_loading_took_is_told(start):
     running = start(model_config("m"))
     for settings in (MetricsSettings(), MetricsSettings(counter_latencies=False, histogram_latencies=False)):
         assert 0 < told_of(running, settings)["nv_model_load_duration_secs",] < 60
+
+
+def test_gauges_tell_the_moment(start):
+    """While a request is executed and others wait, so many are in flight and so many pending; the memory is the model's."""
+    running = start(model_config("m", parameters={"gate": "gauges"}))
+    answered = [threading.Event() for _ in range(3)]
+    with Gate("gauges") as gate:
+        for event in answered:
+            running.submit(InferenceRequest("m", INPUT, lambda _, event=event: event.set()))
+        gate.wait_entered()
+        told = told_of(running)
+    assert (told["charonia_in_flight_requests",], told["nv_inference_pending_request_count",]) == (3, 2)
+    assert told["charonia_loaded_bytes",] == running.statistics("m")[0].counters.host_byte_size
+    assert all(event.wait(60) for event in answered)
+    told = told_of(running)
+    assert told["nv_inference_pending_request_count",] == 0
 
 
 def test_first_responses_have_the_buckets_of_the_configuration(start):

@@ -8,7 +8,8 @@ from prometheus_client.metrics_core import Metric
 
 __all__ = ["LoopLag"]
 
-_PERIOD_SECONDS = 0.5
+_PERIOD_SECONDS = 0.05
+"""How often is looked: whatever keeps the loop for longer than this cannot go unseen."""
 
 
 class LoopLag:
