@@ -526,8 +526,9 @@ def test_loads_and_unloads_go_with_requests(serve, write, memory):
             if choose.random() < 0.3:
                 server.unload(name)
             else:
-                config = json.dumps({"backend": "weighty", "max_batch_size": choose.randint(1, 9), **TENSORS})
-                server.load(name, config=config)
+                group = {"kind": "KIND_CPU", "count": choose.randint(1, 3)}  # often all that is different
+                config = {"backend": "weighty", "max_batch_size": choose.choice([4, 8]), "instance_group": [group]}
+                server.load(name, config=json.dumps({**config, **TENSORS}))
 
     with ThreadPoolExecutor(8) as pool:
         todo = [pool.submit(client, seed) for seed in range(6)] + [pool.submit(operator, seed) for seed in range(2)]
