@@ -208,6 +208,18 @@ def test_ensembles_find_their_own_models_first(serve, write, tmp_path):
     assert f"{tmp_path}/A and in {tmp_path}/B" in row.reason
 
 
+def test_an_unclear_step_is_refused_whatever_serves(serve, write, tmp_path):
+    """Of a name that several repositories have, an ensemble of another one uses none, though only one of them serves yet."""
+    write("A", "m", 2)
+    write("B", "other")
+    write_model(tmp_path / "C", ensemble("unclear", "m"))
+    server = serve(model_control_mode="explicit")
+    server.load("m")
+    write("B", "m", 3)
+    with pytest.raises(InvalidArgumentError, match=r"not available or ambiguous: m \(it is in .*A and in .*B\)"):
+        server.load("unclear")
+
+
 def test_ensemble_keeps_to_its_models(serve, write, tmp_path):
     """A model of the same name that comes later, be it nearer, is asked only once the ensemble itself is loaded again."""
     write("B", "only", 4)

@@ -214,7 +214,9 @@ class Lifecycle:
                     self._load_once(key, run, listener)
                 except CharoniaError as error:
                     failures[name] = error
-        homes = {name: self._repositories.model_names.split(key)[1] for name, key in used.items()}
+        homes = {
+            name: self._repositories.model_names.split(key)[1] for name, key in used.items() if key not in circular
+        }
         return self._loader.compose(replace(candidate, homes=homes), failures)
 
     def _used_key(self, name: str, namespace: str) -> str:

@@ -15,7 +15,7 @@ from charonia.backend import ModelContext
 from charonia.backends import Backends
 from charonia.clock import Clock
 from charonia.completion import adopt_completion
-from charonia.composition import CircleError, compose, inherited_labels
+from charonia.composition import compose, inherited_labels
 from charonia.config import check_loadable, composing_models, first_response_bounds_ms, normalise
 from charonia.errors import ConfigError, InferenceError, InvalidArgumentError
 from charonia.host_memory import GrowthMeter, files_byte_size
@@ -294,8 +294,8 @@ class Loader:
         """Check a model that uses others against these, which serve, and fill in what follows from them.
 
         Args:
-            candidate: the model.
-            failures: why models that it uses could not be loaded, by name. One of which an older version serves still fits.
+            candidate: the model, with the homes of those that it may use.
+            failures: why it may not use others, and why some could not be loaded, by name. Of these, what serves is good enough.
 
         Raises:
             ConfigError: it is unsound by itself.
@@ -304,13 +304,12 @@ class Loader:
         models = self._models.within(candidate.namespace, candidate.homes)
 
         def find(name: str, version: int | None) -> ModelConfig:
-            failure = failures.get(name)
-            if isinstance(failure, CircleError):  # whatever serves of it
-                raise failure
+            if name not in candidate.homes:
+                raise failures[name]
             try:
                 return models.model_config(name, version)
             except InferenceError as error:
-                raise failure or error from error
+                raise failures.get(name, error) from error
 
         config = compose(candidate.parsed, find)
         for step in config.ensemble_scheduling.step:
