@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from charonia.http_message import HttpResponse
+from charonia import http_message
 from charonia.rpc import RpcCode, RpcStatus, StreamMethod
 from charonia.transport import HttpLimits
 
@@ -16,8 +16,6 @@ from charonia_transport_lean.rpc.stream_call import StreamCall
 from charonia_transport_lean.rpc.unary_call import UnaryCall
 
 if TYPE_CHECKING:
-    from charonia.http_message import HttpRequest
-
     from charonia_transport_lean.guest import Host
     from charonia_transport_lean.http2.request_head import RequestHead
     from charonia_transport_lean.http2.stream import Opener
@@ -34,13 +32,14 @@ def route(door: Host, head: RequestHead) -> Opener:
             return partial(RefusedCall, status=RpcStatus(RpcCode.UNIMPLEMENTED, "Method not found!"))
         kind = StreamCall if isinstance(method, StreamMethod) else UnaryCall
         return partial(kind, head=call, application=door.rpc.application, settings=door.rpc.settings)
+    plain = http_message.RequestHead(head.method, head.path, head.headers)
     if door.http is not None:
-        return partial(HttpExchange, handle=door.http.handle, limits=door.http.limits)
-    return partial(HttpExchange, handle=_only_grpc, limits=_NO_BODY)
+        return partial(HttpExchange, head=plain, handle=door.http.handle, limits=door.http.limits)
+    return partial(HttpExchange, head=plain, handle=_only_grpc, limits=_NO_BODY)
 
 
 _NO_BODY = HttpLimits(line=0, body=65_536)
 
 
-async def _only_grpc(_request: HttpRequest) -> HttpResponse:
-    return HttpResponse(415, b"this port speaks gRPC: the content type of a request is application/grpc")
+async def _only_grpc(_request: http_message.HttpRequest) -> http_message.HttpResponse:
+    return http_message.HttpResponse(415, b"this port speaks gRPC: the content type of a request is application/grpc")

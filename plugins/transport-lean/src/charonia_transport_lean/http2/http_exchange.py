@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 from charonia.byte_parts import parts_of
-from charonia.http_message import HttpRequest, HttpResponse, RequestHead
+from charonia.http_message import HttpRequest, HttpResponse
 
 from charonia_transport_lean.body_buffer import BodyBuffer
 from charonia_transport_lean.http2.stream import Exchange
 
 if TYPE_CHECKING:
-    from charonia.http_message import BodyStream
+    from charonia.http_message import BodyStream, RequestHead
     from charonia.transport import HttpHandler, HttpLimits
 
     from charonia_transport_lean.http2.stream import Line, Stream
@@ -24,14 +24,18 @@ class HttpExchange(Exchange):
     """Gathers a request, has it answered, and sends the response.
 
     Args:
+        head: what its head says; the same object for all requests with that head.
         handle: answers it.
         limits: what is too large.
     """
 
-    __slots__ = ("_body", "_handle", "_limits")
+    __slots__ = ("_body", "_handle", "_head", "_limits")
 
-    def __init__(self, connection: Line, stream: Stream, handle: HttpHandler, limits: HttpLimits) -> None:
+    def __init__(
+        self, connection: Line, stream: Stream, head: RequestHead, handle: HttpHandler, limits: HttpLimits
+    ) -> None:
         super().__init__(connection, stream)
+        self._head = head
         self._handle = handle
         self._limits = limits
         length = stream.head.length
@@ -56,8 +60,7 @@ class HttpExchange(Exchange):
 
     def finish(self) -> None:
         """Answer."""
-        head = self._stream.head
-        self._run(self._answer(HttpRequest(RequestHead(head.method, head.path, head.headers), self._body.take())))
+        self._run(self._answer(HttpRequest(self._head, self._body.take())))
 
     def _refuse(self) -> None:
         text = json.dumps({"error": self._limits.body_refusal}, separators=(",", ":"))
