@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
+import weakref
 
 import numpy as np
 import pytest
 import torch
+from charonia_backend_pytorch.python_class import PythonClass
 
 RUNTIME = 'runtime: "model.py"'
 NET = """
@@ -93,6 +96,20 @@ def test_class_is_compiled_when_it_is_asked_for(serve, repository, config, write
     """With options of torch.compile the compiled class answers; the backend "eager" needs no compiler."""
     more = RUNTIME + " " + parameter("TORCH_COMPILE_OPTIONAL_PARAMETERS", '{"backend": "eager"}')
     assert ask(serve(repository(write(NET), config(INPUTS, OUTPUTS, more)))) == ([3, 8], [1, 2])
+
+
+def test_weights_of_a_compiled_class_go_with_it(tmp_path, write):
+    """What PyTorch keeps of it has no weights."""
+    write(NET)(tmp_path)
+    program = PythonClass(tmp_path / "model.py", torch.device("cpu"), {"backend": "eager"})
+    program.call({"first": torch.ones(2), "second": torch.ones(2)})
+    weights = weakref.ref(program._module.weight)
+    gc.disable()
+    try:
+        program.close()
+        assert weights() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("value", ["no json", "[]", '{"model": 1}'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import itertools
 import logging
@@ -71,6 +72,7 @@ class PythonClass(Program):
         """Let the object go, and forget the file."""
         del self._module
         self._forget()
+        gc.collect()  # the file's functions refer to it, and what was compiled to the module: they would keep weights for long
 
     def _forget(self) -> None:
         sys.modules.pop(self._source.__name__, None)
