@@ -90,7 +90,11 @@ class OnnxExecution(ArrayExecution):
             if name in feeds:
                 feeds[name] = convert(feeds[name])
         try:
-            results = self._compute(feeds)
+            results = (
+                self._run_values(feeds)
+                if self._through_values
+                else self._session.run(self._names, feeds, self._run_options)
+            )
         except Exception as error:  # the border of execution: ONNX Runtime's exceptions have no base of their own
             failure = run_failure(error)
             if isinstance(failure, InternalError):
@@ -101,12 +105,9 @@ class OnnxExecution(ArrayExecution):
             outputs[name] = convert(outputs[name])
         return outputs
 
-    def _compute(self, feeds: Mapping[str, Any]) -> Sequence[Array]:
-        if self._through_values:
-            values = self._session.run_with_ort_values(self._names, feeds, self._run_options)
-            return [array_of_value(value) for value in values]
-        results: Sequence[Array] = self._session.run(self._names, feeds, self._run_options)
-        return results
+    def _run_values(self, feeds: Mapping[str, Any]) -> Sequence[Array]:
+        values = self._session.run_with_ort_values(self._names, feeds, self._run_options)
+        return [array_of_value(value) for value in values]
 
     def close(self) -> None:
         """Let the session go."""
