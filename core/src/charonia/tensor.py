@@ -130,9 +130,10 @@ def as_tensor(value: object, datatype: DataType) -> Array:
     except ValueError as error:  # ragged
         raise InvalidArgumentError(f"cannot make a {datatype.name} tensor from {_brief(value)}: {error}") from None
     if not _is_kindred(array, datatype):
-        raise InvalidArgumentError(
-            f"cannot make a {datatype.name} tensor from {_brief(value)}: values of {array.dtype} would be changed"
+        reason = (
+            f"text is no {datatype.name}" if array.dtype.kind in "US" else f"values of {array.dtype} would be changed"
         )
+        raise InvalidArgumentError(f"cannot make a {datatype.name} tensor from {_brief(value)}: {reason}")
     with np.errstate(over="ignore"):
         converted = array.astype(datatype.dtype)
     if not _is_within_range(array, converted):

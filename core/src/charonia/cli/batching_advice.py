@@ -104,8 +104,9 @@ def _counted(observed: Observed) -> list[str]:
     if not observed.executions:
         return ["Nothing was executed yet."]
     sizes = ", ".join(f"{count} of {size}" for size, count in sorted(observed.batches.items()))
+    executions = "1 execution" if observed.executions == 1 else f"{observed.executions} executions"
     return [
-        f"{observed.executions} executions with {observed.mean_size:.1f} elements on average: {sizes}.",
+        f"{executions} with {observed.mean_size:.1f} elements on average: {sizes}.",
         f"A request waits {observed.queue_us:.0f} us on average, and an execution computes {observed.compute_us:.0f} us.",
     ]
 
