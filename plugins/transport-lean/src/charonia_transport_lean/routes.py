@@ -27,7 +27,7 @@ def route(door: Host, head: RequestHead) -> Opener:
     """Tell what begins the exchange for a request's head; once for all requests with that head."""
     if door.rpc is not None and is_call(head):
         method = door.rpc.application.methods.get(head.path)
-        call = read_call(head, method)
+        call = read_call(head, method, door.rpc.settings.compression)
         if method is None or head.method != "POST":
             return partial(RefusedCall, status=RpcStatus(RpcCode.UNIMPLEMENTED, "Method not found!"))
         kind = StreamCall if isinstance(method, StreamMethod) else UnaryCall

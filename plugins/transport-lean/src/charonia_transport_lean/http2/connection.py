@@ -289,7 +289,8 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         Raises:
             StreamFault: its body is shorter than it was said to be.
         """
-        check_length(stream, 0, end=True)
+        if stream.head.length is not None:
+            check_length(stream, 0, end=True)
         stream.half_closed = True
         stream.exchange.finish()
 

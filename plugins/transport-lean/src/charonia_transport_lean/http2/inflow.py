@@ -82,7 +82,8 @@ class Inflow(DataReceiver):
         if taker.credit < 0:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window")
         try:
-            check_length(taker, length, end=end)
+            if taker.head.length is not None:
+                check_length(taker, length, end=end)
             patient = not end and taker.exchange.patient
             if length:
                 take(what)
@@ -120,7 +121,7 @@ class Inflow(DataReceiver):
 
 
 def check_length(stream: Stream, size: int, *, end: bool) -> None:
-    """Count so many more bytes of a body.
+    """Count so many more bytes of a body, if its length was said.
 
     Raises:
         StreamFault: it is longer or, at its end, shorter than it was said to be.

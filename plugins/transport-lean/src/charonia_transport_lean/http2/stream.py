@@ -28,7 +28,7 @@ class Stream(OutgoingStream):
     Attributes:
         head: the head of its request.
         credit: how much its client may still send, in bytes.
-        received: how much of the body has come.
+        received: how much of the body has come, where its length was said.
         unread: how much of it waits to be taken.
         half_closed: whether the client sends nothing more.
         touched: from when the client is waited for to go on with its request, in the loop's seconds.

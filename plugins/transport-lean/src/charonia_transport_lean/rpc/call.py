@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from charonia.rpc import RpcCode, RpcStatus
 
 from charonia_transport_lean.http2.stream import Exchange
-from charonia_transport_lean.rpc.compression import answer_encoding
 from charonia_transport_lean.rpc.messages import MessageReader
 from charonia_transport_lean.rpc.status import refusal_fields, status_fields, status_of
 
@@ -79,10 +78,6 @@ class Call(Exchange):
         self.abandon()
 
     # -- the end
-
-    def _encoding(self, *, compressed: bool) -> str:
-        """Tell how answers are compressed, if the method lets them be."""
-        return answer_encoding(self._settings.compression, self._head.accepted) if compressed else ""
 
     def _fail(self, error: Exception) -> None:
         self._end(status_of(self._application, error))

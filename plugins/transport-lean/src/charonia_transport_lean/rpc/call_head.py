@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from charonia_transport_lean.rpc.compression import answer_encoding
+
 if TYPE_CHECKING:
     from charonia.rpc import StreamMethod, UnaryMethod
 
@@ -31,7 +33,7 @@ class CallHead:
         path: its name.
         timeout: in how many seconds its client gives up, or None.
         encoding: how its messages are compressed that say they are.
-        accepted: the compressions that its client takes.
+        answers: how its answers are compressed; "" where they are not.
         fields: its metadata.
     """
 
@@ -39,7 +41,7 @@ class CallHead:
     path: str
     timeout: float | None
     encoding: str
-    accepted: frozenset[str]
+    answers: str
     fields: tuple[tuple[str, str | bytes], ...]
 
     def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
@@ -53,16 +55,23 @@ def is_call(head: RequestHead) -> bool:
     return kind == CONTENT_TYPE or kind.startswith((f"{CONTENT_TYPE}+", f"{CONTENT_TYPE};"))
 
 
-def read_call(head: RequestHead, method: UnaryMethod | StreamMethod | None) -> CallHead:
-    """Read the head of a call."""
+def read_call(head: RequestHead, method: UnaryMethod | StreamMethod | None, compression: str) -> CallHead:
+    """Read the head of a call.
+
+    Args:
+        head: the head of its request.
+        method: what answers, or None where nobody does.
+        compression: how strongly answers are compressed, if the client and the method allow it.
+    """
     get = head.headers.get
     timeout = _TIMEOUT.fullmatch(get("grpc-timeout", ""))
+    accepted = frozenset(name.strip() for name in get("grpc-accept-encoding", "").split(","))
     return CallHead(
         method,
         head.path,
         int(timeout[1]) * _SECONDS[timeout[2]] if timeout else None,
         get("grpc-encoding", "identity"),
-        frozenset(name.strip() for name in get("grpc-accept-encoding", "").split(",")),
+        answer_encoding(compression, accepted) if method is not None and method.compressed else "",
         tuple(_metadata(head)),
     )
 

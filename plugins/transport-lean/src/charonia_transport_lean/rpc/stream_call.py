@@ -29,7 +29,7 @@ __all__ = ["StreamCall"]
 class StreamCall(Call):
     """Passes messages to the application while it has room for them, and what it answers to the client while that reads."""
 
-    __slots__ = ("_encoding_name", "_finished", "_open", "_reading", "_unread")
+    __slots__ = ("_finished", "_open", "_reading", "_unread")
 
     def __init__(
         self,
@@ -43,7 +43,6 @@ class StreamCall(Call):
         method = head.method
         assert isinstance(method, StreamMethod)  # noqa: S101 - else nobody would have opened this
         self._open: RpcStream = method.open(head.metadata)
-        self._encoding_name = self._encoding(compressed=method.compressed)
         self._finished = False
         # What waits for room waits as it came, which is the least that it can take.
         self._unread: deque[bytes] = deque()
@@ -126,7 +125,7 @@ class StreamCall(Call):
 
     async def _send_all(self) -> None:
         connection, stream = self._connection, self._stream
-        outflow, encoding = connection.outflow, self._encoding_name
+        outflow, encoding = connection.outflow, self._head.answers
         try:
             while (message := await self._open.next()) is not None:
                 if encoding:

@@ -57,7 +57,7 @@ class UnaryCall(Call):
             if compressed:
                 message = await decompress(message, self._head.encoding, self._settings)
             answer = await method.call(message, self._head.metadata)
-            encoding = self._encoding(compressed=method.compressed)
+            encoding = self._head.answers
             if encoding:
                 answer = await compress(bytes(answer), encoding, self._settings.compression)
         except Exception as error:  # noqa: BLE001 - the border of calls
