@@ -141,7 +141,7 @@ class Run:
         self._lock = threading.Lock()  # guards all below
         self._in_flight = 0
         self._answered = False
-        self._compute_ns = [0, 0, 0]
+        self._compute_ns = (0, 0, 0)
         self._answers: deque[InferenceResponse] = deque()
         self._delivering = False
 
@@ -178,7 +178,7 @@ class Run:
         call = _Call(self, step, wave)
         with self._lock:
             tensors = {tensor: wave.take(tensor) for tensor in step.reads if tensor in wave.tensors}
-            sequences = [wave.sequences[tensor] for _, tensor, _ in step.inputs if tensor in wave.sequences]
+            sequences = wave.sequences and [wave.sequences[it] for _, it, _ in step.inputs if it in wave.sequences]
         inputs = {name: place.fit(tensors[tensor]) for name, tensor, place in step.inputs if tensor in tensors}
         child = call.child = self._request.child(
             step.model, inputs, call, model_version=step.version, requested_outputs=step.wanted
@@ -218,8 +218,8 @@ class Run:
         if final:
             self._in_flight -= 1
             call.wave.in_flight -= 1
-            for phase, duration in enumerate(call.child.compute_ns):
-                self._compute_ns[phase] += duration
+            (input_ns, infer_ns, output_ns), more = self._compute_ns, call.child.compute_ns
+            self._compute_ns = (input_ns + more[0], infer_ns + more[1], output_ns + more[2])
         if self._limit is not None:
             for one in {wave, call.wave}:
                 if one.in_flight == 0 and one.origin is not None:
@@ -251,8 +251,7 @@ class Run:
     def _queue(self, response: InferenceResponse) -> None:
         self._answered = response.final
         if response.final:
-            input_ns, infer_ns, output_ns = self._compute_ns
-            self._request.compute_ns = (input_ns, infer_ns, output_ns)
+            self._request.compute_ns = self._compute_ns
         self._answers.append(response)
 
     def _response(self, wave: _Wave, *, final: bool) -> InferenceResponse:
@@ -264,7 +263,9 @@ class Run:
         return InferenceResponse(outputs, parameters=_parameters(*sequence), final=final)
 
     def _deliver(self) -> None:
-        """Pass on what is queued, in its order, unless another thread does so just now."""
+        """Pass on what is queued, in its order, unless another thread does so just now. Whoever queues comes here afterwards."""
+        if not self._answers:
+            return
         with self._lock:
             if self._delivering:
                 return
