@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Controls"]
 
-_Kind = ModelSequenceBatching.Control.Kind
+_START = ModelSequenceBatching.Control.CONTROL_SEQUENCE_START
+_END = ModelSequenceBatching.Control.CONTROL_SEQUENCE_END
+_READY = ModelSequenceBatching.Control.CONTROL_SEQUENCE_READY
+_ID = ModelSequenceBatching.Control.CONTROL_SEQUENCE_CORRID
 
 _PAIRS = {
     "int32_false_true": DataType.INT32,
@@ -73,7 +76,7 @@ class Controls:
         self._id: _CorrelationId | None = None
         for tensor in config.sequence_batching.control_input:
             for control in tensor.control:
-                if control.kind == _Kind.CONTROL_SEQUENCE_CORRID:
+                if control.kind == _ID:
                     self._id = _CorrelationId(tensor.name, control, shape)
                 else:
                     self._pairs.append((tensor.name, control.kind, _Pair(control, shape)))
@@ -100,14 +103,8 @@ class Controls:
             flags: 1 where it starts its sequence, 2 where it ends it, 3 for both.
             correlation_id: the sequence's id.
         """
-        return self._tensors(
-            {
-                _Kind.CONTROL_SEQUENCE_START: bool(flags & SEQUENCE_START),
-                _Kind.CONTROL_SEQUENCE_END: bool(flags & SEQUENCE_END),
-                _Kind.CONTROL_SEQUENCE_READY: True,
-            },
-            correlation_id,
-        )
+        truth = {_START: bool(flags & SEQUENCE_START), _END: bool(flags & SEQUENCE_END), _READY: True}
+        return self._tensors(truth, correlation_id)
 
     def of_nobody(self) -> Mapping[str, Array]:
         """Give the control inputs of a place in the batch that has no request."""
