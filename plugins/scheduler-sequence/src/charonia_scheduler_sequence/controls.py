@@ -103,7 +103,7 @@ class Controls:
             flags: 1 where it starts its sequence, 2 where it ends it, 3 for both.
             correlation_id: the sequence's id.
         """
-        truth = {_START: bool(flags & SEQUENCE_START), _END: bool(flags & SEQUENCE_END), _READY: True}
+        truth: dict[int, bool] = {_START: bool(flags & SEQUENCE_START), _END: bool(flags & SEQUENCE_END), _READY: True}
         return self._tensors(truth, correlation_id)
 
     def of_nobody(self) -> Mapping[str, Array]:
