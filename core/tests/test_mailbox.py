@@ -201,3 +201,29 @@ def test_mailbox_goes_with_its_loop():
     gc.collect()
     assert gone() is None
     assert mailbox() is None
+
+
+def test_whoever_is_put_off_is_woken_once():
+    """Anything that can be woken waits for `send` where its thread holds wake-ups back, and is told that it does not elsewhere."""
+    woken = []
+
+    class Sleeper:
+        def wake(self):
+            woken.append(self)
+
+    def run():
+        one, other = Sleeper(), Sleeper()
+        assert not Wakeups.later(one)
+        wakeups = Wakeups.of_this_thread()
+        assert wakeups is Wakeups.of_this_thread()
+        assert not Wakeups.later(one)
+        wakeups.held = True
+        assert all(Wakeups.later(sleeper) for sleeper in (one, other, one))
+        assert wakeups.owed
+        assert woken == []
+        wakeups.send()
+        assert sorted(woken, key=id) == sorted([one, other], key=id)
+        assert not wakeups.owed
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run).result()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from charonia.config import ModelConfig
     from charonia.metric_families import MetricFamily
+    from charonia.request import InferenceRequest
     from charonia.tensor import Tensor
 
 __all__ = [
@@ -144,7 +145,7 @@ class Execution(ABC):
     """Whether the time of an execution depends on the size of its inputs alone, and is the processor's time of the thread that
     calls: it neither leaves the work to other threads, nor waits for anything, nor runs code of the model's author, unless that
     one promises it. Once such executions have proved to be quick, event loops run them on their own thread, which saves the way
-    to another one and back."""
+    to another one and back. To pass the work on to another process is such an execution, too, as long as it `takes_at_once`."""
 
     def __init__(self, context: InstanceContext) -> None:
         self.context = context
@@ -158,8 +159,15 @@ class Execution(ABC):
                 InferenceError keeps its code, anything else is INTERNAL. The instance goes on.
         """
 
+    def takes_at_once(self, request: InferenceRequest) -> bool:
+        """Tell whether there is room for a request and one more, where an execution may be in progress when `execute` returns.
+
+        Otherwise a request is left to the instance's own thread. Asked before another thread executes it.
+        """
+        return True
+
     def await_room(self) -> None:
-        """Wait until there is room for one more batch, where earlier ones may be in progress. Follows each `execute`."""
+        """Wait until there is room for one more batch. The instance's own thread does so before it asks for that."""
 
     def close(self) -> None:
         """Let go of what this instance holds. No `execute` is running."""

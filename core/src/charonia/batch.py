@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from charonia.mailbox import Wakeups
 from charonia.request import BATCH_REASON, InferenceRequest
 from charonia.scheduler import BatchReason
 
@@ -93,9 +94,10 @@ class Batch:
             end.release()
 
     def await_end(self) -> None:
-        """Wait until the execution is over. `execute` has returned."""
+        """Wait until the execution is over. `execute` has returned. What the thread holds back is sent before."""
         end = self._end
         if end is not None:
+            Wakeups.of_this_thread().send()
             end.acquire()
 
     def respond_all(self, responses: Sequence[InferenceResponse | None]) -> None:

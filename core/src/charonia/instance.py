@@ -167,6 +167,7 @@ class ModelInstance:
                 wakeups.held = True
                 held_since = now
             self.execute(formed.requests, formed.reason, fixed=formed.fixed)
+            self._execution.await_room()
             del formed  # an idle instance keeps no request alive, nor the memory that its tensors lie in
 
     def execute(
@@ -188,12 +189,11 @@ class ModelInstance:
             self._execute(requests, reason)
         finally:
             EXECUTING.reset(executing)
-        self._execution.await_room()
 
-    @property
-    def takes_at_once(self) -> bool:
-        """Whether executing a request does not wait until it has ended elsewhere."""
-        return not (self._execution.answers_late and self._scheduler.one_at_a_time)
+    def takes_at_once(self, request: InferenceRequest) -> bool:
+        """Tell whether executing a request would neither wait for earlier ones nor for its own end."""
+        waits = self._execution.answers_late and self._scheduler.one_at_a_time
+        return not waits and self._execution.takes_at_once(request)
 
     def _execute(self, requests: list[InferenceRequest], reason: str) -> None:
         # reading a thread's own time takes as long as a small model; once it is quick, all time is good enough

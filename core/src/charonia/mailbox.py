@@ -10,40 +10,63 @@ import asyncio
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Mailbox", "Mailboxes", "Wakeups"]
+__all__ = ["Mailbox", "Mailboxes", "Sleeper", "Wakeups"]
 
 _thread = threading.local()  # `wakeups`: those that the thread itself decides about
 
 
+class Sleeper(Protocol):
+    """What has to be woken to see what was put there for it: a mailbox, or the other end of a line to another process."""
+
+    def wake(self) -> None:
+        """Have it look. Never blocks for long."""
+
+
 class Wakeups:
-    """The wake-ups of event loops that one thread owes, while it holds them back. Made on that thread, and used only there.
+    """The wake-ups that one thread owes, while it holds them back. Made on that thread, and used only there.
 
     Each wake-up makes two threads compete for the interpreter, which costs more than a small model's execution does. A thread
-    that makes many responses in quick succession can post them all and wake each loop once.
+    that makes many responses in quick succession can post them all and wake each loop once; so can one that has much to say to
+    another process.
 
     Attributes:
-        held: whether posts from this thread wait for `send`.
+        held: whether what this thread puts somewhere waits for `send`.
     """
 
     def __init__(self) -> None:
         self.held = False
-        self._mailboxes: set[Mailbox] = set()
+        self._owed: set[Sleeper] = set()
         _thread.wakeups = self
 
-    def owe(self, mailbox: Mailbox) -> None:
-        """Take note that a mailbox has to be woken."""
-        self._mailboxes.add(mailbox)
+    @classmethod
+    def of_this_thread(cls) -> Wakeups:
+        """Give those of the calling thread, made now where it has none."""
+        wakeups: Wakeups | None = getattr(_thread, "wakeups", None)
+        return cls() if wakeups is None else wakeups
+
+    @staticmethod
+    def later(sleeper: Sleeper) -> bool:
+        """Take note that a sleeper has to be woken, if the calling thread holds its wake-ups back. False if it does not."""
+        wakeups: Wakeups | None = getattr(_thread, "wakeups", None)
+        if wakeups is None or not wakeups.held:
+            return False
+        wakeups._owed.add(sleeper)  # noqa: SLF001 - the class's own
+        return True
+
+    @property
+    def owed(self) -> bool:
+        """Whether there is anybody to wake."""
+        return bool(self._owed)
 
     def send(self) -> None:
-        """Wake every loop that is owed a wake-up."""
-        for mailbox in self._mailboxes:
-            mailbox.wake()
-        self._mailboxes.clear()
+        """Wake everybody who is owed a wake-up."""
+        while self._owed:
+            self._owed.pop().wake()
 
 
 class Mailbox:
@@ -61,10 +84,7 @@ class Mailbox:
     def post(self, receiver: Callable[[Any], object], message: object) -> None:
         """Have `receiver(message)` called on the loop's thread. Any thread; never blocks."""
         self._messages.append((receiver, message))
-        wakeups: Wakeups | None = getattr(_thread, "wakeups", None)
-        if wakeups is not None and wakeups.held:
-            wakeups.owe(self)
-        else:
+        if not Wakeups.later(self):
             self.wake()
 
     def wake(self) -> None:

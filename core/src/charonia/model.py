@@ -201,7 +201,7 @@ class Model:
         return promptness is not None and promptness.covers(size_of(request.inputs))
 
     def submit_direct(self, request: InferenceRequest) -> bool:
-        """Execute a request in the caller's own thread, if an instance is free and nobody queues. False if not.
+        """Execute a request in the caller's own thread, if an instance is free, with room, and nobody queues. False if not.
 
         Raises what `submit` raises. When it gives True, the request has its final response, unless the execution answers late.
         """
@@ -211,7 +211,7 @@ class Model:
         if instance is None:
             return False
         try:
-            takes = instance.takes_at_once
+            takes = instance.takes_at_once(request)
             if takes:
                 self._admit(request)
                 instance.execute([request])

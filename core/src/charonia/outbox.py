@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from charonia.mailbox import Wakeups
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,13 +35,25 @@ class Outbox:
         """Pass on a request, now or soon. If it is refused, `refused` gets the error, and the sink gets nothing."""
         if not self._waiting:
             try:
-                if self._models.submit_prompt(request):
+                if self._submit_prompt(request):
                     return
             except Exception as error:  # noqa: BLE001 - to the border of requests, which `refused` leads to
                 refused(error)
                 return
             asyncio.get_running_loop().call_soon(self._send)
         self._waiting.append((request, refused))
+
+    def _submit_prompt(self, request: InferenceRequest) -> bool:
+        """Have a quick model answer. Where that is in another process, all that is for it is sent at the end of the turn."""
+        wakeups = Wakeups.of_this_thread()
+        owed = wakeups.owed
+        wakeups.held = True
+        try:
+            return self._models.submit_prompt(request)
+        finally:
+            wakeups.held = False
+            if wakeups.owed and not owed:
+                asyncio.get_running_loop().call_soon(wakeups.send)
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -59,6 +59,25 @@ def test_a_pause_is_told_before_waiting_only():
         assert pauses == [b"one"]
 
 
+def test_what_has_arrived_is_given_without_waiting():
+    """Nothing where nothing has come, all whole frames of what has, and the rest of one that comes in parts later."""
+    with both_ends() as (here, there):
+        assert list(there.arrived()) == []
+        for content in (b"one", b"two"):
+            here.send(content)
+        assert [bytes(frame) for frame, _ in there.arrived()] == [b"one", b"two"]
+        sending = threading.Thread(target=here.send, args=(1_000_000 * b"x",))
+        sending.start()
+        frames = []
+        while not frames:
+            frames = [bytes(frame) for frame, _ in there.arrived()]
+        sending.join()
+        assert frames == [1_000_000 * b"x"]
+        here.shut_down()
+        with pytest.raises(EOFError):
+            list(there.arrived())
+
+
 def test_the_other_side_has_gone():
     """What was sent before is received, and then that there will be nothing any more."""
     with both_ends() as (here, there), Path(os.devnull).open() as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import pytest
 from charonia.request import InferenceRequest
 from charonia_backend_custom.room import QuickRoom, Room
 from hypothesis import given
@@ -78,3 +79,34 @@ def test_quick_batches_are_passed_on_ahead(sizes, most):
             room.leave()
     entering.join()
     assert not too_many
+
+
+@given(size=st.integers(0, 2_000), inside=st.integers(0, 40), most=st.integers(1, 40))
+def test_taking_at_once_never_waits(size, inside, most):
+    """Where a request is taken at once, there is room for it and for another one."""
+    room = trusted(most)
+    for _ in range(inside):
+        room.enter([request()])
+    if room.takes_at_once(request(size)):
+        room.enter([request(size)])
+        room.wait()
+
+
+@pytest.mark.parametrize("what", [{"size": 1 << 13}, {"parameters": {"a": "b"}}, {"id": 100 * "x"}])
+def test_what_a_socket_might_not_take_at_once(what):
+    """Large requests, and such as may be large in other ways, are left to a thread that may wait; so is all that comes after them."""
+    room = trusted()
+    assert room.takes_at_once(request())
+    assert not room.takes_at_once(request(**what))
+    room.enter([request(**what)])
+    room.enter([request()])
+    room.leave()
+    assert not room.takes_at_once(request())
+    room.leave()
+    assert room.takes_at_once(request())
+
+
+def test_room_for_coroutines_tells_nothing_of_haste():
+    """Whoever must not be held up does not enter a room whose batches take as long as they take."""
+    assert not Room(64).takes_at_once(request())
+    assert not QuickRoom(8).takes_at_once(request())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import triton_python_backend_utils as pb_utils
     from charonia.backend import Batch, InstanceContext, ModelContext
-    from charonia.request import InferenceResponse
+    from charonia.request import InferenceRequest, InferenceResponse
 
     from charonia_backend_custom.circles import WaitGraph
     from charonia_backend_custom.served import ServedRequest
@@ -180,6 +180,7 @@ class LateExecution(ModelExecution):
     def __init__(self, context: InstanceContext, calls: ModelCalls, graph: WaitGraph, room: Room) -> None:
         super().__init__(context, calls, graph)
         self._room = room
+        self.predictable = room.predictable
         self._latest: weakref.ref[Running] | None = None  # weak, so that an idle instance keeps no request alive
 
     def execute(self, batch: Batch) -> None:
@@ -199,6 +200,10 @@ class LateExecution(ModelExecution):
             self._seat.leave(running)
             self._room.leave()
             raise
+
+    def takes_at_once(self, request: InferenceRequest) -> bool:
+        """Tell whether there is room for this batch and the next one, and it goes through the line at once."""
+        return self._room.takes_at_once(request)
 
     def await_room(self) -> None:
         """Wait until there is room for one more batch."""

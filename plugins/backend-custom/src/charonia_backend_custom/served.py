@@ -9,10 +9,11 @@ import triton_python_backend_utils as pb_utils
 from charonia.request import InferenceResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from charonia.arrays import TensorLayout
     from charonia.request import InferenceRequest, Parameter
+    from charonia.tensor import Tensor
 
     from charonia_backend_custom.answers import Answers
 
@@ -46,9 +47,12 @@ class ServedRequest(pb_utils.InferenceRequest):
     def inputs(self) -> list[pb_utils.Tensor]:
         """List the inputs that the request has."""
         if self._made_inputs is None:
-            tensors = self._shared.layout.gather([self._request])
-            self._made_inputs = [pb_utils.Tensor.around(name, tensor) for name, tensor in tensors.items()]
+            self._made_inputs = [pb_utils.Tensor.around(name, tensor) for name, tensor in self.tensors().items()]
         return self._made_inputs
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """Give the inputs by name, without making objects for the model."""
+        return self._shared.layout.gather([self._request])
 
     def request_id(self) -> str:
         """Give the caller's own name of the request, or ""."""
@@ -60,7 +64,12 @@ class ServedRequest(pb_utils.InferenceRequest):
 
     def requested_output_names(self) -> set[str]:
         """Give the outputs wanted: all that the model has, where the caller named none."""
-        return set(self._request.requested_outputs or self._shared.answers.outputs)
+        return set(self.wanted)
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """The outputs wanted."""
+        return self._request.requested_outputs or self._shared.answers.outputs
 
     def timeout(self) -> int:
         """Give the time that the request may wait in a queue, in microseconds; 0 where not said."""

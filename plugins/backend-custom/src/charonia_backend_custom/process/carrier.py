@@ -9,6 +9,8 @@ import triton_python_backend_utils as pb_utils
 from charonia.datatypes import DataType
 from charonia.tensor import as_numpy, decode_bytes, encode_bytes
 
+from charonia_backend_custom.process.messages import RequestData
+from charonia_backend_custom.served import trace_context
 from charonia_backend_custom.string_tensors import with_bytes
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from charonia_backend_custom.process.blocks import Announce, BlockPool, BlockViews
     from charonia_backend_custom.process.messages import Plain, ResponseData, TensorData
+    from charonia_backend_custom.served import ServedRequest
 
 __all__ = ["TensorCarrier"]
 
@@ -44,8 +47,10 @@ class TensorCarrier:
 
     def pack(self, name: str, tensor: Tensor) -> TensorData:
         """Make the message of a tensor. What lies on a device is brought to the CPU."""
-        if isinstance(tensor, np.ndarray) and tensor.nbytes <= _WITHIN_MESSAGE and tensor.dtype in _NAMES:
-            return name, _NAMES[tensor.dtype], tensor.shape, tensor.tobytes(), 0, tensor.nbytes
+        if isinstance(tensor, np.ndarray) and tensor.nbytes <= _WITHIN_MESSAGE:
+            plain = _NAMES.get(tensor.dtype)
+            if plain is not None:
+                return name, plain, tensor.shape, tensor.tobytes(), 0, tensor.nbytes
         array = as_numpy(with_bytes(tensor))
         datatype = DataType.of_dtype(array.dtype)
         flat = np.frombuffer(encode_bytes(array), np.uint8) if datatype is DataType.BYTES else array
@@ -63,17 +68,34 @@ class TensorCarrier:
         elif content is None:
             array = self._views.array(block, _DTYPES[datatype], shape)
         else:
-            array = np.frombuffer(bytearray(content), _DTYPES[datatype]).reshape(shape)
+            array = np.ndarray(shape, _DTYPES[datatype], bytearray(content))
         return pb_utils.Tensor.around(name, array)
 
     def pack_all(self, tensors: Iterable[pb_utils.Tensor]) -> tuple[TensorData, ...]:
         """Make the messages of several tensors."""
         return tuple([self.pack(tensor.name(), tensor.data) for tensor in tensors])
 
-    def pack_request(self, request: pb_utils.InferenceRequest, key: int = 0) -> Plain:
-        """Make the message of a request, with the fields of `RequestData`."""
+    def pack_served(self, request: ServedRequest, key: int) -> Plain:
+        """Make the message of a request that the server took, with the fields of `RequestData`."""
+        core = request.core
         return (
             key,
+            tuple([self.pack(name, tensor) for name, tensor in request.tensors().items()]),
+            core.id,
+            core.correlation_id,
+            tuple(request.wanted),
+            core.model_name,
+            request.model_version(),
+            request.flags(),
+            core.timeout_us,
+            dict(core.parameters),
+            None if core.trace is None else trace_context(core),
+        )
+
+    def pack_request(self, request: pb_utils.InferenceRequest) -> Plain:
+        """Make the message of a call, with the fields of `RequestData`."""
+        return (
+            0,
             self.pack_all(request.inputs()),
             request.request_id(),
             request.correlation_id(),
@@ -84,6 +106,22 @@ class TensorCarrier:
             request.timeout(),
             dict(request.parameter_values()),
             request.trace().get_context(),
+        )
+
+    def unpack_request(self, told: Plain) -> pb_utils.InferenceRequest:
+        """Make the request of a call's message."""
+        data = RequestData._make(told)
+        return pb_utils.InferenceRequest(
+            data.request_id,
+            data.correlation_id,
+            [self.unpack(tensor) for tensor in data.inputs],
+            data.requested_outputs,
+            data.model_name,
+            data.model_version,
+            data.flags,
+            data.timeout,
+            trace=pb_utils.InferenceTrace(data.trace),
+            parameters=data.parameters,
         )
 
     def pack_response(self, response: pb_utils.InferenceResponse) -> ResponseData:
@@ -97,4 +135,4 @@ class TensorCarrier:
         """Make the response of a message."""
         outputs, told, parameters = data
         error = None if told is None else pb_utils.TritonError(*told)
-        return pb_utils.InferenceResponse([self.unpack(output) for output in outputs], error, parameters)
+        return pb_utils.InferenceResponse.around([self.unpack(output) for output in outputs], error, parameters)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Channel"]
 
@@ -20,6 +20,8 @@ _HEAD = struct.Struct("<Q?")
 
 _ROOM = 1 << 16
 _ANCILLARY = socket.CMSG_SPACE(array.array("i").itemsize)
+_WAITING = int(socket.MSG_CMSG_CLOEXEC)
+_AT_ONCE = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
 
 
 class Channel:
@@ -59,14 +61,30 @@ class Channel:
         Raises:
             EOFError: the other side has gone, or this one was closed.
         """
-        if self._begin == self._end or self._end - self._begin < self._needed():
+        if not self._complete:
             on_pause()
-            while self._end - self._begin < self._needed():
+            while not self._complete:
                 self._fill()
+        return self._next()
+
+    def arrived(self) -> Iterator[tuple[memoryview, int | None]]:
+        """Read once, without waiting, and give the frames that are whole by then; as `receive`, whose errors it raises."""
+        if not self._complete:
+            self._fill(_AT_ONCE)
+        while self._complete:
+            yield self._next()
+
+    def _next(self) -> tuple[memoryview, int | None]:
         size, described = _HEAD.unpack_from(self._buffer, self._begin)
         start = self._begin + _HEAD.size
         self._begin = start + size
         return self._buffer[start : self._begin], self._descriptors.popleft() if described else None
+
+    @property
+    def _complete(self) -> bool:
+        """Whether the next frame has come as a whole."""
+        come = self._end - self._begin
+        return come >= _HEAD.size and come >= self._needed()
 
     def _needed(self) -> int:
         """Tell how many bytes the next frame has with its head; the head's, as long as it has not come."""
@@ -75,13 +93,15 @@ class Channel:
         size: int = _HEAD.unpack_from(self._buffer, self._begin)[0]
         return _HEAD.size + size
 
-    def _fill(self) -> None:
-        """Wait for more bytes, and read as many as there are and fit."""
+    def _fill(self, flags: int = _WAITING) -> None:
+        """Read as many bytes as there are and fit; none only where the flags say that it does not wait for any."""
         self._make_room()
         try:
             count, ancillary, _, _ = self._connection.recvmsg_into(
-                [self._buffer[self._end :]], _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+                [self._buffer[self._end :]], _ANCILLARY, flags
             )
+        except BlockingIOError:
+            return
         except OSError as error:
             raise EOFError from error
         for level, kind, data in ancillary:
@@ -101,6 +121,10 @@ class Channel:
             self._buffer = memoryview(bytearray(max(_ROOM, needed)))
             self._buffer[: len(rest)] = rest
             self._begin, self._end = 0, len(rest)
+
+    def fileno(self) -> int:
+        """Give the socket's descriptor."""
+        return self._connection.fileno()
 
     def shut_down(self) -> None:
         """End both directions, so that whoever waits in `receive`, here or there, gets an EOFError. Idempotent."""

@@ -8,12 +8,15 @@ import os
 import socket
 import threading
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError
+from charonia.mailbox import Wakeups
+from charonia.promptness import Promptness
 from triton_python_backend_utils.place import ModelPlace
 
 from charonia_backend_custom.activity import current_activity
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["serve"]
+
+_HOLD_NS = 500_000
+"""No answer waits for later ones for longer than half a millisecond and one quick execution."""
 
 
 def serve(main: int, side: int) -> None:
@@ -89,6 +95,7 @@ class _Child:
         self._object: ModelObject | None = None
         self._decoupled = False
         self._log_level = logging.NOTSET
+        self._promptness = Promptness()
 
     # -- on the thread that reads
 
@@ -115,8 +122,19 @@ class _Child:
     # -- on the main thread
 
     def work(self) -> None:
-        """Do what the server says, until it is enough, or it has gone."""
-        for number, question in self._link.questions():
+        """Do what the server says, until it is enough, or it has gone.
+
+        Once executions have proved to be quick, the answers to several are sent together.
+        """
+        wakeups = Wakeups()
+        held_since = 0
+        for number, question in self._link.questions(wakeups.send):
+            now = time.monotonic_ns()
+            if not wakeups.owed:
+                held_since = now
+            elif now - held_since > _HOLD_NS:
+                wakeups.send()
+            wakeups.held = self._promptness.proven
             try:
                 if isinstance(question, Execute):
                     self._execute(number, question)
@@ -127,6 +145,7 @@ class _Child:
             except Exception as error:  # noqa: BLE001 - the border of the process
                 self._link.answer(number, error=load_failure(error))
             if isinstance(question, Finish):
+                wakeups.send()
                 return
 
     def _done(self, question: Any) -> Any:
@@ -166,10 +185,10 @@ class _Child:
             raise InternalError("the process was asked to execute before its model was made")
         if self._log_level != question.log_level:  # to set it makes all loggers forget what they know
             self._set_log_level(question.log_level)
-        requests = [
-            RemoteRequest(RequestData._make(data), self._link, decoupled=self._decoupled) for data in question.requests
-        ]
-        with current_trace(requests):
+        told = [RequestData._make(data) for data in question.requests]
+        requests = [RemoteRequest(data, self._link, decoupled=self._decoupled) for data in told]
+        traces = [data.trace for data in told if data.trace is not None]
+        with current_trace(traces[0]) if traces else nullcontext():
             self._begin(made, number, question.batch, requests)
 
     def _begin(self, made: ModelObject, number: int, batch: int, requests: list[RemoteRequest]) -> None:
@@ -179,7 +198,9 @@ class _Child:
             made.answers_later(requests, batch, partial(self._answer, number, time.monotonic_ns()))
         else:
             begun_ns = time.monotonic_ns()
-            self._answer(number, begun_ns, made.answers(requests, batch), None)
+            answers = made.answers(requests, batch)
+            self._promptness.note(time.monotonic_ns() - begun_ns, 0)
+            self._answer(number, begun_ns, answers, None)
 
     def _end(self, number: int, requests: Sequence[RemoteRequest], failure: InferenceError | None) -> None:
         self._link.answer(number, [request.key for request in requests if request.rescheduled], failure)

@@ -28,18 +28,20 @@ class RemoteRequest(pb_utils.InferenceRequest):
     __slots__ = ("_decoupled", "_line", "_sender")
 
     def __init__(self, data: RequestData, link: Link, *, decoupled: bool) -> None:
-        super().__init__(
-            data.request_id,
-            data.correlation_id,
-            [link.saying.carrier.unpack(tensor) for tensor in data.inputs],
-            data.requested_outputs,
-            data.model_name,
-            data.model_version,
-            data.flags,
-            data.timeout,
-            trace=pb_utils.InferenceTrace(data.trace),
-            parameters=data.parameters,
-        )
+        # not by the constructor of requests that models make, which checks what comes, and looks for who calls
+        unpack = link.saying.carrier.unpack
+        self._inputs = [unpack(tensor) for tensor in data.inputs]
+        self._request_id = data.request_id
+        self._correlation_id = data.correlation_id
+        self._requested_output_names = set(data.requested_outputs)
+        self._model_name = data.model_name
+        self._model_version = data.model_version
+        self._flags = data.flags
+        self._timeout = data.timeout
+        self._parameters = data.parameters
+        self._trace = None if data.trace is None else pb_utils.InferenceTrace(data.trace)
+        self._preferred_memory = None
+        self._rescheduled = False
         self._line = _RemoteLine(link, data.key, ends_at_once=not decoupled)
         self._decoupled = decoupled
         self._sender: pb_utils.InferenceResponseSender | None = None

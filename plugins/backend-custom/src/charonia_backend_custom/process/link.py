@@ -2,25 +2,30 @@
 
 It has two channels. Over the main one the server asks, and the process says everything; over the side one the server says
 everything else. So the process's main thread reads by itself what it shall do, with no thread in between, while another one
-of its threads takes what the server says meanwhile. In the server one thread reads. Threads that only read pass on, and wait
-for nothing, so that neither side ever waits for the other one to read.
+of its threads takes what the server says meanwhile. In the server a thread reads, or an event loop that asks. Whoever only reads
+passes on, and waits for nothing, so that neither side ever waits for the other one to read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import threading
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from charonia.mailbox import Wakeups
 
 from charonia_backend_custom.process.blocks import BlockPool, BlockViews
 from charonia_backend_custom.process.messages import NEW_BLOCK, RELEASE, Release, message_of, plain
 from charonia_backend_custom.process.outgoing import ANSWER, QUESTION, TOLD, Outgoing
+from charonia_backend_custom.process.turns_of_reading import TurnsOfReading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from charonia_backend_custom.process.channel import Channel
     from charonia_backend_custom.process.messages import Plain
@@ -39,7 +44,7 @@ class LinkEndedError(Exception):
 
 
 class Listener(Protocol):
-    """Gets what the other side says, on the thread that reads: it must be quick and must not raise."""
+    """Gets what the other side says, where it is read: it must be quick and must not raise."""
 
     def on_told(self, message: Any) -> None:
         """Take a message."""
@@ -48,10 +53,10 @@ class Listener(Protocol):
         """Take a question, which is answered by `Link.answer`, now or later."""
 
     def on_pause(self) -> None:
-        """All that has come so far is passed on: now it waits for more."""
+        """All that has come so far is passed on: now the thread that reads waits for more."""
 
     def on_end(self) -> None:
-        """The other side has gone. Open questions get their LinkEndedError next."""
+        """The other side has gone. Open questions get their LinkEndedError next. On the thread that reads."""
 
 
 class Link:
@@ -71,6 +76,7 @@ class Link:
         self._main = main
         self._side = side
         self._heard = main if serves else side
+        self._reading = TurnsOfReading(self._heard)
         self._lock = threading.Lock()  # guards the three below
         self._open: dict[int, Take] = {}
         self._asked = 0
@@ -86,13 +92,14 @@ class Link:
 
     def tell(self, message: Any) -> None:
         """Send a message. It is lost where the other side has gone."""
-        self.saying.send(TOLD, 0, plain(message))
+        self.saying.put(TOLD, 0, plain(message))
+        self.saying.send()
 
     def tell_sometime(self, message: Any) -> None:
         """Send a message together with one of the next. Never blocks for long: for finalizers."""
         self._later.append(message)
         if len(self._later) >= _MANY and threading.get_ident() != self._reader:
-            self.saying.send_later_ones()
+            self.saying.send_unless_busy()
 
     def ask(self, question: Any) -> Any:
         """Send a question, and wait for its answer.
@@ -109,17 +116,26 @@ class Link:
 
     def _asked_over(self, outgoing: Outgoing, question: Any) -> Any:
         answered: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
-        self._ask(outgoing, question, lambda value, error: answered.put((value, error)))
+        if self._put_question(outgoing, question, lambda value, error: answered.put((value, error))):
+            outgoing.send()
         value, error = answered.get()
         if error is not None:
             raise error
         return value
 
     def ask_later(self, question: Any, take: Take) -> None:
-        """Send a question. The answer is given to `take` on the thread that reads, or at once where the other side has gone."""
-        self._ask(self.asking, question, take)
+        """Send a question, together with others where the thread holds its wake-ups back.
 
-    def _ask(self, outgoing: Outgoing, question: Any, take: Take) -> None:
+        The answer is given to `take` where it is read, or at once where the other side has gone.
+        """
+        at_once = (
+            self._reading.by_loop and not self._open
+        )  # the other side is idle, and the loop needs no word to listen
+        if self._put_question(self.asking, question, take) and (at_once or not Wakeups.later(self)):
+            self.asking.send()
+
+    def _put_question(self, outgoing: Outgoing, question: Any, take: Take) -> bool:
+        """Put a question among what is sent next. False where the other side has gone: then nobody answers."""
         with self._lock:
             self._asked += 1
             number, ended = self._asked, self._ended
@@ -128,11 +144,20 @@ class Link:
         if ended:
             take(None, LinkEndedError())
         else:
-            outgoing.send(QUESTION, number, plain(question))
+            outgoing.put(QUESTION, number, plain(question))
+        return not ended
 
     def answer(self, number: int, value: Any = None, error: Exception | None = None) -> None:
-        """Answer a question."""
-        self.saying.send(ANSWER, number, (value, error))
+        """Answer a question, together with others where the thread holds its wake-ups back."""
+        self.saying.put(ANSWER, number, (value, error))
+        if self.saying is not self.asking or not Wakeups.later(self):
+            self.saying.send()
+
+    def wake(self) -> None:
+        """Send what was put off. Where an event loop does so, it also reads what comes, as long as it gets round to that."""
+        self.asking.send()
+        with suppress(RuntimeError):  # no loop runs here
+            self._reading.offer(asyncio.get_running_loop())
 
     def _give_back(self, number: int) -> None:
         self.tell_sometime(Release(number))
@@ -142,15 +167,7 @@ class Link:
     def read(self, listener: Listener) -> None:
         """Pass on what comes, until the other side has gone, or `end` is called."""
         self._reader = threading.get_ident()
-        for kind, number, body in self._frames(self._heard, listener.on_pause):
-            if kind == QUESTION:
-                listener.on_question(number, message_of(body))
-            elif kind == ANSWER:
-                with self._lock:
-                    take = self._open.pop(number)
-                take(*body)
-            else:
-                listener.on_told(message_of(body))
+        self._reading.read(partial(self._pass_on, listener), listener.on_pause)
         with self._lock:
             self._ended = True
             left, self._open = self._open, {}
@@ -158,27 +175,34 @@ class Link:
         for take in left.values():
             take(None, LinkEndedError())
 
-    def questions(self) -> Iterator[tuple[int, Any]]:
-        """Give what the server asks, with the numbers by which to answer, until it has gone. On the process's side."""
-        for _, number, body in self._frames(self._main):
-            yield number, message_of(body)
+    def _pass_on(self, listener: Listener, frame: memoryview, descriptor: int | None) -> None:
+        for kind, number, body in self._messages(frame, descriptor):
+            if kind == ANSWER:
+                with self._lock:
+                    take = self._open.pop(number)
+                take(*body)
+            elif kind == QUESTION:
+                listener.on_question(number, message_of(body))
+            else:
+                listener.on_told(message_of(body))
 
-    def _frames(self, channel: Channel, on_pause: Callable[[], object] = bool) -> Iterator[tuple[int, int, Any]]:
-        """Give what comes over a channel, but for what is about blocks, until the other side has gone.
+    def questions(self, on_pause: Callable[[], object]) -> Iterator[tuple[int, Any]]:
+        """Give what the server asks, with the numbers by which to answer, until it has gone. On the process's side.
 
         Args:
-            channel: where to read.
             on_pause: called before it waits.
         """
         with suppress(EOFError):
             while True:
-                frame, descriptor = channel.receive(on_pause)
-                kind, number, body, later = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
-                for message in later:
-                    if not self._is_about_blocks(message, None):
-                        yield TOLD, 0, message
-                if kind != TOLD or not (body is None or self._is_about_blocks(body, descriptor)):
-                    yield kind, number, body
+                for _, number, body in self._messages(*self._main.receive(on_pause)):
+                    yield number, message_of(body)
+
+    def _messages(self, frame: memoryview, descriptor: int | None) -> Sequence[tuple[int, int, Any]]:
+        """Give the messages of a frame, but for those about blocks, on which it acts."""
+        messages: list[tuple[int, int, Any]] = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
+        return [
+            message for message in messages if message[0] != TOLD or not self._is_about_blocks(message[2], descriptor)
+        ]
 
     def _is_about_blocks(self, body: Plain, descriptor: int | None) -> bool:
         """Tell whether a message is about blocks, and if so, act on it."""

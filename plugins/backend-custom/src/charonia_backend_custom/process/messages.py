@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "KEY",
     "NEW_BLOCK",
     "RELEASE",
     "Call",
@@ -66,9 +67,12 @@ class RequestData(NamedTuple):
     model_version: int
     flags: int
     timeout: int
-    parameters: Mapping[str, str | int | bool | float]
+    parameters: dict[str, str | int | bool | float]
     trace: str | None
 
+
+KEY = RequestData._fields.index("key")
+"""Where a request's key is among the fields."""
 
 # -- both ways
 

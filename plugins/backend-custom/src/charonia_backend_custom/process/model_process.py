@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
@@ -16,6 +17,7 @@ from charonia_backend_custom.process.launch import RunningProcess
 from charonia_backend_custom.process.link import Link, LinkEndedError
 from charonia_backend_custom.process.log_lines import log_line
 from charonia_backend_custom.process.messages import (
+    KEY,
     Call,
     CallAnswer,
     CancelCall,
@@ -28,7 +30,6 @@ from charonia_backend_custom.process.messages import (
     LogLine,
     Make,
     Open,
-    RequestData,
     Send,
     WaitForCall,
 )
@@ -155,18 +156,23 @@ class ModelProcess:
         The failure is a `NotBegunError` where the process has ended before.
         """
         question = self._enter(requests, task)
+        self._link.ask_later(question, partial(self._receive, question, take))
 
-        def receive(told: tuple[list[ResponseData | None] | None, int, int] | None, error: Exception | None) -> None:
-            responses, begun_ns, ended_ns = (None, 0, 0) if told is None else told
-            begun = self._leave(question, responses)
-            if error is None:
-                take(self._unpacked(responses), None, (begun_ns, ended_ns))
-            elif isinstance(error, LinkEndedError) and not begun:
-                take(None, NotBegunError(str(self._failure(error))))
-            else:
-                take(None, self._failure(error))
-
-        self._link.ask_later(question, receive)
+    def _receive(
+        self,
+        question: Execute,
+        take: TakeAnswers,
+        told: tuple[list[ResponseData | None] | None, int, int] | None,
+        error: Exception | None,
+    ) -> None:
+        begun = self._leave(question, None if told is None else told[0])
+        if error is None and told is not None:
+            responses, begun_ns, ended_ns = told
+            take(self._unpacked(responses), None, (begun_ns, ended_ns))
+        elif isinstance(error, LinkEndedError) and not begun:
+            take(None, NotBegunError(str(self._failure(error))))
+        else:
+            take(None, self._failure(error or LinkEndedError()))
 
     def begin(
         self, requests: Sequence[ServedRequest], task: Running, end: Callable[[InferenceError | None], None]
@@ -199,12 +205,12 @@ class ModelProcess:
     def _enter(self, requests: Sequence[ServedRequest], task: Running) -> Execute:
         batch = next(self._numbers)
         self._running[batch] = task
-        pack, enter = self._link.asking.carrier.pack_request, self._requests.enter
+        pack, enter = self._link.asking.carrier.pack_served, self._requests.enter
         return Execute(batch, tuple([pack(request, enter(request)) for request in requests]), self._log_level)
 
     def _leave(self, question: Execute, responses: Sequence[ResponseData | None] | None) -> bool:
         """Forget a batch, and tell whether the process may have begun with it."""
-        keys = [key for key, *_ in question.requests]
+        keys = [data[KEY] for data in question.requests]
         if responses is not None and None in responses:
             self._requests.rest(key for key, response in zip(keys, responses, strict=True) if response is None)
         self._requests.leave(keys)
@@ -304,19 +310,7 @@ class ModelProcess:
             request.core.fail(error)
 
     def _call(self, message: Call) -> None:
-        data = RequestData._make(message.request)
-        request = pb_utils.InferenceRequest(
-            data.request_id,
-            data.correlation_id,
-            [self._link.saying.carrier.unpack(tensor) for tensor in data.inputs],
-            data.requested_outputs,
-            data.model_name,
-            data.model_version,
-            data.flags,
-            data.timeout,
-            trace=pb_utils.InferenceTrace(data.trace),
-            parameters=data.parameters,
-        )
+        request = self._link.saying.carrier.unpack_request(message.request)
         running = None if message.batch is None else self._running.get(message.batch)
 
         def deliver(response: pb_utils.InferenceResponse, final: bool) -> None:  # noqa: FBT001 - as `Deliver` says it

@@ -31,7 +31,7 @@ class OpenRequests:
 
     def enter(self, request: ServedRequest) -> int:
         """Give a request to the process. Gives its key."""
-        key = self._resting.pop(request.core, 0) or next(self._keys)
+        key = (self._resting and self._resting.pop(request.core, 0)) or next(self._keys)
         self._by_key[key] = request
         return key
 
@@ -43,7 +43,7 @@ class OpenRequests:
         """The process has done with them, save for those that rest."""
         for key in keys:
             request = self._by_key.get(key)
-            if request is not None and request.core not in self._resting:
+            if request is not None and (not self._resting or request.core not in self._resting):
                 del self._by_key[key]
 
     def rest(self, keys: Iterable[int]) -> None:

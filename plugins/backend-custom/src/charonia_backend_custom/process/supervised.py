@@ -112,17 +112,23 @@ class SupervisedProcess:
             take(None, None)
             return
 
-        def receive(
-            answers: list[pb_utils.InferenceResponse | None] | None,
-            failure: InferenceError | None,
-            span: Span | None = None,
-        ) -> None:
-            if isinstance(failure, NotBegunError):
-                self._keep(partial(self._pass_on, requests=requests, task=task, take=take), take, process)
-            else:
-                take(self._all_answers(requests, innocent, answers), failure, span)
+        process.answers_later(innocent, task, partial(self._receive, process, requests, innocent, task, take))
 
-        process.answers_later(innocent, task, receive)
+    def _receive(
+        self,
+        process: ModelProcess,
+        requests: Sequence[ServedRequest],
+        innocent: Sequence[ServedRequest],
+        task: Running,
+        take: TakeAnswers,
+        answers: list[pb_utils.InferenceResponse | None] | None,
+        failure: InferenceError | None,
+        span: Span | None = None,
+    ) -> None:
+        if isinstance(failure, NotBegunError):
+            self._keep(partial(self._pass_on, requests=requests, task=task, take=take), take, process)
+        else:
+            take(self._all_answers(requests, innocent, answers), failure, span)
 
     def _keep(
         self, pass_on: Callable[[ModelProcess], None], take: TakeAnswers, ended: ModelProcess | None = None

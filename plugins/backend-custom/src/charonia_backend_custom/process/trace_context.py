@@ -8,22 +8,18 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
-
-    from triton_python_backend_utils import InferenceRequest
 
 __all__ = ["current_trace"]
 
 
-def current_trace(requests: Sequence[InferenceRequest]) -> AbstractContextManager[None]:
-    """Have the span of the first request that is traced be the current one, for the time of the block.
+def current_trace(context: str) -> AbstractContextManager[None]:
+    """Have the span of a trace's context be the current one, for the time of the block.
 
     A process whose model does not use OpenTelemetry does not import it for that.
     """
-    contexts = (request.trace().get_context() for request in requests)
-    context = next((context for context in contexts if context is not None), None)
-    return nullcontext() if context is None or "opentelemetry.trace" not in sys.modules else _attached(context)
+    return _attached(context) if "opentelemetry.trace" in sys.modules else nullcontext()
 
 
 @contextmanager
