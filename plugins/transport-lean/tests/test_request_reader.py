@@ -276,10 +276,20 @@ def test_other_versions_are_refused(line):
     assert refused.value.status in {400, 505}
 
 
-def test_other_codings_of_the_transfer_are_refused():
+def test_too_large_body_in_one_chunk_ends_where_it_ends():
+    """Nobody waits for more of it."""
+    reader = RequestReader(HttpLimits(line=4096, body=1000))
+    with pytest.raises(RefusedError) as refused:
+        reader.feed(written(chunks=[b"x" * 5000]))
+    assert refused.value.status == 413
+    assert not reader.in_body
+
+
+@pytest.mark.parametrize("between", [b", ", b"\r\nTransfer-Encoding: "], ids=["one field", "two"])
+def test_other_codings_of_the_transfer_are_refused(between):
     """A body in a coding that nobody here undoes is not taken for what is in it."""
     with pytest.raises(RefusedError, match="'gzip, chunked'") as refused:
-        RequestReader(LIMITS).feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
+        RequestReader(LIMITS).feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip%bchunked\r\n\r\n0\r\n\r\n" % between)
     assert refused.value.status == 501
 
 
@@ -321,7 +331,7 @@ def test_growing_body_without_memory_is_refused(monkeypatch):
     def none(size):
         raise MemoryError
 
-    monkeypatch.setattr(large_body, "_memory", none)
+    monkeypatch.setattr(large_body, "_mapped", none)
     reader = RequestReader(LIMITS)
     sent = written(chunks=[b"x" * 50_000] * 4)
     with pytest.raises(RefusedError, match="no memory") as refused:

@@ -35,16 +35,13 @@ class BodyBuffer:
             self._large.add(piece)
         elif self._growing is not None:
             self._growing.add(piece)
+        elif self._filled > LARGE:
+            self._growing = GrowingBody()
+            for part in (*self._pieces, piece):
+                self._growing.add(part)
+            self._pieces.clear()
         else:
             self._pieces.append(bytes(piece))
-            if self._filled > LARGE:
-                self._grow()
-
-    def _grow(self) -> None:
-        self._growing = GrowingBody()
-        for piece in self._pieces:
-            self._growing.add(piece)
-        self._pieces.clear()
 
     def place(self) -> memoryview | None:
         """Give where the next bytes of a large body belong."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Protocol
 
 import numpy as np
@@ -84,12 +85,15 @@ class LargeBody:
 
 
 class GrowingBody:
-    """A large body of which nobody knows how much is still to come; its memory costs nothing before it is used."""
+    """A large body of which nobody knows how much is still to come; its memory costs nothing before it is used.
+
+    It grows without being copied, where the system can map it elsewhere.
+    """
 
     __slots__ = ("_memory", "_received")
 
     def __init__(self) -> None:
-        self._memory = _memory(_FIRST)
+        self._memory = _mapped(_FIRST)
         self._received = 0
 
     def add(self, piece: bytes | memoryview) -> None:
@@ -100,15 +104,30 @@ class GrowingBody:
         """
         end = self._received + len(piece)
         if end > len(self._memory):
-            memory = _memory(2 * end)
-            memory[: self._received] = self._memory[: self._received]
-            self._memory = memory
+            self._grow(2 * end)
         self._memory[self._received : end] = piece
         self._received = end
 
+    def _grow(self, size: int) -> None:
+        try:
+            self._memory.resize(size)
+        except SystemError:  # no Linux
+            smaller, self._memory = self._memory, _mapped(size)
+            self._memory[: self._received] = smaller[: self._received]
+        except OSError as error:
+            raise MemoryError from error
+
     def whole(self) -> memoryview:
         """Give the complete body, which nobody writes to any more."""
-        return self._memory[: self._received].toreadonly()
+        return memoryview(self._memory)[: self._received].toreadonly()
+
+
+def _mapped(size: int) -> mmap:
+    """Ask for memory that can grow; shared memory, which Python asks for by itself, has nothing behind its first size."""
+    try:
+        return mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+    except OSError as error:
+        raise MemoryError from error
 
 
 def _memory(size: int) -> memoryview:

@@ -2,7 +2,8 @@
 
 llhttp reads them, strictly: where two servers could disagree about where a request ends, it refuses. Clients of one model send
 the same head again and again; a head that came before, byte for byte, means what it meant then, and is not read again. A large
-body whose size the head tells never goes through llhttp: it arrives where it stays.
+body whose size the head tells never goes through llhttp: it arrives where it stays. Neither does one in chunks, so that it is
+copied once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import httptools
 from charonia.http_message import HttpRequest, RequestHead
 
 from charonia_transport_lean.body_buffer import BodyBuffer
+from charonia_transport_lean.chunked_body import ChunkedBody
 from charonia_transport_lean.headers import Headers
 from charonia_transport_lean.large_body import LARGE, LargeBody
 
@@ -98,6 +100,7 @@ class RequestReader:
         self.in_body = False
         self.awaited = False
         self.large: LargeBody | None = None
+        self._chunks: ChunkedBody | None = None
         self._limits = limits
         self._large_from = large
         self._known: _Known | None = None
@@ -131,8 +134,10 @@ class RequestReader:
                 return
             if self.large is not None:
                 at += self._fill(memoryview(data)[at:])
+            elif self._chunks is not None:
+                at = self._feed_chunks(self._chunks, data, at)
             elif self.in_body:
-                end = len(data) if self._length < 0 else min(len(data), at + self._length - self._size)
+                end = min(len(data), at + self._length - self._size)
                 self._parse(memoryview(data)[at:end])
                 at = end
             elif self.in_head:
@@ -174,9 +179,26 @@ class RequestReader:
             return len(data)
         if begins and self._begun == 1:
             self._learn(head)
-        if self.in_body and not self._size and self._length >= self._large_from:
+        if self.in_body and (self._length < 0 or (self._length >= self._large_from and not self._size)):
             self._parser = httptools.HttpRequestParser(self)  # it would go on to wait for the body
-            self._expect_large(self._head, self._length)
+            if self._length < 0:
+                self._chunks = ChunkedBody(self.on_body)
+            else:
+                self._expect_large(self._head, self._length)
+        return end
+
+    def _feed_chunks(self, chunks: ChunkedBody, data: bytes, at: int) -> int:
+        """Take what comes next of a body in chunks. Gives where the rest begins."""
+        try:
+            end = chunks.feed(data, at)
+        except ValueError as error:
+            self.in_body = False  # nobody knows how much of it there is
+            raise RefusedError(400, f"malformed request body: {error}") from error
+        self._wire_size += end - at
+        if chunks.complete:
+            self._chunks = None
+            self.on_message_complete()
+        self._check()
         return end
 
     def _expect_large(self, head: WireHead, length: int) -> None:
@@ -275,8 +297,12 @@ class RequestReader:
                 self._fill(memoryview(data))
             return not self.in_body
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if self._chunks is not None:
+                self._chunks.feed(data, 0)
+                self.in_body = not self._chunks.complete
+            else:
+                self._parser.feed_data(data)
+        except (ValueError, httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.in_body = False
         return not self.in_body
 
@@ -329,15 +355,17 @@ class RequestReader:
             self._length = int(headers.get("Content-Length", "0"))  # which llhttp has found to be a number
         elif not http_1_1:
             self._refuse(400, "malformed request: HTTP/1.0 has no Transfer-Encoding")
-        elif "," in coding:  # and `chunked` is the last one, which llhttp sees to
-            self._refuse(501, f"no other Transfer-Encoding is read than 'chunked', but it is {coding!r}")
+        else:
+            coding = ", ".join(value for name, value in self._fields if name.lower() == "transfer-encoding")
+            if "," in coding:  # and `chunked` is the last one, which llhttp sees to
+                self._refuse(501, f"no other Transfer-Encoding is read than 'chunked', but it is {coding!r}")
         if self._length > self._limits.body:
             self._refuse(413, self._limits.body_refusal)
         self.awaited = http_1_1 and headers.get("Expect", "").lower() == "100-continue"
         self._wire_size = 0
 
-    def on_body(self, piece: bytes) -> None:
-        """Take a part of the body."""
+    def on_body(self, piece: bytes | memoryview) -> None:
+        """Take a part of the body, which is copied."""
         self.awaited = False
         self._size += len(piece)
         if self._size > self._limits.body:
