@@ -1,20 +1,16 @@
-"""From what is written about a model to a model that can serve.
-
-The backend is asked to complete the configuration, which is checked; then the model is made with its instances.
-"""
+"""From what is written about a model to a model that can serve: it is loaded, gets its instances, and is warmed up."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
-from charonia.backend import ModelContext
 from charonia.backends import Backends
+from charonia.blueprints import Blueprints
 from charonia.clock import Clock
-from charonia.completion import adopt_completion
 from charonia.composition import compose, inherited_labels
 from charonia.config import check_loadable, composing_models, first_response_bounds_ms, normalise
 from charonia.errors import ConfigError, InferenceError, InvalidArgumentError
@@ -38,11 +34,12 @@ from charonia.statistics import ModelStatistics
 from charonia.warmup import synthetic_samples, warmup_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from charonia.access_log import AccessLog
-    from charonia.backend import Backend
+    from charonia.backend import ModelContext
+    from charonia.blueprints import Blueprint
     from charonia.cache import ResponseCache
     from charonia.config import ModelConfig
     from charonia.errors import CharoniaError
@@ -59,17 +56,6 @@ if TYPE_CHECKING:
 __all__ = ["Loader"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Blueprint:
-    """All that is known of a version before its weights are loaded: its configuration is complete and sound."""
-
-    key: str
-    context: ModelContext
-    backend: Backend
-    scheduler: type[Scheduler]
-    labels: Mapping[str, Sequence[bytes]]
 
 
 class Loader:
@@ -99,6 +85,7 @@ class Loader:
         self._clock = Clock()
         self._growth = GrowthMeter()
         self._backends = Backends(options, plugins)
+        self._blueprints = Blueprints(options, plugins, self._backends, self._models)
         self._budget = _memory_budget(options)
         self._cache = self._response_cache()
         limited = options.rate_limit == "execution_count"
@@ -118,15 +105,14 @@ class Loader:
             Exception: whatever the backend raised.
         """
         tell(Phase.LOADING, version=version)
-        asker = _asker(candidate)
-        kind = self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=asker)
+        kind = self._plugins.scheduler(scheduler_name(candidate.parsed.config), asker=candidate.asker)
         if kind.answers_itself:
             return self._load_composed(candidate, version, kind, tell)
         with ExitStack() as undo:
             release = undo.enter_context(ExitStack())
             directory = _localize(candidate, version, tell)
             release.callback(candidate.storage.release, directory)
-            blueprint = self._blueprint(candidate, version, asker, directory)
+            blueprint = self._blueprints.of(candidate, version, directory)
             config, statistics = blueprint.context.config, _statistics(blueprint.context.config)
             shown: Shown = {
                 "statistics": statistics,
@@ -143,7 +129,7 @@ class Loader:
         return model
 
     def _on_demand(
-        self, blueprint: _Blueprint, release: ExitStack, budget: MemoryBudget, **shown: Unpack[Shown]
+        self, blueprint: Blueprint, release: ExitStack, budget: MemoryBudget, **shown: Unpack[Shown]
     ) -> Model:
         """Make a model that is loaded at its first request, or now if it is pinned. `release` is closed with it."""
         context = blueprint.context
@@ -159,7 +145,7 @@ class Loader:
 
         pinned = context.name in self._options.load_model or ModelParameters("", context.config).flag("pinned")
         expected = files_byte_size(context.version_directory)
-        residence = Residence(blueprint.key, context.version, expected, pinned=pinned)
+        residence = Residence(context.key, context.version, expected, pinned=pinned)
         model = OnDemandModel(self._scheduler_context(context), build, budget, residence, release.close, **shown)
         if pinned:
             with ExitStack() as undo:
@@ -171,15 +157,7 @@ class Loader:
     def _scheduler_context(self, context: ModelContext) -> SchedulerContext:
         return SchedulerContext(context.config, context.version, context.directory, context.models, self._clock)
 
-    def _blueprint(self, candidate: Candidate, version: int, asker: str, directory: Path) -> _Blueprint:
-        """Find out all that there is to know of a version before its weights are loaded."""
-        backend = self._backends.get(candidate.parsed.config.backend, asker)
-        context = self._context(candidate, version, backend, directory)
-        labels = read_labels(context.config, directory)
-        scheduler = self._plugins.scheduler(scheduler_name(context.config), asker=asker)
-        return _Blueprint(candidate.key, context, backend, scheduler, labels)
-
-    def _build(self, blueprint: _Blueprint, tell: LoadTeller, release: ExitStack, **shown: Unpack[Shown]) -> Model:
+    def _build(self, blueprint: Blueprint, tell: LoadTeller, release: ExitStack, **shown: Unpack[Shown]) -> Model:
         """Load the weights of a version, and make a model of it that is warm and takes requests. `release` is closed with it."""
         context, promptness = blueprint.context, Promptness()
         with self._growth.measured() as growth, ExitStack() as undo:
@@ -221,7 +199,7 @@ class Loader:
         """
         if model.directory is None:
             return None
-        context = self._blueprint(candidate, model.version, _asker(candidate), model.directory).context
+        context = self._blueprints.of(candidate, model.version, model.directory).context
         if not same_but_instances(model.config, context.config):
             return None
         before = model.host_byte_size
@@ -321,33 +299,6 @@ class Loader:
             return None
         return ResponseLookup(self._cache, config.name, version, statistics)
 
-    def _context(self, candidate: Candidate, version: int, backend: Backend, directory: Path) -> ModelContext:
-        written = type(candidate.parsed.config)()
-        written.CopyFrom(candidate.parsed.config)
-        if not written.default_model_filename:
-            written.default_model_filename = backend.default_model_filename
-        context = ModelContext(
-            candidate.name,
-            version,
-            directory,
-            written,
-            auto_complete=not self._options.disable_auto_complete_config,
-            schedulers=frozenset(self._plugins.names("scheduler")),
-            default_max_batch_size=self._options.default_max_batch_size(written.backend),
-            models=self._models.within(candidate.namespace, candidate.homes),
-            key=candidate.key,
-        )
-        completed = backend.complete_config(context) if context.auto_complete else written
-        config = normalise(
-            adopt_completion(written, completed),
-            gpus=backend.gpus(),
-            default_cpu_count=backend.default_cpu_instances,
-        )
-        problems = check_loadable(config, gpus=backend.gpus(), places=candidate.parsed.places)
-        if problems:
-            raise ConfigError(candidate.name, problems, candidate.parsed.file)
-        return replace(context, config=config)
-
     def metrics(self) -> list[MetricFamily]:
         """Give the metrics that the backends, the response cache and the memory budget tell of themselves."""
         others = [part for part in (self._cache, self._budget) if part is not None]
@@ -361,10 +312,6 @@ class Loader:
         self._backends.close()
         if self._cache is not None:
             self._cache.close()
-
-
-def _asker(candidate: Candidate) -> str:
-    return f'model "{candidate.name}" ({candidate.parsed.file or "without a configuration file"})'
 
 
 def _memory_budget(options: ServerOptions) -> MemoryBudget | None:

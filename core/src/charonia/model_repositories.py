@@ -64,6 +64,11 @@ class Candidate:
     namespace: str = ""
     homes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def asker(self) -> str:
+        """What it is called where it needs something that is not there."""
+        return f'model "{self.name}" ({self.parsed.file or "without a configuration file"})'
+
     def key_of_used(self, name: str) -> str:
         """Give the key of a model that this one uses."""
         return ModelNames.key(name, self.homes.get(name, self.namespace))
