@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -105,6 +106,28 @@ def test_finalize_is_called_once_for_each_instance(serve):
     server = serve.start()
     server.close()
     assert sorted((serve.repository / "m/1/finalized").read_text().split()) == ["m_0_0", "m_0_1"]
+
+
+def test_instances_share_what_the_modules_hold(serve):
+    """What a module holds, such as weights, is there once, and every instance computes with it."""
+    source = """
+    WEIGHTS = np.arange(3, dtype=np.int32)
+    USED_BY = {}
+    MEETING = threading.Barrier(2)
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            MEETING.wait(30)
+            USED_BY[self] = WEIGHTS
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", WEIGHTS[2:])]) for _ in requests]
+    """
+    model = serve(source, instance_count=2)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: model.infer({"X": [1]})["Y"].tolist(), range(2)))
+    assert answers == [[2], [2]]
+    used = list(serve.module().USED_BY.values())
+    assert len(used) == 2
+    assert used[0] is used[1]
 
 
 def test_a_model_may_do_with_execute_alone(execute):

@@ -261,34 +261,6 @@ def test_calls_are_steps_of_sequences(ask, serve):
     assert [outputs for _, _, outputs in told] == [[[1]], [[10]], [[3]], [[30]], [[6]], [[7]]]
 
 
-@pytest.mark.parametrize(("wish", "kind"), [("pb_utils.TRITONSERVER_MEMORY_CPU", "ndarray"), (None, "Foreign")])
-def test_outputs_are_brought_to_the_memory_that_is_preferred(ask, serve, wish, kind):
-    """A caller that prefers the CPU's gets what numpy reads; one that does not say gets the tensor as the other model gave it."""
-    source = """
-    class Foreign:
-        shape = (1,)
-
-        def __init__(self, array):
-            self.array = array
-
-        def __dlpack__(self, *args, **options):
-            return self.array.__dlpack__()
-
-        def __dlpack_device__(self):
-            return self.array.__dlpack_device__()
-
-    class TritonPythonModel:
-        def execute(self, requests):
-            made = Foreign(np.array([7], np.int32))
-            return [pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack("Y", made)]) for _ in requests]
-    """
-    serve.write("foreign", source)
-    preferred = f"preferred_memory=pb_utils.PreferredMemory({wish})" if wish else ""
-    request = f"pb_utils.InferenceRequest(model_name='foreign', inputs=[{X.format(1)}], {preferred})"
-    body = f"(t,) = {request}.exec().output_tensors()\ntold.append([type(t.data).__name__, t.as_numpy().tolist()])"
-    assert ask(body) == [[kind, [7]]]
-
-
 @pytest.mark.parametrize("method", ["initialize", "finalize"])
 def test_models_are_called_during_execute_only(serve, method):
     """As in the reference, a call from `initialize` or `finalize` is refused."""

@@ -111,7 +111,7 @@ class Held:
 
         def work():
             with (
-                self.graph.waiting(OwnThread("a", 1), self.first, NoModels()),
+                self.graph.waiting(OwnThread("a", 1, threading.get_ident()), self.first, NoModels()),
                 self.graph.waiting(self.b, self.second, NoModels()),
             ):
                 during()
@@ -142,6 +142,20 @@ def test_an_execution_that_has_not_moved_for_a_minute_is_taken_to_wait(monkeypat
     """What it waits for cannot be seen where it is an event, say: for a minute it may be something else."""
     monkeypatch.setattr(circles, "place_of", lambda thread: ((thread, 7),))
     held = Held()
+
+    def during():
+        held.graph.look()
+        held.now = seconds
+        held.graph.look()
+
+    assert held.wait_on_own_thread(during) is failed
+
+
+@pytest.mark.parametrize(("seconds", "failed"), [(59.0, False), (60.0, True)])
+def test_an_execution_in_another_process_is_taken_to_wait_after_a_minute(seconds, failed):
+    """Its threads cannot be seen, so that only the time tells."""
+    held = Held()
+    held.a.thread = 0
 
     def during():
         held.graph.look()

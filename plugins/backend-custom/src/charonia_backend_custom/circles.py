@@ -8,7 +8,7 @@ answered with an error that names the circle.
 Where a model calls from a thread that it has started itself, nobody tells whether its execution waits for that thread, or when
 it begins to. So as long as such a thread waits, it is looked for every second. That an execution waits for the thread is seen
 where it joins it, or waits for the result of its work in a pool. In any other way it can wait, for an event or a queue, it is
-taken for granted when the execution has not moved for a minute.
+taken for granted when the execution has not moved for a minute; in another process, when it has taken a minute.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+from weakref import WeakKeyDictionary
 
 from charonia.errors import InferenceError, InternalError
 from charonia.model_names import ModelNames
@@ -37,6 +38,9 @@ _LOOK_SECONDS = 1.0
 _STILL_SECONDS = 60.0
 """Who has not moved for so long, while a thread of its model waits, is taken to wait for that thread."""
 
+_Place: TypeAlias = "tuple[tuple[tuple[int, int], ...] | None, float]"
+"""Where in its code an execution is, and since when."""
+
 
 class WaitGraph:
     """Which executions run, and which of them wait for which calls. One for each backend; any thread may use it.
@@ -50,7 +54,8 @@ class WaitGraph:
         self._lock = threading.Lock()  # guards all below, and the `waits` of all that wait
         self._seats: list[Seat] = []
         self._own_threads: list[OwnThread] = []
-        self._places: dict[Running, tuple[tuple[tuple[int, int], ...], float]] = {}
+        self._still: list[Running] = []  # only while it is looked
+        self._places: WeakKeyDictionary[Running, _Place] = WeakKeyDictionary()
         self._watch = Watch(self.look, "charonia-circles", _LOOK_SECONDS)
 
     def join(self, model: str, version: int) -> Seat:
@@ -96,24 +101,25 @@ class WaitGraph:
     def look(self) -> None:
         """Fail a call that waits in a circle which has closed unnoticed, if there is one."""
         with self._lock:
-            self._note_places()
+            self._still = self._motionless()
             found = ((who.waits[-1].call, self._circle(who, who.waits[-1])) for who in self._everyone() if who.waits)
             call, circle = next((pair for pair in found if pair[1]), (None, []))
+            self._still = []  # by now it may move
         if call is not None:
             _end(call, circle)
 
-    def _note_places(self) -> None:
-        """Find out which executions have not moved for long, of those whose models' threads wait."""
+    def _motionless(self) -> list[Running]:
+        """List the executions that have not moved for long, of those whose models' threads wait."""
         now = self._clock()
-        kept = {}
+        kept: WeakKeyDictionary[Running, _Place] = WeakKeyDictionary()
         models = {(own.model, own.version) for own in self._own_threads}
         for running in [running for model in models for running in self._running(*model)]:
-            if running.thread and not running.waits:
-                place = place_of(running.thread)
-                before, since = self._places.get(running, ((), now))
+            if not running.waits:
+                place = place_of(running.thread)  # that of one that cannot be seen is always the same
+                before, since = self._places.get(running, (None, now))
                 kept[running] = place, since if place == before else now
-                running.still = now - kept[running][1] >= _STILL_SECONDS
         self._places = kept
+        return [running for running, (_, since) in kept.items() if now - since >= _STILL_SECONDS]
 
     def _circle(self, who: Running | OwnThread, wait: Wait) -> list[str]:
         """Name the models that wait for each other, from the one that calls back to it; nothing if there is a way on."""
@@ -139,10 +145,11 @@ class WaitGraph:
         """List the threads that wait for calls of which an execution, that waits for no call itself, waits for the end."""
         seat = running.seat
         own = [each for each in self._own_threads if (each.model, each.version) == (seat.model, seat.version)]
-        if not own or not running.thread:
+        if not own:
             return []
         awaited = awaited_thread(running.thread, {each.thread for each in own})
-        return [each for each in own if each.thread == awaited] or (own if running.still else [])
+        seen = [each for each in own if awaited and each.thread == awaited]
+        return seen or (own if running in self._still else [])
 
     def _never_answered(self, wait: Wait, seen: set[Running | OwnThread]) -> bool:
         if wait.call.done or wait.call.cancelled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+import threading
 from typing import TYPE_CHECKING
 
 import triton_python_backend_utils as pb_utils
@@ -62,13 +62,16 @@ class ServerHost:
 
     def _own_thread(self) -> OwnThread | None:
         """Tell which thread it is that waits for a call; None where a coroutine does, so that the thread goes on."""
-        return None if asyncio._get_running_loop() else OwnThread(self._model, self._context.version)  # noqa: SLF001 - documented
+        if asyncio._get_running_loop():  # noqa: SLF001 - documented
+            return None
+        return OwnThread(self._model, self._context.version, threading.get_ident())
 
     def call_for(
         self, running: Running | None, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool
     ) -> ServedCall:
-        """Pass a request on, on behalf of an execution in a process; None where it is not known. Does not block."""
-        return ServedCall(self, running, self._passed_on(running, request, deliver, decoupled=decoupled))
+        """Pass a request on, on behalf of an execution in a process; None for a thread of the model's own. Does not block."""
+        made = self._passed_on(running, request, deliver, decoupled=decoupled)
+        return ServedCall(self, running or OwnThread(self._model, self._context.version, 0), made)
 
     def _passed_on(
         self, running: Running | None, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool
@@ -78,11 +81,10 @@ class ServerHost:
                 f"model '{self._context.name}' calls model '{request.model_name()}', but its configuration says that it "
                 "NEVER_WAITS: remove that parameter, since event loops, which serve everybody, would wait with it"
             )
-        on_cpu = _wanted_on_cpu(request)
         made = InferenceRequest(
             request.model_name(),
             {tensor.name(): tensor.data for tensor in request.inputs()},
-            partial(_deliver, deliver, on_cpu),
+            _Delivery(deliver, on_cpu=_wanted_on_cpu(request)),
             model_version=None if request.model_version() == _LATEST else request.model_version(),
             id=request.request_id(),
             requested_outputs=tuple(request.requested_output_names()),
@@ -96,8 +98,7 @@ class ServerHost:
             self._pass_on(made, decoupled=decoupled)
         except InferenceError as error:
             told = f"Model {made.model_name} - Error when running inference: {error}"
-            deliver(pb_utils.InferenceResponse(error=triton_error(InferenceError.of(error.code, told))), True)  # noqa: FBT003 - the last
-            made.fail(error)
+            made.fail(InferenceError.of(error.code, told))
         return made
 
     def _pass_on(self, request: InferenceRequest, *, decoupled: bool) -> None:
@@ -194,10 +195,28 @@ def _wanted_on_cpu(request: pb_utils.InferenceRequest) -> bool:
     return memory is not None and memory.memory_type is pb_utils.TRITONSERVER_MEMORY_CPU
 
 
-def _deliver(deliver: Deliver, on_cpu: bool, response: InferenceResponse) -> None:  # noqa: FBT001 - bound beforehand
-    outputs = [
-        pb_utils.Tensor.around(name, as_numpy(tensor) if on_cpu else tensor)
-        for name, tensor in response.outputs.items()
-    ]
-    error = None if response.error is None else triton_error(response.error)
-    deliver(pb_utils.InferenceResponse(outputs, error, response.parameters), response.final)
+class _Delivery:
+    """The sink of a call. After the final response it lets go of who gets them, and who in turn holds the call.
+
+    Args:
+        deliver: gets the responses as models see them.
+        on_cpu: whether outputs are brought to the CPU.
+    """
+
+    __slots__ = ("_deliver", "_on_cpu")
+
+    def __init__(self, deliver: Deliver, *, on_cpu: bool) -> None:
+        self._deliver: Deliver | None = deliver
+        self._on_cpu = on_cpu
+
+    def __call__(self, response: InferenceResponse) -> None:
+        deliver = self._deliver
+        if response.final:
+            self._deliver = None
+        outputs = [
+            pb_utils.Tensor.around(name, as_numpy(tensor) if self._on_cpu else tensor)
+            for name, tensor in response.outputs.items()
+        ]
+        error = None if response.error is None else triton_error(response.error)
+        if deliver is not None:
+            deliver(pb_utils.InferenceResponse(outputs, error, response.parameters), response.final)

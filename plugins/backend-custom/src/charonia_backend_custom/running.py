@@ -76,7 +76,6 @@ class Running:
     Attributes:
         waits: the calls that it waits for. The graph's lock guards it.
         thread: where the model's code runs, by `threading.get_ident`, if that is the instance's thread; else 0.
-        still: whether that thread has been at the same place in its code for so long that it must be waiting for something.
         ended: whether it has ended.
     """
 
@@ -89,7 +88,6 @@ class Running:
         "may_wait",
         "requests",
         "seat",
-        "still",
         "thread",
         "waits",
     )
@@ -112,7 +110,6 @@ class Running:
         self._behind = None if behind is None else weakref.ref(behind)
         self.waits: list[Wait] = []
         self.thread = threading.get_ident() if stays else 0
-        self.still = False
         self._parent: InferenceRequest | None = None
 
     @property
@@ -145,23 +142,23 @@ class Running:
 
 
 class OwnThread:
-    """A thread that a model has started, and that waits for a call of its own. Made on that thread.
+    """A thread that a model has started, and that waits for a call of its own.
 
     Args:
         model: the model's key.
         version: the version.
+        thread: which one, by `threading.get_ident`; 0 for one in another process.
 
     Attributes:
-        thread: which one, by `threading.get_ident`.
         waits: the call that it waits for. The graph's lock guards it.
     """
 
     __slots__ = ("model", "thread", "version", "waits")
 
-    def __init__(self, model: str, version: int) -> None:
+    def __init__(self, model: str, version: int, thread: int) -> None:
         self.model = model
         self.version = version
-        self.thread = threading.get_ident()
+        self.thread = thread
         self.waits: list[Wait] = []
 
 
