@@ -181,12 +181,10 @@ class Lifecycle:
         try:
             yield
         except (Exception, SystemExit) as error:  # the border of loading: a model's failure is its own
-            reason = (
-                f"{error.code.value}: {error.told}" if isinstance(error, CompositionError) else describe_cause(error)
-            )
+            why = f"{error.code.value}: {error.told}" if isinstance(error, CompositionError) else describe_cause(error)
             if stored:
-                self.models.note_problem(name, reason)
-            tell(Phase.FAILED, reason=reason, errors=(error,))
+                self.models.note_problem(name, why)
+            tell(Phase.FAILED, reason=why, errors=(error,))
             if isinstance(error, CompositionError):
                 raise
             raise InternalError(f"failed to load '{name}', failed to poll from model repository: {error}") from error
@@ -206,29 +204,24 @@ class Lifecycle:
             except InternalError as error:
                 failures[name] = error
         circular = self._dependencies.declare(candidate.key, used.values())
+        homes: dict[str, str] = {}
         for name, key in used.items():
             if key in circular:
                 failures[name] = CircleError(candidate.key, key)
-            elif key in run.names or key not in self.models.serving:
+                continue
+            homes[name] = self._repositories.model_names.split(key)[1]
+            if key in run.names or key not in self.models.serving:
                 try:
                     self._load_once(key, run, listener)
                 except CharoniaError as error:
                     failures[name] = error
-        homes = {
-            name: self._repositories.model_names.split(key)[1] for name, key in used.items() if key not in circular
-        }
         return self._loader.compose(replace(candidate, homes=homes), failures)
 
     def _used_key(self, name: str, namespace: str) -> str:
-        """Find the model that another one means: that of its own namespace, else the only one.
-
-        Raises:
-            InternalError: there are several.
-        """
+        """Find the model that another one means: of those that serve, or could, as `ModelNames.meant` does; raises the same."""
         own = self._repositories.model_names.key(name, namespace)
-        if own in self.models.serving:
-            return own
-        return self._repositories.model_names.meant(name, namespace, self.keys_of(name))
+        keys = [own] if own in self.models.serving else self.keys_of(name)
+        return self._repositories.model_names.meant(name, namespace, keys)
 
     def _follow(self, run: LoadRun, listener: Callable[[LoadEvent], None] | None) -> None:
         """Load the users of what has been loaded anew, with what they use now; those that do not fit any more go."""
@@ -239,9 +232,20 @@ class Lifecycle:
             try:
                 self._load_once(user, run, listener, anew=True)
             except CharoniaError as error:
-                if user in self.models.serving:
+                if user in self.models.serving and not self._renewed(user, listener):
                     _log.error('model "%s" does not go with what it uses any more, and is unloaded: %s', user, error)
                     self._take_out(user, reason=describe_cause(error))
+
+    def _renewed(self, name: str, listener: Callable[[LoadEvent], None] | None) -> bool:
+        """Load a model anew as it serves, since it cannot be loaded as it is written. False if that does not fit either."""
+        record, tell = self.models.record(name), LoadTeller(name, listener)
+        with record.loading, suppress(CharoniaError):
+            problem, serving = record.problem, record.loaded
+            if serving is not None:
+                self._load_versions(record, self._loader.compose(serving, {}), {}, tell, at_once=False)
+                self.models.note_problem(name, problem)
+                return True
+        return False
 
     def _load_versions(
         self,

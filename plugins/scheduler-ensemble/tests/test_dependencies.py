@@ -233,6 +233,21 @@ def test_what_serves_goes_with_its_models(models):
     assert ready(server) == ["double"]
 
 
+@pytest.mark.parametrize("fits", [True, False])
+def test_what_serves_follows_its_models(models, fits):
+    """After a failed load, the ensemble that goes on serving is loaded anew with a model that only it uses, as long as it fits."""
+    server = models.serve()
+    models.ensemble(("double", {"X": "I"}, {"NOPE": "O"}))
+    with pytest.raises(InvalidArgumentError, match="non-existing output NOPE"):
+        server.load("e")
+    models.model("inc", addend=100, max_batch_size=4 if fits else 0, dims=[1 if fits else 2])
+    server.load("inc")
+    assert ready(server) == (["double", "e", "inc"] if fits else ["double", "inc"])
+    if fits:
+        assert ask(server) == [106]
+        assert any("non-existing output NOPE" in row.reason for row in server.index() if row.name == "e")
+
+
 def test_step_that_fails_to_load(models):
     """A model that fails to load fails the ensembles around it, with the reference's texts."""
     (models.path / "inc" / "1" / "model.json").write_text("no JSON")
