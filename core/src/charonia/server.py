@@ -6,7 +6,7 @@ import logging
 import threading
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from charonia.access_log import AccessLog
 from charonia.clock import Clock
@@ -211,7 +211,7 @@ class Server:
 
     def submit_direct(self, request: InferenceRequest) -> bool:
         """Execute a request in the calling thread, if an instance is free. False if not: then `submit` it. Raises the same."""
-        return self._execute_here(request, Model.submit_direct)
+        return self._execute_here(request, "submit_direct")
 
     def submit_prompt(self, request: InferenceRequest) -> bool:
         """Execute a request in the calling thread, which must not be held up. Raises what `submit` raises.
@@ -219,13 +219,13 @@ class Server:
         False, and nothing done, unless an instance is free and the model has proved to be so quick that passing the request to
         another thread would take longer: then `submit` it.
         """
-        return self._execute_here(request, Model.submit_prompt)
+        return self._execute_here(request, "submit_prompt")
 
-    def _execute_here(self, request: InferenceRequest, execute: Callable[[Model, InferenceRequest], bool]) -> bool:
+    def _execute_here(self, request: InferenceRequest, way: Literal["submit_direct", "submit_prompt"]) -> bool:
         while True:
             model = self._accepting(request)
             try:
-                return execute(model, request)
+                return bool(getattr(model, way)(request))  # of the model's own kind, which may have another way
             except ModelRetiredError:
                 self._check_replaced(model)
 
