@@ -128,10 +128,7 @@ class Link:
 
         The answer is given to `take` where it is read, or at once where the other side has gone.
         """
-        at_once = (
-            self._reading.by_loop and not self._open
-        )  # the other side is idle, and the loop needs no word to listen
-        if self._put_question(self.asking, question, take) and (at_once or not Wakeups.later(self)):
+        if self._put_question(self.asking, question, take) and not Wakeups.later(self):
             self.asking.send()
 
     def _put_question(self, outgoing: Outgoing, question: Any, take: Take) -> bool:

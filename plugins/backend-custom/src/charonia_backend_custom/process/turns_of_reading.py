@@ -43,11 +43,6 @@ class TurnsOfReading:
         self._read_by_loop = 0
         self._pass_on: PassOn
 
-    @property
-    def by_loop(self) -> bool:
-        """Whether it is a loop's turn."""
-        return self._reader is not None
-
     def read(self, pass_on: PassOn, on_pause: Callable[[], object]) -> None:
         """Read until the other side has gone, or the channel is shut down. On the thread.
 
