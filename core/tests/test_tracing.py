@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+from contextlib import nullcontext
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from charonia.options import ServerOptions
 from charonia.plugins import Plugins
 from charonia.request import InferenceRequest
 from charonia.testing.builders import model_config, write_model
-from charonia.testing.fakes import ArithmeticPlugin, Gate
+from charonia.testing.fakes import ArithmeticExecution, ArithmeticPlugin, Gate
 from charonia.trace_settings import TraceSetting
 from charonia.trace_writer import TraceWriter
 
@@ -207,6 +208,31 @@ def test_a_frontend_may_be_done_before_the_model(kept):
     ((_, moments),) = taken
     assert moments[-2:] == ["IN_START", "IN_END"]
     assert not any(name.startswith("OUT") for name in moments)
+
+
+@pytest.mark.parametrize("runs_code", [True, False])
+def test_executions_that_may_run_the_authors_code_are_within_their_trace(kept, monkeypatch, runs_code):
+    """A backend that runs none is spared that; the trace itself is the same."""
+    running, taken = kept
+    entered = []
+    monkeypatch.setattr(Kept, "current", lambda _, trace: nullcontext(entered.append(trace.number)))
+    monkeypatch.setattr(ArithmeticExecution, "runs_code", runs_code)
+    _, responses = submit(running, {"x-trace": "mine"})
+    responses.get(timeout=60)
+    assert entered == ([1] if runs_code else [])
+    assert taken == []  # until the frontend is done
+
+
+def test_a_caller_in_process_may_be_within_a_trace(kept, monkeypatch):
+    """The writer is asked for it where there is no frontend, and only of requests whose turn it is."""
+    running, taken = kept
+    monkeypatch.setattr(Kept, "caller", lambda _: "the caller's")
+    running.model("m").infer({"INPUT0": np.zeros((1, 16), np.float32)})
+    running.trace_setting(changes={"trace_rate": ["1"]})
+    running.model("m").infer({"INPUT0": np.zeros((1, 16), np.float32)})
+    _, responses = submit(running, {})
+    responses.get(timeout=60)
+    assert [origin for origin, _ in taken] == ["the caller's"]
 
 
 @pytest.mark.parametrize("fields", [{}, {"x-trace": ""}])

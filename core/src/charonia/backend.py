@@ -147,6 +147,9 @@ class Execution(ABC):
     one promises it. Once such executions have proved to be quick, event loops run them on their own thread, which saves the way
     to another one and back. To pass the work on to another process is such an execution, too, as long as it `takes_at_once`."""
 
+    runs_code: ClassVar[bool] = True
+    """Whether code of the model's author may run in it. That finds itself in the trace of the request that it is run for."""
+
     def __init__(self, context: InstanceContext) -> None:
         self.context = context
 

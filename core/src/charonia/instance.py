@@ -203,7 +203,7 @@ class ModelInstance:
         if self._execution.answers_late:
             self._await_answers(requests)
         try:
-            if batch.trace is None:
+            if batch.trace is None or not self._execution.runs_code:
                 self._execution.execute(batch)
             else:
                 with batch.trace.current():

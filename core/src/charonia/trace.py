@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
 from charonia.datatypes import DataType
 from charonia.tensor import as_numpy
@@ -81,13 +81,8 @@ class TracedTensor(NamedTuple):
     dtype: str
 
 
-class _InModel(NamedTuple):
-    """What a model knows of a request's times, in monotonic nanoseconds; see `TracedRequest`."""
-
-    queued_ns: int
-    started_ns: int
-    compute_ns: tuple[int, int, int]
-    done_ns: int
+_InModel: TypeAlias = tuple[int, int, tuple[int, int, int], int]
+"""What a model knows of a request's times: its `queued_ns`, `started_ns` and `compute_ns`, and when it was done."""
 
 
 class Trace:
@@ -157,10 +152,13 @@ class Trace:
         self.tensors: list[TracedTensor] = []
         self.error = ""
         self.mark: Any = None
-        self._in_model: _InModel | None = None
+        self._in_model: _InModel = (0, 0, (0, 0, 0), 0)
         self._in_frontend: Passage | None = None
         self._writer = writer
-        self._open = 1  # how many of model and frontend are not done
+        passage = request.passage
+        self._open = (
+            1 if passage is None or not passage.through_frontend else 2
+        )  # how many of model and frontend are not done
         self._lock = threading.Lock()  # guards `_open`, where a frontend and a model end at once
 
     @property
@@ -177,10 +175,6 @@ class Trace:
         """Stand around the execution of the request: what the model's own code tells of itself belongs to this trace."""
         return self._writer.current(self)
 
-    def enter_frontend(self) -> None:
-        """Wait at the end for a frontend to be done, too."""
-        self._open += 1
-
     def note(self, response: TracedResponse) -> None:
         """Write down what a response has."""
         if TENSORS in self.setting.level:
@@ -193,7 +187,7 @@ class Trace:
             self.tensors = [*_described("TENSOR_QUEUE_INPUT", request.inputs), *self.tensors]
         if response.error is not None:
             self.error = str(response.error) or response.error.code.name
-        self._in_model = _InModel(request.queued_ns, request.started_ns, request.compute_ns, time.monotonic_ns())
+        self._in_model = (request.queued_ns, request.started_ns, request.compute_ns, time.monotonic_ns())
         self.leave()
 
     def finish_passage(self, passage: Passage) -> None:
@@ -215,15 +209,13 @@ class Trace:
 
         Made anew each time: whoever takes the trace asks for it, when nobody waits any more.
         """
-        moments: dict[str, int] = {}
-        if self._in_model is not None:
-            queued_ns, _, _, done_ns = self._in_model
-            moments = {"REQUEST_START": self.arrival_ns, "QUEUE_START": queued_ns}
-            if not self.composed:
-                moments.update(zip(_PHASES, _execution(self._in_model), strict=False))
-            if self.parent is None:
-                moments["INFER_RESPONSE_COMPLETE"] = done_ns
-            moments["REQUEST_END"] = done_ns
+        queued_ns, _, _, done_ns = self._in_model
+        moments = {"REQUEST_START": self.arrival_ns, "QUEUE_START": queued_ns}
+        if not self.composed:
+            moments.update(zip(_PHASES, _execution(*self._in_model), strict=False))
+        if self.parent is None:
+            moments["INFER_RESPONSE_COMPLETE"] = done_ns
+        moments["REQUEST_END"] = done_ns
         if self._in_frontend is not None:
             moments.update(self._in_frontend.moments(self.arrival_ns))
         return moments
@@ -254,9 +246,20 @@ class Passage:
         setting: see above.
         origin: see above.
         request: the request, once it is decoded and until the end.
+        through_frontend: whether there is a frontend, which ends the passage.
     """
 
-    __slots__ = ("_answered_ns", "_began_ns", "_ended_ns", "_receiving", "_sending", "origin", "request", "setting")
+    __slots__ = (
+        "_answered_ns",
+        "_began_ns",
+        "_ended_ns",
+        "_receiving",
+        "_sending",
+        "origin",
+        "request",
+        "setting",
+        "through_frontend",
+    )
 
     def __init__(
         self,
@@ -274,11 +277,7 @@ class Passage:
         self._answered_ns = 0
         self._ended_ns = 0
         self._began_ns = began_ns or time.monotonic_ns()
-
-    @property
-    def through_frontend(self) -> bool:
-        """Whether there is a frontend, which ends the passage."""
-        return bool(self._receiving)
+        self.through_frontend = bool(receiving)
 
     def carry(self, request: TracedRequest) -> None:
         """Say that the request is decoded; before it is submitted. Whoever does so ends the passage."""
@@ -311,14 +310,14 @@ class Passage:
         self.end()
 
 
-def _execution(known: _InModel) -> Iterable[int]:
+def _execution(queued_ns: int, started_ns: int, compute_ns: tuple[int, int, int], done_ns: int) -> Iterable[int]:
     """Tell when the phases of an execution began; nothing where there was none, as for a hit of the response cache."""
-    if any(known.compute_ns):
-        return itertools.accumulate(known.compute_ns, initial=known.started_ns)
-    if known.started_ns == known.queued_ns or not known.started_ns:
+    if any(compute_ns):
+        return itertools.accumulate(compute_ns, initial=started_ns)
+    if started_ns == queued_ns or not started_ns:
         return ()
     # answered in full before the execution has returned, as decoupled ones are
-    return (known.started_ns, known.started_ns, known.done_ns, known.done_ns)
+    return (started_ns, started_ns, done_ns, done_ns)
 
 
 def _described(activity: str, tensors: Mapping[str, Tensor]) -> list[TracedTensor]:

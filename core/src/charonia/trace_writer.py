@@ -53,8 +53,12 @@ class TraceWriter(ABC):
         del field
         return None
 
+    def caller(self) -> object | None:
+        """Find the trace that a caller in process is in, on its thread, where its request is traced. None if it is in none."""
+        return None
+
     def begin(self, trace: Trace, origin: object | None) -> None:
-        """A request begins to be traced; `origin` is what that method gave."""
+        """A request begins to be traced; `origin` is what `origin` or `caller` gave."""
 
     def current(self, trace: Trace) -> AbstractContextManager[object]:
         """Stand around the execution of a traced request."""

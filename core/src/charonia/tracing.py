@@ -102,6 +102,8 @@ class Tracer:
         origin = None if field is None else self._writer.origin(field)
         if origin is None and (not sampler.rate or next(sampler.numbers) % sampler.rate or not sampler.count()):
             return None
+        if origin is None and not receiving:
+            origin = self._writer.caller()
         return Passage(receiving, sending, sampler.setting, origin, began_ns)
 
     def begin(self, request: InferenceRequest, version: int, *, composed: bool) -> None:
@@ -121,8 +123,6 @@ class Tracer:
             next(self._numbers), setting, parent, request, version=version, composed=composed, writer=self._writer
         )
         self._writer.begin(trace, None if passage is None else passage.origin)
-        if passage is not None and passage.through_frontend:
-            trace.enter_frontend()
         request.trace = trace
 
     def update(self, changes: Mapping[str, Sequence[str] | None], model: str = "") -> TraceSetting:

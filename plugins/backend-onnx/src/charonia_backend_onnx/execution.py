@@ -45,6 +45,8 @@ class OnnxExecution(ArrayExecution):
         arenas: the arenas that are to shrink after each run; "" for none.
     """
 
+    runs_code = False
+
     def __init__(self, context: InstanceContext, session: Any, graph: Graph, *, arenas: str = "") -> None:
         super().__init__(context)
         self.predictable = context.device.kind == "CPU"

@@ -42,6 +42,8 @@ class TensorFlowExecution(ArrayExecution):
             nobody can tell from its own time how long that takes.
     """
 
+    runs_code = False
+
     def __init__(
         self, context: InstanceContext, session: Any, endpoints: Endpoints, *, one_by_one: bool = False
     ) -> None:

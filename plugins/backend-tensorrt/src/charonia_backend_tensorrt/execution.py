@@ -37,6 +37,8 @@ class TensorRTExecution(ArrayExecution):
         UnavailableError: the GPU has not enough memory.
     """
 
+    runs_code = False
+
     def __init__(self, context: InstanceContext, engine: Engine, strategy: str) -> None:
         super().__init__(context)
         self._tensors = engine.tensors

@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Reso
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, format_trace_id, get_current_span, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, TraceState, format_trace_id, get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from charonia_trace_opentelemetry.export import SpanExport
@@ -42,6 +42,7 @@ _Field: TypeAlias = Callable[[str], str | None]
 _SERVICE = "charonia"
 _SPAN_ID_BITS = 64
 _SPAN_ID = (1 << _SPAN_ID_BITS) - 1
+_NO_STATE = TraceState()
 _PROPAGATOR = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePropagator()])
 
 
@@ -74,34 +75,24 @@ class OpenTelemetryWriter(TraceWriter):
         context = _PROPAGATOR.extract(field, self._context, _FIELDS)
         return context if get_current_span(context).get_span_context().is_valid else None
 
+    def caller(self) -> Context | None:
+        """Find the context that a caller in process is in."""
+        current = contexts.get_current()
+        return of_server(self._provider, current) if current else None
+
     def begin(self, trace: Trace, origin: object | None) -> None:
         """Give a trace its place: below its client, its maker, or in process the span that the caller is in."""
         if trace.parent is not None:
             maker: ModelSpan = trace.parent.mark
             trace.mark = ModelSpan(trace, maker.origin, getrandbits(_SPAN_ID_BITS), _inner(trace.parent))
             return
-        context = cast("Context", origin) or self._around()
-        client = INVALID_SPAN_CONTEXT if context is self._context else get_current_span(context).get_span_context()
-        numbers = getrandbits(
-            4 * _SPAN_ID_BITS
-        )  # all that is random at once; that one of them is 0 is not to be expected
-        trace.mark = ModelSpan(
-            trace,
-            Origin(
-                client.trace_id or numbers >> 2 * _SPAN_ID_BITS,
-                client.trace_state,
-                client,
-                context,
-                time.time_ns() - time.monotonic_ns(),
-            ),
-            span_id=numbers & _SPAN_ID,
-            above=numbers >> _SPAN_ID_BITS & _SPAN_ID,
-        )
-
-    def _around(self) -> Context:
-        """Give the context of the caller, in process."""
-        current = contexts.get_current()
-        return of_server(self._provider, current) if current else self._context
+        bits = getrandbits(4 * _SPAN_ID_BITS)  # all that is random at once; that a number is 0 is not to be expected
+        trace_id, state, client = bits >> 2 * _SPAN_ID_BITS, _NO_STATE, INVALID_SPAN_CONTEXT
+        context = self._context if origin is None else cast("Context", origin)
+        if origin is not None and (around := get_current_span(context).get_span_context()).is_valid:
+            trace_id, state, client = around.trace_id, around.trace_state, around
+        common = Origin(trace_id, state, client, context, time.time_ns() - time.monotonic_ns())
+        trace.mark = ModelSpan(trace, common, bits & _SPAN_ID, above=bits >> _SPAN_ID_BITS & _SPAN_ID)
 
     def current(self, trace: Trace) -> _Within:
         """Make the request's span the current one."""
