@@ -17,6 +17,7 @@ _LIMIT_MIB = 35
 """Ten sets of weights, which the last third would add if loads were kept, are more than that."""
 
 
+@pytest.mark.timeout(600)  # ten seconds, and many more on a machine that is busy
 @pytest.mark.parametrize("form", FORMS)
 def test_what_a_load_takes_its_unload_gives_back(form):
     """Neither memory nor files, threads or processes are left of a model that was loaded thirty times, and that answered each time."""
