@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import sys
 import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from charonia.errors import CharoniaError, PluginError
 from charonia.frontend import Frontend
+from charonia.process_tuning import tune_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Serving", "frontend_options", "serve_in_thread"]
 
 _log = logging.getLogger(__name__)
-
-_SWITCH_SECONDS = 0.001
 
 
 def frontend_options(plugins: Plugins) -> dict[str, OptionValue]:
@@ -75,9 +73,7 @@ class Serving:
         Raises:
             CharoniaError: an address cannot be bound.
         """
-        # The process serves, so that its threads are ours to tune: an instance that comes back from its framework would wait
-        # for the busy event loop for 5 ms otherwise, which is longer than most requests take.
-        sys.setswitchinterval(_SWITCH_SECONDS)
+        tune_process()
         with asyncio.Runner(loop_factory=self.event_loop()) as runner:
             runner.run(self._until_signal(started))
 
