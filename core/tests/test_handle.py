@@ -70,14 +70,32 @@ async def test_stream_of_a_coroutine_can_be_taken_back(started):
     assert started.model("countdown").statistics().fail.count == 1
 
 
-def test_interrupted_wait_cancels_the_request(started):
+@pytest.fixture
+def interrupted():
+    """Set by the first Ctrl-C, which interrupts the main thread; those after it do nothing."""
+    come = threading.Event()
+
+    def on_signal(*_):
+        if not come.is_set():
+            come.set()
+            raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGINT, on_signal)
+    yield come
+    signal.signal(signal.SIGINT, usual)
+
+
+def test_interrupted_wait_cancels_the_request(started, interrupted):
     """Ctrl-C while `infer` waits for its response takes the request back, like the cancellation of a coroutine."""
     handle = started.model("plain")
 
     def interrupt():
         while not handle.statistics().pending:  # until the main thread waits
             pass
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        while not interrupted.wait(
+            0.01
+        ):  # again, since Python overlooks a signal that comes just before a thread waits
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     with Gate("handle") as gate, ThreadPoolExecutor(2) as pool:
         first = pool.submit(handle.infer, {"INPUT0": [1]})
