@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from charonia_transport_lean.http2 import connection as module
 from charonia_transport_lean.http2 import frames, patience
 from charonia_transport_lean.http2.frames import ErrorCode, FrameType
 from charonia_transport_lean.http2.patience import Patience
@@ -98,3 +99,17 @@ async def test_pings_keep_no_connection_that_is_not_read(rpc, connect):
     assert guest.touched == late
     await client._reader.readexactly(10_000_000)
     await until(lambda: guest.look() or guest.touched > late)
+
+
+async def test_data_that_waits_in_the_socket_is_no_flood_of_replies(rpc, connect, monkeypatch):
+    """A client that asks for much, and says something before it reads, gets all of it."""
+    monkeypatch.setattr(module, "_MOST_UNREAD_REPLIES", 1000)
+    client = await connect(rpc.port, initial_window_size=1 << 30)
+    client.send(client.call(1, "/t/Large", b"30000000"))
+    await until(lambda: any(getattr(guest, "outflow", None) and guest.outflow.paused for guest in rpc.door.guests))
+    (guest,) = rpc.door.guests
+    heard = guest._keeping._heard
+    client.send(frames.ping(b"12345678", ack=False))
+    await until(lambda: guest._keeping._heard > heard)
+    guest.send()
+    await client._reader.readexactly(30_000_000)

@@ -18,7 +18,7 @@ from charonia_transport_lean.http2.greeting import GREETING, MOST_STREAMS
 from charonia_transport_lean.http2.header_blocks import HeaderDecoder
 from charonia_transport_lean.http2.inflow import STREAM_WINDOW, Inflow, check_length
 from charonia_transport_lean.http2.keeping import Keeping
-from charonia_transport_lean.http2.outflow import Outflow
+from charonia_transport_lean.http2.outflow import TURN, Outflow
 from charonia_transport_lean.http2.patience import Patience
 from charonia_transport_lean.http2.request_head import MalformedError, RequestHead, read_head
 from charonia_transport_lean.http2.stream import Line, Stream
@@ -43,7 +43,7 @@ _MOST_UNSENT = 67_108_864
 """While more than this waits for a client that does not read, it gets no new streams."""
 
 _MOST_UNREAD_REPLIES = 1_048_576
-"""How much a client that does not read may make the socket hold, in bytes; only replies to its frames can become so much."""
+"""How much a client that does not read may make the socket hold beside a turn's data, in bytes: replies to its frames."""
 
 _LINGER_SECONDS = 1.0
 """How long a client may take to close its side."""
@@ -101,7 +101,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         if not unsent or self._closed or self._transport.is_closing():
             return
         self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
-        if self.outflow.paused and self._transport.get_write_buffer_size() > _MOST_UNREAD_REPLIES:
+        if self.outflow.paused and self._transport.get_write_buffer_size() > TURN + _MOST_UNREAD_REPLIES:
             self.abort()
 
     def look(self) -> None:

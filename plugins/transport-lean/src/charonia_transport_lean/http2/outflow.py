@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from charonia_transport_lean.http2.header_blocks import Headers
 
-__all__ = ["Outflow", "OutgoingStream"]
+__all__ = ["TURN", "Outflow", "OutgoingStream"]
 
 _LEAST_FRAME = 16_384
 _MOST_FRAME = 1_048_576
 _FIRST_WINDOW = 65_535
-_TURN = 1_081_344
-"""How much one stream may send before another one's turn comes, in bytes."""
+TURN = 1_081_344
+"""How much one stream may send before another one's turn comes, in bytes: a tensor of 1 MiB with what stands around it. While the
+socket takes nothing, no more data than that waits in it."""
 
 _LARGE = 32_768
 """From so many bytes on, what is sent is not copied together with its heads."""
@@ -293,7 +294,7 @@ class Outflow:
 
     def _send_turn(self, stream: OutgoingStream) -> None:
         before = stream.unsent_bytes
-        pieces = self._frames(stream, min(stream.window, self.window, _TURN))
+        pieces = self._frames(stream, min(stream.window, self.window, TURN))
         sent = before - stream.unsent_bytes
         stream.window -= sent
         self.window -= sent
