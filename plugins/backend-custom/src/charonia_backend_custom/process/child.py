@@ -52,7 +52,10 @@ _HOLD_NS = 500_000
 def serve(main: int, side: int) -> None:
     """Serve one instance over two sockets, until the server says that it is enough, or has gone."""
     faulthandler.enable()  # what ends the process is told on the server's stderr
+    for descriptor in (main, side):
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the system's signature
     link = Link(Channel(socket.socket(fileno=main)), Channel(socket.socket(fileno=side)), serves=False)
+    os.register_at_fork(after_in_child=link.abandon)
     logging.getLogger().addHandler(_ToServer(link))
     child = _Child(link)
     threading.Thread(target=link.read, args=(child,), name="charonia-line", daemon=True).start()
@@ -67,7 +70,14 @@ class _ToServer(logging.Handler):
         self._link = link
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one record, with its text made, since not everything in it can be sent."""
+        """Send one record, with its text made, since not everything in it can be sent.
+
+        A fork of the process has no line to the server: what is wrong there is written to stderr, as where logging is not set up.
+        """
+        if self._link.ended:
+            if logging.lastResort is not None and record.levelno >= logging.lastResort.level:
+                logging.lastResort.handle(record)
+            return
         try:
             text = record.getMessage()
             if record.exc_info and not record.exc_text:

@@ -90,8 +90,15 @@ class Link:
 
     # -- saying
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is nobody on the other side."""
+        return self._ended
+
     def tell(self, message: Any) -> None:
         """Send a message. It is lost where the other side has gone."""
+        if self._ended:
+            return
         self.saying.put(TOLD, 0, plain(message))
         self.saying.send()
 
@@ -215,6 +222,13 @@ class Link:
         """Have `read` and `questions` return, here and there. Idempotent."""
         self._main.shut_down()
         self._side.shut_down()
+
+    def abandon(self) -> None:
+        """Leave the line to the process that this one is a fork of, and that would otherwise seem to live as long as its forks."""
+        self._lock = threading.Lock()  # somebody may have held the other one, who is not here
+        self._ended = True
+        self._main.close()
+        self._side.close()
 
     def close(self) -> None:
         """Let go of the line and its memory. Nobody reads, or says anything more."""
