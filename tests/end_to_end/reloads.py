@@ -112,8 +112,12 @@ class Usage:
 
     @property
     def more_held(self) -> int:
-        """How many more files, threads and processes there were at the end than after the first third."""
-        return self.held[-1] - self.held[len(self.held) // 3]
+        """How many more files, threads and processes than in the second third there always were in the last.
+
+        What belongs to the load before may still be on its way out.
+        """
+        third = len(self.held) // 3
+        return min(self.held[-third:]) - min(self.held[third:-third])
 
     def __str__(self) -> str:
         third = len(self.rss_bytes) // 3
