@@ -40,6 +40,26 @@ def test_a_group_is_taken_while_nobody_closes(groups):
     assert groups == [[0], [1], [2]]
 
 
+def test_enough_items_are_handed_over_before_the_time_is_over(groups):
+    """Whoever gathers for a long time gets a group when it is large enough, and the rest at the end."""
+    arrived = threading.Semaphore(0)
+
+    def take(group):
+        groups.append(group)
+        arrived.release()
+
+    gathering = Gathering("tested", take, seconds=3600, enough=3)
+    gathering.put(0)
+    assert arrived.acquire(timeout=60)
+    for item in (1, 2, 3):
+        assert len(gathering) == item - 1
+        gathering.put(item)
+    assert arrived.acquire(timeout=60)
+    gathering.put(4)
+    gathering.close()
+    assert groups == [[0], [1, 2, 3], [4]]
+
+
 def test_items_of_many_threads_are_all_taken_by_one(groups):
     """None is lost and none comes twice, whoever puts it when."""
     takers = set()

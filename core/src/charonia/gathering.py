@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -14,38 +15,50 @@ __all__ = ["Gathering"]
 Item = TypeVar("Item")
 
 _SECONDS = 0.1
-"""For how long is gathered: to wake a thread costs more than to write down what it is woken for."""
 
 
 class Gathering(Generic[Item]):
     """Takes items from any thread, and hands them over in their order, in groups, on a thread of its own.
 
-    The thread starts with the first item, and is joined by `close`.
+    The thread starts with the first item, and is joined by `close`. To wake a thread costs more than to write down what it is
+    woken for: while items come, it sleeps between two groups.
 
     Args:
         name: the thread's name.
         take: takes a group. It must not raise.
+        seconds: for how long is gathered at most.
+        enough: how many items are handed over sooner.
     """
 
-    def __init__(self, name: str, take: Callable[[list[Item]], None]) -> None:
+    def __init__(
+        self, name: str, take: Callable[[list[Item]], None], *, seconds: float = _SECONDS, enough: int = sys.maxsize
+    ) -> None:
         self._name = name
         self._take = take
+        self._seconds = seconds
+        self._enough = enough
         self._items: deque[Item] = deque()
         self._asleep = True  # whether the thread has to be woken for the next item; also before it has started
         self._awake = threading.Event()
-        self._closing = threading.Event()
+        self._hurry = threading.Event()
+        self._closed = False
         self._lock = threading.Lock()  # guards `_thread`, and the change of `_asleep` to False
         self._thread: threading.Thread | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def put(self, item: Item) -> None:
         """Hand an item over, soon. Dropped once this is closed."""
         self._items.append(item)
         if self._asleep:
             self._wake()
+        elif len(self._items) >= self._enough and not self._hurry.is_set():
+            self._hurry.set()
 
     def _wake(self) -> None:
         with self._lock:
-            if not self._asleep or self._closing.is_set():
+            if not self._asleep or self._closed:
                 return
             self._asleep = False
             if self._thread is None:
@@ -54,18 +67,16 @@ class Gathering(Generic[Item]):
             self._awake.set()
 
     def _run(self) -> None:
-        while not self._closing.is_set():
+        while not self._closed:
             self._awake.wait()
             self._awake.clear()
-            self._hand_over_while_there_is_something()
+            while self._hand_over() and not self._closed:
+                self._hurry.wait(self._seconds)
+                self._hurry.clear()
+            self._asleep = True
+            if self._items:  # they came before whoever brought them could see that
+                self._wake()
         self._hand_over()
-
-    def _hand_over_while_there_is_something(self) -> None:
-        while self._hand_over() and not self._closing.wait(_SECONDS):
-            pass
-        self._asleep = True
-        if self._items:  # they came before whoever brought them could see that
-            self._wake()
 
     def _hand_over(self) -> bool:
         group = [self._items.popleft() for _ in range(len(self._items))]
@@ -75,9 +86,10 @@ class Gathering(Generic[Item]):
 
     def close(self) -> None:
         """Hand over what is left, and join the thread. Idempotent."""
-        self._closing.set()
         with self._lock:
+            self._closed = True
             thread, self._thread = self._thread, None
         if thread is not None:
             self._awake.set()
+            self._hurry.set()
             thread.join()

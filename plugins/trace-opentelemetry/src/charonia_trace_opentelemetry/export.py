@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from charonia.gathering import Gathering
+from opentelemetry import context as contexts
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
 from charonia_trace_opentelemetry.senders import sender
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-
     from charonia_trace_opentelemetry.options import ExportOptions
     from charonia_trace_opentelemetry.otlp import MessageWriter
-    from charonia_trace_opentelemetry.senders import Sender
     from charonia_trace_opentelemetry.spans import ModelSpan
 
 __all__ = ["SpanExport"]
+
+_log = logging.getLogger(__name__)
 
 _LAST_SECONDS = 3.0
 """How long the last spans may take at the end. A collector that does not answer does not hold up a server that leaves."""
@@ -28,8 +28,8 @@ _OF_A_REQUEST = 4
 """How many spans a request has in each model."""
 
 
-class SpanExport:
-    """Sends spans in batches, from a thread of its own. The SDK gathers them, and knows how to speak to collectors.
+class SpanExport(SpanProcessor):
+    """Gathers spans, and sends them from a thread of its own: those of requests, and those of models' code that end.
 
     Args:
         options: where to, and in what batches.
@@ -37,56 +37,67 @@ class SpanExport:
 
     Raises:
         CharoniaError: the collector is to be spoken to in a way that is not installed.
-
-    Attributes:
-        processor: takes spans of models' code that have ended. It does not wait for anything.
     """
 
     def __init__(self, options: ExportOptions, writer: MessageWriter) -> None:
-        self._exporter = _Exporter(sender(options.url), writer, options.bsp_max_export_batch_size)
-        self.processor: SpanProcessor = BatchSpanProcessor(
-            self._exporter,
-            max_queue_size=options.bsp_max_queue_size,
-            schedule_delay_millis=options.bsp_schedule_delay,
-            max_export_batch_size=options.bsp_max_export_batch_size,
+        self._most = options.bsp_max_queue_size
+        self._at_once = max(1, options.bsp_max_export_batch_size // _OF_A_REQUEST)
+        self._writer = writer
+        self._sender = sender(options.url)
+        self._open = True
+        self._lost = 0
+        self._spans: Gathering[ReadableSpan | ModelSpan] = Gathering(
+            "charonia-spans",
+            self._send_all,
+            seconds=options.bsp_schedule_delay / 1000,
+            enough=options.bsp_max_export_batch_size,
         )
 
-    def take(self, span: ModelSpan) -> None:
-        """Take the span of a request that has ended, with which those around and below it are sent."""
-        self.processor.on_end(cast("ReadableSpan", span))  # it asks it for nothing but its `context`
+    def on_end(self, span: ReadableSpan) -> None:
+        """Take a span of a model's code that has ended, if it is to be sent."""
+        if span.context is not None and span.context.trace_flags.sampled:
+            self.take(span)
+
+    def take(self, span: ReadableSpan | ModelSpan) -> None:
+        """Take a span; with that of a request those around and below it are sent. Does not wait: what is too much is lost."""
+        if len(self._spans) < self._most:
+            self._spans.put(span)
+        else:
+            self._lost += 1
+
+    def _send_all(self, spans: list[ReadableSpan | ModelSpan]) -> None:
+        lost, self._lost = self._lost, 0
+        if lost:
+            _log.warning(
+                "more traces and spans came than %d within the time that it takes to send them: %d were dropped; "
+                "--trace-config=opentelemetry,bsp_max_queue_size=N lets more of them wait",
+                self._most,
+                lost,
+            )
+        # sending is no business of anybody who traces what this process sends
+        token = contexts.attach(contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, value=True))  # noqa: SLF001
+        for start in range(0, len(spans), self._at_once):
+            if self._open:
+                self._send(spans[start : start + self._at_once])
+        contexts.detach(token)
+
+    def _send(self, spans: list[ReadableSpan | ModelSpan]) -> None:
+        try:
+            self._sender.send(self._writer.message(spans))
+        except Exception:  # noqa: BLE001 - the border of the thread: what cannot be written or sent must not cost the rest
+            if self._open:  # else it was interrupted
+                _log.exception("%d traces and spans could not be sent", len(spans))
 
     def close(self) -> None:
         """Send what is left, and join the thread. Idempotent."""
-        patience = threading.Timer(_LAST_SECONDS, self._exporter.shutdown)
+        patience = threading.Timer(_LAST_SECONDS, self._give_up)
         patience.start()
-        self.processor.shutdown()
+        self._spans.close()
         patience.cancel()
         patience.join()
+        self._give_up()
 
-
-class _Exporter(SpanExporter):
-    """Has spans written and sent. It may be shut down twice, which ends what it waits for.
-
-    Args:
-        sender: sends messages.
-        writer: writes them.
-        at_once: how many spans are sent at once.
-    """
-
-    def __init__(self, sender: Sender, writer: MessageWriter, at_once: int) -> None:
-        self._sender = sender
-        self._writer = writer
-        self._items_at_once = max(1, at_once // _OF_A_REQUEST)
-        self._open = threading.Lock()  # taken for good by whoever shuts it down
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        step = self._items_at_once
-        results = [self._send(spans[start : start + step]) for start in range(0, len(spans), step)]
-        return SpanExportResult.FAILURE if SpanExportResult.FAILURE in results else SpanExportResult.SUCCESS
-
-    def _send(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return SpanExportResult.FAILURE if self._open.locked() else self._sender.send(self._writer.message(spans))
-
-    def shutdown(self) -> None:
-        if self._open.acquire(blocking=False):
+    def _give_up(self) -> None:
+        if self._open:
+            self._open = False
             self._sender.close()

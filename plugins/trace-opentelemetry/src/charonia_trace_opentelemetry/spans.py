@@ -72,9 +72,6 @@ class ModelSpan(Span):
     added: Additions | None = None
     ended = False
 
-    context = SpanContext(1, 1, is_remote=False, trace_flags=_SAMPLED)
-    """All that the SDK's queue asks of a span that has ended: whether it is to be sent."""
-
     def __init__(self, trace: Trace, origin: Origin, span_id: int, above: int) -> None:
         self.trace = trace
         self.origin = origin

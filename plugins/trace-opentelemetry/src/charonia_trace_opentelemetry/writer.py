@@ -66,7 +66,7 @@ class OpenTelemetryWriter(TraceWriter):
         resource = Resource.create({SERVICE_NAME: _SERVICE, **environment, **options.resource})
         self._export = SpanExport(options, MessageWriter(resource, InstrumentationScope("charonia", __version__)))
         self._provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(self._export.processor)
+        self._provider.add_span_processor(self._export)
         self._context = of_server(self._provider, contexts.Context())
         serve_models(self._provider)
 
