@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,42 +55,24 @@ class ServeSettings:
             click.UsageError: options that do not go together; the reference's texts.
         """
         _check_load_model(parameters["model_control_mode"], parameters["load_model"])
-        options = ServerOptions(
-            server_id=parameters["id"],
-            model_control_mode=parameters["model_control_mode"],
-            repository_poll_secs=parameters["repository_poll_secs"],
-            repository_settle_secs=parameters["repository_settle_secs"],
-            load_model=parameters["load_model"],
-            exit_on_error=parameters["exit_on_error"],
-            strict_readiness=parameters["strict_readiness"],
-            exit_timeout_secs=parameters["exit_timeout_secs"],
-            disable_auto_complete_config=parameters["disable_auto_complete_config"]
-            or parameters["strict_model_config"],
-            model_config_name=parameters["model_config_name"] or "",
-            model_namespacing=parameters["model_namespacing"],
-            model_load_thread_count=parameters["model_load_thread_count"],
-            model_cache_directory=parameters["model_cache_directory"],
-            model_cache_byte_size=parameters["model_cache_byte_size"],
-            backend_config=_by_backend(parameters["backend_config"]),
-            disabled_plugins=parameters["disable_plugin"],
-            plugin_choices=choices,
-            allow_client_shm=parameters["allow_client_shm"],
-            cache_config=_by_cache(parameters["cache_config"], parameters["response_cache_byte_size"]),
-            warmup_batch_sizes=parameters["warmup_batch_sizes"],
-            transport=parameters["transport"],
-            log_access=parameters["log_access"],
-            trace=trace_setting(parameters["trace_config"]),
-            memory_budget=parameters["memory_budget"],
-            memory_wait_secs=parameters["memory_wait_secs"],
-            rate_limit=parameters["rate_limit"],
-            rate_limit_resource=parameters["rate_limit_resource"],
-        )
+        same = {it.name: parameters[it.name] for it in fields(ServerOptions) if it.name in parameters}
+        told: dict[str, Any] = {
+            **same,
+            "server_id": parameters["id"],
+            "disable_auto_complete_config": same["disable_auto_complete_config"] or parameters["strict_model_config"],
+            "model_config_name": same["model_config_name"] or "",
+            "backend_config": _by_backend(parameters["backend_config"]),
+            "disabled_plugins": parameters["disable_plugin"],
+            "plugin_choices": choices,
+            "cache_config": _by_cache(parameters["cache_config"], parameters["response_cache_byte_size"]),
+            "trace": trace_setting(parameters["trace_config"]),
+        }
         frontends = {
             option.name: _as_one(parameters[parameter_name(option.name)])
             for offer in plugins.frontends().values()
             for option in offer.options
         }
-        return ServeSettings(parameters["model_repository"], options, plugins, frontends, log)
+        return ServeSettings(parameters["model_repository"], ServerOptions(**told), plugins, frontends, log)
 
 
 def _as_one(value: OptionValue | tuple[str, ...]) -> OptionValue:
