@@ -6,9 +6,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.tools.download import UnavailableError
+from benchmarks.tools.perf_analyzer import install_perf_analyzer
 
 PATIENCE_SECONDS = 60
 
@@ -18,12 +25,26 @@ def needs(program, package):
     return pytest.mark.skipif(not shutil.which(program), reason=f"needs {program} (Debian's package {package})")
 
 
-def run(*command, **settings):
+def run(*command, patience=PATIENCE_SECONDS):
     """Run a program, and give what it writes."""
     words = [word.decode() if isinstance(word, bytes) else str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, timeout=PATIENCE_SECONDS, check=False, **settings)
+    done = subprocess.run(words, capture_output=True, timeout=patience, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
     return done.stdout
+
+
+def perf_analyzer(port, elements, *flags):
+    """Have Triton's own load generator ask the model with so many elements; it may have nothing to complain about."""
+    try:
+        command = install_perf_analyzer()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    few = ["--measurement-mode=count_windows", "--measurement-request-count=2"]
+    short = [*few, "--max-trials=3", "--stability-percentage=99999", "--concurrency-range=1"]
+    words = ["-m", "m", "-u", f"127.0.0.1:{port}", "--shape", f"X:{elements}", *short, *flags]
+    told = run(*command, *words, patience=4 * PATIENCE_SECONDS).decode()
+    assert "Throughput:" in told
+    assert "rror" not in told
 
 
 def free_port():
@@ -65,9 +86,12 @@ def nginx(folder, port, *, http2=False):
 
 
 @contextmanager
-def haproxy(folder, port):
-    """Run HAProxy, which passes what it is asked over HTTP/1.1 on to a port, and reuses its connections; gives its own."""
-    number = free_port()
+def haproxy(folder, port, *, http2=False):
+    """Run HAProxy, which passes what it is asked over HTTP/1.1, or over HTTP/2, on to a port, and reuses its connections.
+
+    Gives its own port.
+    """
+    number, protocol = free_port(), " proto h2" if http2 else ""
     (folder / "haproxy.cfg").write_text(
         f"""
         defaults
@@ -77,10 +101,10 @@ def haproxy(folder, port):
           timeout server 60s
           http-reuse always
         frontend outside
-          bind 127.0.0.1:{number}
+          bind 127.0.0.1:{number}{protocol}
           default_backend behind
         backend behind
-          server charonia 127.0.0.1:{port}
+          server charonia 127.0.0.1:{port}{protocol}
         """.rstrip()
         + "\n"  # without which it takes the last line for cut off
     )

@@ -10,10 +10,11 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc
+import tritonclient.grpc.aio
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from programs import PATIENCE_SECONDS, needs, nginx, run
+from programs import PATIENCE_SECONDS, haproxy, needs, nginx, perf_analyzer, run
 
 BODY = b'{"inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [1, 2.5]}]}'
 
@@ -106,23 +107,81 @@ def test_grpcio(port, tls_port, certificate):
         infer(client)
 
 
+@pytest.mark.parametrize("flags", [(), ("--async",), ("--streaming",), ("--grpc-compression-algorithm=gzip",)])
+def test_perf_analyzer_with_large_tensors(port, flags):
+    """Triton's own load generator has nothing to complain about, however it calls with 1 MiB."""
+    perf_analyzer(port, 262_144, "-i", "grpc", *flags)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("flags", [(), ("--streaming",)], ids=["calls", "stream"])
+def test_perf_analyzer_with_very_large_tensors(port, flags):
+    """The same with 64 MiB, which it takes long to make and to look at."""
+    perf_analyzer(port, 16_777_216, "-i", "grpc", *flags)
+
+
+@pytest.mark.parametrize("coding", [None, "gzip", "deflate"])
+def test_tritonclient_with_large_tensors(port, coding):
+    """64 MiB go and come, as they are or compressed."""
+    sent = zeros_and_numbers()
+    with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        answer = client.infer("m", [tensor_of(sent)], compression_algorithm=coding, client_timeout=PATIENCE_SECONDS)
+    np.testing.assert_array_equal(answer.as_numpy("Y"), sent)
+
+
+async def test_tritonclient_in_coroutines_with_large_tensors(port):
+    """The same from an event loop, by calls and on a stream."""
+    sent = zeros_and_numbers()
+
+    async def requests():
+        yield {"model_name": "m", "inputs": [tensor_of(sent)]}
+
+    async with tritonclient.grpc.aio.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        np.testing.assert_array_equal((await client.infer("m", [tensor_of(sent)])).as_numpy("Y"), sent)
+        async for answer, error in client.stream_infer(requests()):
+            assert error is None
+            np.testing.assert_array_equal(answer.as_numpy("Y"), sent)
+
+
+def zeros_and_numbers():
+    """Make 64 MiB that can be compressed."""
+    values = np.zeros((1, 16_777_216), np.float32)
+    values[0, ::1000] = np.arange(16_778)
+    return values
+
+
+def tensor_of(values):
+    """Make an input."""
+    tensor = tritonclient.grpc.InferInput("X", values.shape, "FP32")
+    tensor.set_data_from_numpy(values)
+    return tensor
+
+
 @needs("nginx", "nginx-light")
 def test_behind_nginx(port, tmp_path):
     """Calls of both kinds pass through a proxy, small and large."""
     with nginx(tmp_path, port, http2=True) as outside:
-        with grpc.insecure_channel(f"127.0.0.1:{outside}") as channel:
-            grpc.channel_ready_future(channel).result(PATIENCE_SECONDS)
-        with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{outside}") as client:
-            for _ in range(20):
-                infer(client)
-            large = np.arange(300_000, dtype=np.float32).reshape(1, -1)
-            tensor = tritonclient.grpc.InferInput("X", large.shape, "FP32")
-            tensor.set_data_from_numpy(large)
-            np.testing.assert_array_equal(client.infer("m", [tensor]).as_numpy("Y"), large)
-            told = []
-            client.start_stream(lambda result, error: told.append(error or result.as_numpy("Y").tolist()))
-            tensor = tritonclient.grpc.InferInput("X", [1], "FP32")
-            tensor.set_data_from_numpy(np.array([3], np.float32))
-            client.async_stream_infer("countdown", [tensor])
-            client.stop_stream()
-            assert told == [[3.0], [2.0], [1.0]]
+        call_through(outside)
+
+
+@needs("haproxy", "haproxy")
+def test_behind_haproxy(port, tmp_path):
+    """Another proxy, which puts many clients' calls on one connection of HTTP/2, does the same."""
+    with haproxy(tmp_path, port, http2=True) as outside:
+        call_through(outside)
+
+
+def call_through(outside):
+    """Make calls of both kinds through a proxy, small and large."""
+    with grpc.insecure_channel(f"127.0.0.1:{outside}") as channel:
+        grpc.channel_ready_future(channel).result(PATIENCE_SECONDS)
+    with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{outside}") as client:
+        for _ in range(20):
+            infer(client)
+        large = np.arange(300_000, dtype=np.float32).reshape(1, -1)
+        np.testing.assert_array_equal(client.infer("m", [tensor_of(large)]).as_numpy("Y"), large)
+        told = []
+        client.start_stream(lambda result, error: told.append(error or result.as_numpy("Y").tolist()))
+        client.async_stream_infer("countdown", [tensor_of(np.array([3], np.float32))])
+        client.stop_stream()
+        assert told == [[3.0], [2.0], [1.0]]
