@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError
 from charonia.mailbox import Wakeups
+from charonia.process_tuning import keep_freed_memory
 from charonia.promptness import Promptness
 from triton_python_backend_utils.place import ModelPlace
 
@@ -51,6 +52,7 @@ _HOLD_NS = 500_000
 
 def serve(main: int, side: int) -> None:
     """Serve one instance over two sockets, until the server says that it is enough, or has gone."""
+    keep_freed_memory()
     faulthandler.enable()  # what ends the process is told on the server's stderr
     for descriptor in (main, side):
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - the system's signature
