@@ -161,6 +161,14 @@ def test_an_empty_repository_is_worth_a_warning(charonia, models):
     assert result.exit_code == 0
 
 
+def test_a_model_in_place_of_its_repository(charonia, models):
+    """Whoever names the directory of a model itself is told which one is meant."""
+    write(models, "m", 'backend: "acme"', versions=("1", "2"))
+    rows = charonia("check", models / "m").stdout.splitlines()
+    assert f"{models}/m: warning: this looks like one model with its versions: give the directory above it" in rows
+    assert "warning" not in charonia("check", models).stdout
+
+
 def test_strict_configurations_must_be_whole(charonia, models):
     """For a server that completes nothing, what a backend would fill in is an error."""
     write(models, "m", 'backend: "acme"\noutput [ { name: "Y" } ]')

@@ -9,6 +9,7 @@ from charonia.cli.stored_models import StoredModels
 from charonia.composition import CompositionError
 from charonia.errors import CharoniaError, ConfigError, PluginError, RepositoryError
 from charonia.model_repositories import ModelRepositories
+from charonia.repository import is_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,8 @@ class RepositoryCheck:
                     self._warn(
                         storage.url, "there is no model here: a model is a directory, with one for each version in it"
                     )
+                elif all(map(is_version, names)):
+                    self._warn(storage.url, "this looks like one model with its versions: give the directory above it")
                 for name in names:
                     homes.setdefault(repositories.key(storage, name), []).append(storage)
             models = StoredModels(repositories, auto_complete=self._auto_complete)
