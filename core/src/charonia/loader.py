@@ -202,10 +202,16 @@ class Loader:
         context = self._blueprints.of(candidate, model.version, model.directory).context
         if not same_but_instances(model.config, context.config):
             return None
-        before = model.host_byte_size
+        before = 0
+
+        def begin() -> None:
+            nonlocal before
+            before = model.host_byte_size  # of what is in memory now, and stays there
+            tell(Phase.INSTANTIATING, version=model.version)
+
         with ExitStack() as undo:
             with self._growth.measured() as growth:
-                lineup = model.prepare(context, partial(tell, Phase.INSTANTIATING, version=model.version))
+                lineup = model.prepare(context, begin)
                 if lineup is None:
                     return None
                 undo.callback(lineup.discard)
