@@ -39,3 +39,16 @@ def test_what_is_remembered_is_bounded():
     for number in range(300):
         suspects.note([request(str(number))])
     assert not suspects.guilty(request("first"))
+
+
+def test_who_was_executed_well_is_acquitted():
+    """A process that lives on proves the innocence of what it has executed."""
+    suspects = Suspects()
+    assert not suspects.suspected(request("a"))
+    suspects.note([request("a"), request("b")])
+    assert suspects.suspected(request("a"))
+    suspects.acquit(request("a"))
+    assert not suspects.suspected(request("a"))
+    assert suspects.suspected(request("b"))
+    suspects.note([request("a")])
+    assert not suspects.guilty(request("a"))

@@ -224,7 +224,7 @@ class Link:
         self._side.shut_down()
 
     def abandon(self) -> None:
-        """Leave the line to the process that this one is a fork of, and that would otherwise seem to live as long as its forks."""
+        """Leave the line to the process of which this one is a fork, and which would otherwise seem to live as long as that."""
         self._lock = threading.Lock()  # somebody may have held the other one, who is not here
         self._ended = True
         self._main.close()

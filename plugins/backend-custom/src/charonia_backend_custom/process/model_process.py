@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError, UnavailableError
@@ -60,6 +60,11 @@ _CLOSED_SECONDS = 5.0
 _SLOW_WISHES = {"load_model", "unload_model"}
 
 
+class _InProgress(NamedTuple):
+    task: Running
+    requests: Sequence[ServedRequest]
+
+
 class NotBegunError(UnavailableError):
     """The process has ended before the model began with these requests: another one can execute them."""
 
@@ -100,7 +105,7 @@ class ModelProcess:
         self._logger = logging.getLogger(f"charonia.model.{context.name}")
         self._numbers = itertools.count(1)
         self._requests = OpenRequests()
-        self._running: dict[int, Running] = {}
+        self._running: dict[int, _InProgress] = {}
         self._calls: dict[int, OpenCall] = {}
         self._helpers: list[threading.Thread] = []
         self._closing = False
@@ -204,9 +209,14 @@ class ModelProcess:
 
     def _enter(self, requests: Sequence[ServedRequest], task: Running) -> Execute:
         batch = next(self._numbers)
-        self._running[batch] = task
+        self._running[batch] = _InProgress(task, requests)
         pack, enter = self._link.asking.carrier.pack_served, self._requests.enter
         return Execute(batch, tuple([pack(request, enter(request)) for request in requests]), self._log_level)
+
+    def _task(self, batch: int | None) -> Running | None:
+        """Give the execution to which a batch belongs, where that is known and still in progress."""
+        found = None if batch is None else self._running.get(batch)
+        return None if found is None else found.task
 
     def _leave(self, question: Execute, responses: Sequence[ResponseData | None] | None) -> bool:
         """Forget a batch, and tell whether the process may have begun with it."""
@@ -256,7 +266,7 @@ class ModelProcess:
         elif isinstance(message, HostWish):
             self._granted(message)
         elif isinstance(message, LogLine):
-            log_line(message, None if message.batch is None else self._running.get(message.batch))
+            log_line(message, self._task(message.batch))
 
     def on_question(self, number: int, question: Any) -> None:
         """Answer what the process asks; what takes time, on a thread of its own."""
@@ -311,7 +321,7 @@ class ModelProcess:
 
     def _call(self, message: Call) -> None:
         request = self._link.saying.carrier.unpack_request(message.request)
-        running = None if message.batch is None else self._running.get(message.batch)
+        running = self._task(message.batch)
 
         def deliver(response: pb_utils.InferenceResponse, final: bool) -> None:  # noqa: FBT001 - as `Deliver` says it
             if message.number not in self._calls:
@@ -351,7 +361,7 @@ class ModelProcess:
         batches = list(self._running.items())
         for batch, _ in batches[1:]:
             del self._running[batch]
-        return [request for _, running in batches[:1] for request in running.requests]
+        return [request.core for _, running in batches[:1] for request in running.requests]
 
     # -- ending
 

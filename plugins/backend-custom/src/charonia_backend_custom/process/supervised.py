@@ -11,6 +11,7 @@ import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, UnavailableError
 
 from charonia_backend_custom.process.model_process import NotBegunError
+from charonia_backend_custom.process.parts import Parts, all_answers
 from charonia_backend_custom.process.restart_pauses import RestartPauses
 
 if TYPE_CHECKING:
@@ -111,8 +112,30 @@ class SupervisedProcess:
         if not innocent:
             take(None, None)
             return
+        parts = self._parts(innocent)
+        if len(parts) == 1:
+            process.answers_later(innocent, task, partial(self._receive, process, requests, innocent, task, take))
+            return
+        together = Parts(requests, len(parts), take)
+        for part in parts:
+            process.answers_later(
+                part, task, partial(self._receive, process, part, part, task, partial(together.take, part))
+            )
 
-        process.answers_later(innocent, task, partial(self._receive, process, requests, innocent, task, take))
+    def _parts(self, requests: Sequence[ServedRequest]) -> list[Sequence[ServedRequest]]:
+        """Have each request executed alone that was there when a process ended, so that it shows which one it was."""
+        suspects = self._crew.suspects
+        suspected = [request for request in requests if suspects.suspected(request.core)] if suspects else []
+        if not suspected:
+            return [requests]
+        for request in suspected:
+            request.core.watch_final(partial(self._judge, request.core))
+        rest = [request for request in requests if request not in suspected]
+        return [rest, *([each] for each in suspected)] if rest else [[each] for each in suspected]
+
+    def _judge(self, request: InferenceRequest) -> None:
+        if not request.failed:
+            self._crew.suspects.acquit(request)
 
     def _receive(
         self,
@@ -128,7 +151,7 @@ class SupervisedProcess:
         if isinstance(failure, NotBegunError):
             self._keep(partial(self._pass_on, requests=requests, task=task, take=take), take, process)
         else:
-            take(self._all_answers(requests, innocent, answers), failure, span)
+            take(all_answers(requests, innocent, answers), failure, span)
 
     def _keep(
         self, pass_on: Callable[[ModelProcess], None], take: TakeAnswers, ended: ModelProcess | None = None
@@ -165,6 +188,7 @@ class SupervisedProcess:
     ) -> None:
         """Have requests executed that are answered by senders only; as `ModelObject.begin`."""
         left = self._innocent(requests)
+        self._parts(left)  # all of them go together: how each one ends is seen nevertheless
         try:
             process = self._up() if left else None
         except UnavailableError as error:
@@ -195,18 +219,6 @@ class SupervisedProcess:
                 pb_utils.InferenceResponse(error=refusal), pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
             )
         return [request for request in requests if request not in guilty] if guilty else requests
-
-    @staticmethod
-    def _all_answers(
-        requests: Sequence[ServedRequest],
-        executed: Sequence[ServedRequest],
-        answers: list[pb_utils.InferenceResponse | None] | None,
-    ) -> list[pb_utils.InferenceResponse | None] | None:
-        """Put answers to the places of their requests; those that were refused have theirs."""
-        if answers is None or len(executed) == len(requests):
-            return answers
-        by_request = dict(zip(map(id, executed), answers, strict=True))
-        return [by_request.get(id(request), pb_utils.InferenceResponse()) for request in requests]
 
     def _up(self) -> ModelProcess:
         """Give the process that is up. Wait where one is just being started; or, as long as others serve, in a pause, too."""

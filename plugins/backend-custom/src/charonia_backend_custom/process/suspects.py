@@ -23,7 +23,8 @@ _REMEMBERED = 256
 class Suspects:
     """What is remembered of the requests of a model version. Any thread may use it.
 
-    A request is known again by its inputs and parameters, whoever sends it.
+    A request is known again by its inputs and parameters, whoever sends it. Not each of those that were there has ended the
+    process: one that is executed well afterwards is suspected no more.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,15 @@ class Suspects:
                 self._kills[mark] = self._kills.pop(mark, 0) + 1
                 if len(self._kills) > _REMEMBERED:
                     self._kills.popitem(last=False)
+
+    def acquit(self, request: InferenceRequest) -> None:
+        """Such a request was executed, and the process lives."""
+        with self._lock:
+            self._kills.pop(_mark(request), None)
+
+    def suspected(self, request: InferenceRequest) -> bool:
+        """Tell whether a process has ended while it executed such a request."""
+        return bool(self._kills) and _mark(request) in self._kills
 
     def guilty(self, request: InferenceRequest) -> bool:
         """Tell whether a process has ended twice while it executed such a request."""
