@@ -97,9 +97,7 @@ class Channel:
         """Read as many bytes as there are and fit; none only where the flags say that it does not wait for any."""
         self._make_room()
         try:
-            count, ancillary, _, _ = self._connection.recvmsg_into(
-                [self._buffer[self._end :]], _ANCILLARY, flags
-            )
+            count, ancillary, _, _ = self._connection.recvmsg_into([self._buffer[self._end :]], _ANCILLARY, flags)
         except BlockingIOError:
             return
         except OSError as error:
