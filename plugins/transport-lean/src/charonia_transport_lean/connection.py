@@ -118,7 +118,8 @@ class Connection(asyncio.Protocol, Guest):
     def close(self) -> None:
         """Close when what was written has been sent."""
         self.send()
-        self._transport.close()
+        if not self._transport.is_closing():  # before 3.11.4, TLS of asyncio that is closed twice can not even be aborted
+            self._transport.close()
 
     def abort(self) -> None:
         """Close now."""
