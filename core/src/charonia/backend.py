@@ -83,7 +83,7 @@ class ModelContext:
         schedulers: names of the schedulers that are installed, so that a backend adds no section that nobody can serve.
         default_max_batch_size: what max_batch_size becomes where a model turns out to batch and nothing is configured.
         models: the other models of the server, for those that call some.
-        key: what `models.key_of` gives for this one, when it serves.
+        key: what `models.key_of` gives for this one, when it serves; the name, unless it says otherwise.
     """
 
     name: str
@@ -95,6 +95,10 @@ class ModelContext:
     default_max_batch_size: int = 4
     models: Models = field(default_factory=NoModels)
     key: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", self.name)
 
     @property
     def version_directory(self) -> Path:

@@ -108,7 +108,7 @@ class ModelExecution(Execution):
         decoupled = config.model_transaction_policy.decoupled
         self._requests = RequestMaker(layout, Answers(config, layout), decoupled=decoupled)
         self._graph = graph
-        self._seat = graph.join(context.model.key or context.model.name, context.model.version)
+        self._seat = graph.join(context.model.key, context.model.version)
         self._calls = calls
         self.readiness = Readiness(calls.is_ready, f"charonia-ready-{context.name}")
         self._closed = False

@@ -44,7 +44,7 @@ class ServerHost:
         self.metrics = metrics
         self.graph = graph
         self._context = context
-        self._model = context.key or context.name
+        self._model = context.key
         self._parent = Running(Seat(context.name, context.version), ()).parent
 
     def call(self, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool) -> ServedCall:
@@ -58,10 +58,10 @@ class ServerHost:
         running = None if activity is None else activity.task
         assert running is None or isinstance(running, Running)  # noqa: S101 - what executions here are known by
         made = self._passed_on(running, request, deliver, decoupled=decoupled)
-        return ServedCall(self, running or self._own_thread(), made)
+        return ServedCall(self, running, made)
 
-    def _own_thread(self) -> OwnThread | None:
-        """Tell which thread it is that waits for a call; None where a coroutine does, so that the thread goes on."""
+    def own_thread(self) -> OwnThread | None:
+        """Tell which thread it is that begins to wait for a call; None where a coroutine does, so that the thread goes on."""
         if asyncio._get_running_loop():  # noqa: SLF001 - documented
             return None
         return OwnThread(self._model, self._context.version, threading.get_ident())
@@ -172,7 +172,7 @@ class ServedCall:
 
     Args:
         host: the host of the model that calls.
-        who: the execution, or the thread, that calls and waits, where it is known.
+        who: the execution that calls, or the process's thread that does; None for whichever thread waits.
         request: what was passed on, or failed already.
     """
 
@@ -183,7 +183,7 @@ class ServedCall:
 
     def waiting(self) -> AbstractContextManager[None]:
         """Stand around the time in which the caller waits for a response."""
-        return self._host.waiting(self._who, self._request)
+        return self._host.waiting(self._who or self._host.own_thread(), self._request)
 
     def cancel(self) -> None:
         """Take the request back."""

@@ -104,9 +104,8 @@ class PyTorchModel(LoadedModel):
             )
         self._sharing = parameters.flag(_SHARING) if _SHARING in config.parameters else None
         wishes = process_wide(config)
-        holder = context.key or context.name
-        PROCESS_SETTINGS.want(holder, wishes)
-        self._opened.callback(PROCESS_SETTINGS.release, holder, wishes)
+        PROCESS_SETTINGS.want(context.key, wishes)
+        self._opened.callback(PROCESS_SETTINGS.release, context.key, wishes)
 
     def instantiate(self, context: InstanceContext) -> PyTorchExecution:
         """Make an execution on the device's program, which is loaded for its first instance, or on one of its own."""
