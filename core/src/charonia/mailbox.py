@@ -36,11 +36,12 @@ class Wakeups:
 
     Attributes:
         held: whether what this thread puts somewhere waits for `send`.
+        owed: who has to be woken.
     """
 
     def __init__(self) -> None:
         self.held = False
-        self._owed: set[Sleeper] = set()
+        self.owed: set[Sleeper] = set()
         _thread.wakeups = self
 
     @classmethod
@@ -55,18 +56,13 @@ class Wakeups:
         wakeups: Wakeups | None = getattr(_thread, "wakeups", None)
         if wakeups is None or not wakeups.held:
             return False
-        wakeups._owed.add(sleeper)  # noqa: SLF001 - the class's own
+        wakeups.owed.add(sleeper)
         return True
-
-    @property
-    def owed(self) -> bool:
-        """Whether there is anybody to wake."""
-        return bool(self._owed)
 
     def send(self) -> None:
         """Wake everybody who is owed a wake-up."""
-        while self._owed:
-            self._owed.pop().wake()
+        while self.owed:
+            self.owed.pop().wake()
 
 
 class Mailbox:

@@ -30,6 +30,8 @@ class Outbox:
     def __init__(self, models: Models) -> None:
         self._models = models
         self._waiting: list[tuple[InferenceRequest, Callable[[Exception], None]]] = []
+        self._wakeups: Wakeups | None = None  # those of the loop's thread
+        self._about_to_wake = False
 
     def put(self, request: InferenceRequest, refused: Callable[[Exception], None]) -> None:
         """Pass on a request, now or soon. If it is refused, `refused` gets the error, and the sink gets nothing."""
@@ -45,15 +47,21 @@ class Outbox:
 
     def _submit_prompt(self, request: InferenceRequest) -> bool:
         """Have a quick model answer. Where that is in another process, all that is for it is sent at the end of the turn."""
-        wakeups = Wakeups.of_this_thread()
-        owed = wakeups.owed
+        wakeups = self._wakeups
+        if wakeups is None:
+            wakeups = self._wakeups = Wakeups.of_this_thread()
         wakeups.held = True
         try:
             return self._models.submit_prompt(request)
         finally:
             wakeups.held = False
-            if wakeups.owed and not owed:
-                asyncio.get_running_loop().call_soon(wakeups.send)
+            if wakeups.owed and not self._about_to_wake:
+                self._about_to_wake = True
+                asyncio.get_running_loop().call_soon(self._wake, wakeups)
+
+    def _wake(self, wakeups: Wakeups) -> None:
+        self._about_to_wake = False
+        wakeups.send()
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
