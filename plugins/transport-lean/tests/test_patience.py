@@ -8,6 +8,7 @@ import pytest
 from charonia_transport_lean.http2 import connection as module
 from charonia_transport_lean.http2 import frames, patience
 from charonia_transport_lean.http2.frames import ErrorCode, FrameType
+from charonia_transport_lean.http2.inflow import STREAM_WINDOW
 from charonia_transport_lean.http2.patience import Patience
 from http1_side import until
 
@@ -113,3 +114,45 @@ async def test_data_that_waits_in_the_socket_is_no_flood_of_replies(rpc, connect
     await until(lambda: guest._keeping._heard > heard)
     guest.send()
     await client._reader.readexactly(30_000_000)
+
+
+def came(stream):
+    """Tell how much of a stream's window is used up, in bytes."""
+    return STREAM_WINDOW - stream.credit
+
+
+async def test_body_that_drips_runs_out_of_time(rpc, client):
+    """A byte of a request buys a thousandth of a second, however many frames it comes in; a stream between messages has any time."""
+    client.send(client.call(1, ECHO, end=False), client.data(1, b"\0\0\0\0\x64"))
+    client.send(client.call(3, "/t/Chat", b"a", end=False))
+    await until(lambda: any(len(getattr(guest, "streams", ())) == 2 for guest in rpc.door.guests))
+    (guest,) = rpc.door.guests
+    await until(lambda: came(guest.streams[3]) == 6)
+    for stream in guest.streams.values():
+        stream.touched -= 50
+    call, chat = guest.streams[1], guest.streams[3]
+    late = call.touched
+    client.send(*(client.data(1, b"x") for _ in range(5)), client.data(3, b"\0\0\0\0\1b"))
+    await until(lambda: came(call) == 10 and came(chat) == 12)
+    assert call.touched == pytest.approx(late + 5 / 1024)
+    assert guest.loop.time() - chat.touched < 40
+
+
+async def test_frame_that_drips_runs_out_of_time(rpc, client):
+    """The clock of a frame does not begin again with each byte of it, but it does with the next frame."""
+    client.send(client.call(1, ECHO, b"a"))
+    await client.messages(1)
+    (guest,) = rpc.door.guests
+    ping = frames.ping(b"12345678", ack=False)
+    client.send(ping[:2])
+    await until(lambda: guest._reader._filled == 2)
+    guest.touched -= 50
+    late = guest.touched
+    for count in range(3, 8):
+        client.send(ping[count - 1 : count])
+        await until(lambda count=count: guest._reader._filled == count)
+    assert guest.stalled
+    assert guest.touched == pytest.approx(late + 5 / 1024)
+    client.send(ping[7:])
+    assert (await client.frame())[0] is FrameType.PING
+    assert guest.loop.time() - guest.touched < 40
