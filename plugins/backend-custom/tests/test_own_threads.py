@@ -82,6 +82,35 @@ def test_a_circle_through_own_threads_is_named(serve, a, b):
 # -- what is no circle
 
 
+def test_a_thread_to_which_a_call_was_left_does_not_hold_the_instance(serve):
+    """An execution that does not wait itself ends, and its instance answers the call for which a thread of its own waits."""
+    source = """
+    class TritonPythonModel:
+        def execute(self, requests):
+            return [self.answer(request.inputs()[0].as_numpy()) for request in requests]
+
+        def answer(self, x):
+            if x[0]:
+                call = pb_utils.InferenceRequest(
+                    model_name="m", inputs=[pb_utils.Tensor("X", x - 1)], requested_output_names=["Y"]
+                )
+                responses = call.exec(decoupled=True)
+                threads.append(threading.Thread(target=lambda: seen.extend(responses)))
+                threads[0].start()
+                threads[0].join(0.01)
+            return pb_utils.InferenceResponse([pb_utils.Tensor("Y", x)])
+
+    threads, seen = [], []
+    """
+    model = serve(source)
+    assert model.infer({"X": [1]})["Y"].tolist() == [1]
+    module = serve.module()
+    module.threads[0].join()
+    (response,) = module.seen
+    assert not response.has_error()
+    assert response.output_tensors()[0].as_numpy().tolist() == [0]
+
+
 class Held:
     """A model "a" with one instance, whose execution is on this thread, and a thread of its own that waits for "b"."""
 

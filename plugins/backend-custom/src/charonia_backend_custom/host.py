@@ -60,11 +60,17 @@ class ServerHost:
         made = self._passed_on(running, request, deliver, decoupled=decoupled)
         return ServedCall(self, running, made)
 
-    def own_thread(self) -> OwnThread | None:
-        """Tell which thread it is that begins to wait for a call; None where a coroutine does, so that the thread goes on."""
+    def waiter(self, caller: Running | OwnThread | None) -> Running | OwnThread | None:
+        """Tell who begins to wait for a call: its caller, unless that was left to another thread, or is not known.
+
+        None where a coroutine waits, of which it is not known what waits for it.
+        """
+        here = threading.get_ident()
+        if isinstance(caller, OwnThread) or (caller is not None and caller.thread in {0, here}):
+            return caller
         if asyncio._get_running_loop():  # noqa: SLF001 - documented
             return None
-        return OwnThread(self._model, self._context.version, threading.get_ident())
+        return OwnThread(self._model, self._context.version, here)
 
     def call_for(
         self, running: Running | None, request: pb_utils.InferenceRequest, deliver: Deliver, *, decoupled: bool
@@ -172,18 +178,18 @@ class ServedCall:
 
     Args:
         host: the host of the model that calls.
-        who: the execution that calls, or the process's thread that does; None for whichever thread waits.
+        caller: the execution that calls, or the process's thread that does; None where it is not known.
         request: what was passed on, or failed already.
     """
 
-    def __init__(self, host: ServerHost, who: Running | OwnThread | None, request: InferenceRequest) -> None:
+    def __init__(self, host: ServerHost, caller: Running | OwnThread | None, request: InferenceRequest) -> None:
         self._host = host
-        self._who = who
+        self._caller = caller
         self._request = request
 
     def waiting(self) -> AbstractContextManager[None]:
         """Stand around the time in which the caller waits for a response."""
-        return self._host.waiting(self._who or self._host.own_thread(), self._request)
+        return self._host.waiting(self._host.waiter(self._caller), self._request)
 
     def cancel(self) -> None:
         """Take the request back."""
