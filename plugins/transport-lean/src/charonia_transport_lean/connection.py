@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol, Guest):
     def close(self) -> None:
         """Close when what was written has been sent."""
         self.send()
-        if not self._transport.is_closing():  # before 3.11.4, TLS of asyncio that is closed twice can not even be aborted
+        if not self._transport.is_closing():  # before 3.11.4, asyncio's TLS that is closed twice cannot even be aborted
             self._transport.close()
 
     def abort(self) -> None:
