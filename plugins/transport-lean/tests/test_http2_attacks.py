@@ -289,6 +289,16 @@ async def test_client_that_has_gone_holds_no_closing_up(rpc, client):
     assert not rpc.door.guests
 
 
+async def test_client_that_closes_its_half_has_gone(rpc, client, calls):
+    """It could open no window any more: what it asked is taken back, and the connection ends."""
+    client.send(client.call(1, "/t/Wait", b"a"))
+    await calls.waiting.acquire()
+    client._writer.write_eof()
+    await calls.cancelled.acquire()
+    await client.ended()
+    assert not rpc.door.guests
+
+
 async def test_client_that_comes_in_while_the_door_closes_is_told_to_go(connect, calls, rpc_settings, certificate):
     """It had yet to agree on TLS when the others were told; nobody waits for it until the grace ends."""
     transport = LeanRpcTransport(calls.application, rpc_settings)
