@@ -72,11 +72,9 @@ def test_metadata(client):
 
 
 def test_index(client):
-    """The index lists the models in the order of their names."""
-    assert client.get_model_repository_index() == [
-        {"name": "m", "version": "1", "state": "READY"},
-        {"name": "slow", "version": "1", "state": "READY"},
-    ]
+    """The index lists the models in the order of their names; what memory they take depends on what else happens in the process."""
+    rows = [(row["name"], row["version"], row["state"]) for row in client.get_model_repository_index()]
+    assert rows == [("m", "1", "READY"), ("slow", "1", "READY")]
 
 
 @pytest.mark.parametrize("sent_binary", [False, True])
