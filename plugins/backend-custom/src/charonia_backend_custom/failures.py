@@ -17,9 +17,6 @@ __all__ = ["MODEL_FAILURES", "execution_failure", "load_failure"]
 MODEL_FAILURES = (Exception, SystemExit)
 """What ends a call into a model's code and nothing else: `sys.exit()` in a model does not end the server's thread."""
 
-_READ_ONLY = " (if it is an input, which shares the memory of its request: write into a copy, as_numpy().copy())"
-"""What there is to do where numpy says that an array, or what is assigned to, is read-only."""
-
 _OURS = tuple(str(Path(file).parent) for file in (__file__, triton_python_backend_utils.__file__))
 
 
@@ -36,8 +33,7 @@ def execution_failure(instance: str, cause: BaseException | str) -> InternalErro
 
 def _text(error: BaseException) -> str:
     try:
-        text = str(error)
-        return f"{text}{_READ_ONLY}" if isinstance(error, ValueError) and text.endswith("read-only") else text
+        return str(error)
     except Exception as fault:  # noqa: BLE001 - the border of execution: a model's exception has code of its own
         return f"(its text cannot be had: {type(fault).__name__})"
 

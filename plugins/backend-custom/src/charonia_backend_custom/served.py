@@ -13,11 +13,31 @@ if TYPE_CHECKING:
 
     from charonia.arrays import TensorLayout
     from charonia.request import InferenceRequest, Parameter
-    from charonia.tensor import Tensor
+    from charonia.tensor import Array, Tensor
 
     from charonia_backend_custom.answers import Answers
 
 __all__ = ["RequestMaker", "ServedRequest", "trace_context"]
+
+
+class Input(pb_utils.Tensor):
+    """An input, which may be written to, as in the reference."""
+
+    __slots__ = ()
+
+    def as_numpy(self) -> Array:
+        """Give the numpy array, always the same one.
+
+        It is uncopied, save where its memory is read-only: in shared memory, where another step of an ensemble has it, too, or
+        where it is so small that it came together with the rest of its request.
+
+        Raises:
+            TritonModelException: the tensor is in the memory of a GPU.
+        """
+        array = super().as_numpy()
+        if not array.flags.writeable:
+            self._data = array = array.copy()
+        return array
 
 
 class ServedRequest(pb_utils.InferenceRequest):
@@ -47,7 +67,7 @@ class ServedRequest(pb_utils.InferenceRequest):
     def inputs(self) -> list[pb_utils.Tensor]:
         """List the inputs that the request has."""
         if self._made_inputs is None:
-            self._made_inputs = [pb_utils.Tensor.around(name, tensor) for name, tensor in self.tensors().items()]
+            self._made_inputs = [Input.around(name, tensor) for name, tensor in self.tensors().items()]
         return self._made_inputs
 
     def tensors(self) -> Mapping[str, Tensor]:

@@ -26,8 +26,8 @@ __all__ = ["Tensor"]
 class Tensor:
     """A named array of one of the protocol's datatypes; string tensors are of dtype object and hold `bytes`.
 
-    An input shares the memory of its request: copy it before you write into it. Where the model's max_batch_size is 1 or more,
-    the first dimension is the batch.
+    An input shares the memory of its request, unless somebody else reads that, too. Where the model's max_batch_size is 1 or
+    more, the first dimension is the batch.
 
     Args:
         name: the input's or output's name.

@@ -80,8 +80,8 @@ class LargeBody:
         return taken
 
     def whole(self) -> memoryview:
-        """Give the complete body, which nobody writes to any more."""
-        return self._memory.toreadonly()
+        """Give the complete body. Nobody here writes to it any more: it is its receiver's own."""
+        return self._memory
 
 
 class GrowingBody:
@@ -118,8 +118,8 @@ class GrowingBody:
             raise MemoryError from error
 
     def whole(self) -> memoryview:
-        """Give the complete body, which nobody writes to any more."""
-        return memoryview(self._memory)[: self._received].toreadonly()
+        """Give the complete body. Nobody here writes to it any more: it is its receiver's own."""
+        return memoryview(self._memory)[: self._received]
 
 
 def _mapped(size: int) -> mmap:
