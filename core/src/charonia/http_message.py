@@ -62,7 +62,8 @@ class HttpRequest:
 
     Attributes:
         head: what stands before the body.
-        body: the body, chunked coding undone, content coding not; of a large one perhaps a view of where it arrived, which is its own.
+        body: the body, chunked coding undone, content coding not; of a large one perhaps a view of the memory where it arrived,
+            which is its own.
         passage: what looks on while it is answered, or None. Not a transport's concern.
     """
 
