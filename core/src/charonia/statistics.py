@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
+from collections import Counter, defaultdict
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
@@ -160,6 +161,13 @@ class _Phases:
     def __init__(self) -> None:
         self.count = self.input_ns = self.infer_ns = self.output_ns = 0
 
+    def add(self, other: _Phases, times: int = 1) -> None:
+        """Add others, so many times."""
+        self.count += other.count * times
+        self.input_ns += other.input_ns * times
+        self.infer_ns += other.infer_ns * times
+        self.output_ns += other.output_ns * times
+
     def frozen(self) -> BatchStatistics:
         return BatchStatistics(
             Duration(self.count, self.input_ns),
@@ -188,13 +196,11 @@ class ModelStatistics:
         self._lock = threading.Lock()  # guards all below
         self._last_inference_ns = 0
         self._inference_count = 0
-        self._execution_count = 0
         self._success_count = self._success_ns = self._queue_ns = 0
         self._fail_count = self._fail_ns = 0
         self._cache_hit_count = self._cache_hit_ns = self._cache_miss_count = self._cache_miss_ns = 0
-        self._compute = _Phases()
-        self._batches: dict[int, _Phases] = {}
-        self._batch_reasons: dict[str, int] = {}
+        # by batch size, by why the batch was closed, and by how many of its requests were answered well
+        self._executions: dict[tuple[int, str, int], _Phases] = {}
         self._failures = dict.fromkeys(FailureReason, 0)
         self._success_slots, self._queue_slots = [0] * SLOTS, [0] * SLOTS
         self._input_slots, self._infer_slots, self._output_slots = [0] * SLOTS, [0] * SLOTS, [0] * SLOTS
@@ -243,23 +249,17 @@ class ModelStatistics:
         self, *, batch_size: int, reason: str, successes: int, input_ns: int, infer_ns: int, output_ns: int
     ) -> None:
         """Count one execution of a batch; `successes` is the number of its requests that were answered well."""
+        kind = (batch_size, reason, successes)
         now = time.time_ns()
         with self._lock:
-            self._execution_count += 1
             self._last_inference_ns = now
-            self._batch_reasons[reason] = self._batch_reasons.get(reason, 0) + 1
-            batch = self._batches.get(batch_size)
-            if batch is None:
-                batch = self._batches[batch_size] = _Phases()
-            batch.count += 1
-            batch.input_ns += input_ns
-            batch.infer_ns += infer_ns
-            batch.output_ns += output_ns
-            compute = self._compute
-            compute.count += successes
-            compute.input_ns += input_ns * successes
-            compute.infer_ns += infer_ns * successes
-            compute.output_ns += output_ns * successes
+            phases = self._executions.get(kind)
+            if phases is None:
+                phases = self._executions[kind] = _Phases()
+            phases.count += 1
+            phases.input_ns += input_ns
+            phases.infer_ns += infer_ns
+            phases.output_ns += output_ns
             self._input_slots[slot_of(input_ns)] += successes
             self._infer_slots[slot_of(infer_ns)] += successes
             self._output_slots[slot_of(output_ns)] += successes
@@ -267,11 +267,16 @@ class ModelStatistics:
     def snapshot(self, *, pending: int = 0, in_flight: int = 0, host_byte_size: int = 0) -> StatisticsSnapshot:
         """Give all counters as they are at this moment; the three gauges are the caller's knowledge."""
         with self._lock:
-            compute = self._compute.frozen()
+            whole, batches, reasons = _Phases(), defaultdict[int, _Phases](_Phases), Counter[str]()
+            for (batch_size, reason, successes), phases in self._executions.items():
+                whole.add(phases, successes)
+                batches[batch_size].add(phases)
+                reasons[str(reason)] += phases.count
+            compute = whole.frozen()
             return StatisticsSnapshot(
                 last_inference_ms=self._last_inference_ns // 1_000_000,
                 inference_count=self._inference_count,
-                execution_count=self._execution_count,
+                execution_count=reasons.total(),
                 success=Duration(self._success_count, self._success_ns),
                 fail=Duration(self._fail_count, self._fail_ns),
                 queue=Duration(self._success_count, self._queue_ns),
@@ -280,10 +285,10 @@ class ModelStatistics:
                 compute_output=compute.compute_output,
                 cache_hit=Duration(self._cache_hit_count, self._cache_hit_ns),
                 cache_miss=Duration(self._cache_miss_count, self._cache_miss_ns),
-                batches={size: phases.frozen() for size, phases in sorted(self._batches.items())},
-                batch_reasons={str(reason): count for reason, count in sorted(self._batch_reasons.items())},
+                batches={size: phases.frozen() for size, phases in sorted(batches.items())},
+                batch_reasons=dict(sorted(reasons.items())),
                 failures=dict(self._failures),
-                distributions=self._distributions(),
+                distributions=self._distributions(compute),
                 first_response=Buckets(
                     self._first_response_bounds_ms, tuple(self._first_response_counts), self._first_response_ns
                 ),
@@ -292,13 +297,13 @@ class ModelStatistics:
                 host_byte_size=host_byte_size,
             )
 
-    def _distributions(self) -> Distributions:
+    def _distributions(self, compute: BatchStatistics) -> Distributions:
         return Distributions(
             success=Distribution(tuple(self._success_slots), self._success_ns),
             queue=Distribution(tuple(self._queue_slots), self._queue_ns),
-            compute_input=Distribution(tuple(self._input_slots), self._compute.input_ns),
-            compute_infer=Distribution(tuple(self._infer_slots), self._compute.infer_ns),
-            compute_output=Distribution(tuple(self._output_slots), self._compute.output_ns),
+            compute_input=Distribution(tuple(self._input_slots), compute.compute_input.ns),
+            compute_infer=Distribution(tuple(self._infer_slots), compute.compute_infer.ns),
+            compute_output=Distribution(tuple(self._output_slots), compute.compute_output.ns),
             cache_hit=Distribution(tuple(self._hit_slots), self._cache_hit_ns),
             cache_miss=Distribution(tuple(self._miss_slots), self._cache_miss_ns),
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from charonia.binary_tensor import element_count, tensor_from_bytes
@@ -130,14 +132,19 @@ def _json_size(body: bytes | memoryview, header_length: str | None) -> int:
     """Find out how many bytes of the body are JSON; 0 means that all of it is the data of the one input."""
     if header_length is None:
         return len(body)
-    if not _INTEGER.fullmatch(header_length):
-        raise HeaderLengthError(f"Unable to parse {JSON_SIZE}, got: {header_length.strip()}")
-    size = int(header_length) if len(header_length) <= _MOST_DIGITS else len(body) + 1
+    size = _integer(header_length)
     if not 0 <= size <= len(body):
         raise HeaderLengthError(
             f"inference header size should be in range (0, {len(body)}), got: {header_length.strip()}"
         )
     return size
+
+
+@lru_cache(256)
+def _integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise HeaderLengthError(f"Unable to parse {JSON_SIZE}, got: {text.strip()}")
+    return int(text) if len(text) <= _MOST_DIGITS else sys.maxsize
 
 
 class _Inputs:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from charonia.byte_parts import parts_of
 from charonia.http_message import refusal, response_head
@@ -20,7 +21,9 @@ from charonia_transport_lean.pace import credited
 from charonia_transport_lean.request_reader import RefusedError, RequestReader
 
 if TYPE_CHECKING:
-    from charonia.http_message import BodyStream, HttpRequest, HttpResponse
+    from collections.abc import Callable
+
+    from charonia.http_message import BodyStream, HttpResponse
     from charonia.transport import HttpTransport
 
     from charonia_transport_lean.guest import Host
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _JOINED_BELOW = 65_536
 """Bodies of less than this are written together with their head, which copies them, and with what else the turn answers."""
@@ -73,7 +78,7 @@ class Connection(asyncio.Protocol, Guest):
         self._handle = http.handle
         self._reader = RequestReader(http.limits)
         self._transport: asyncio.Transport
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._room: asyncio.Future[None] | None = None
         self._flaw: RefusedError | None = None
         self._full = False
@@ -234,32 +239,45 @@ class Connection(asyncio.Protocol, Guest):
         return self._task is None and self._room is None and not self._last
 
     def _begin(self, incoming: Incoming) -> None:
+        head, request = incoming
         try:
-            self._task = run(self._hub.loop, self._answer_one(*incoming))
+            response = run(self._hub.loop, self._handle(request))
+            if isinstance(response, asyncio.Task):
+                self._await(response, partial(self._respond, head))
+            else:
+                self._respond(head, response)
         except Exception:  # noqa: BLE001 - the application's promise broken: a fault of ours ends this connection alone
             _log.exception("failed to answer a request")
             self._transport.abort()
-        else:
-            if self._task is not None:
-                self._task.add_done_callback(self._answered)
 
-    async def _answer_one(self, head: WireHead, request: HttpRequest) -> None:
-        response = await self._handle(request)
+    def _respond(self, head: WireHead, response: HttpResponse) -> None:
         if response.stream is None:
             self._write(head, response)
+        elif self._last:  # the client has gone
+            response.stream.close()
         else:
-            await self._write_stream(head, response, response.stream)
+            writing = run(self._hub.loop, self._write_stream(head, response, response.stream))
+            if writing is not None:
+                self._await(writing, _nothing)
 
-    def _answered(self, task: asyncio.Task[None]) -> None:
+    def _await(self, task: asyncio.Task[T], then: Callable[[T], None]) -> None:
+        """Answer nothing else until a task has ended, and go on with what it gives."""
+        self._task = task
+        task.add_done_callback(partial(self._go_on, then))
+
+    def _go_on(self, then: Callable[[T], None], task: asyncio.Task[T]) -> None:
         self._task = None
-        if task.cancelled():
+        try:
+            then(task.result())
+        except asyncio.CancelledError:
             self._transport.abort()
-        elif (error := task.exception()) is not None:
-            _log.error("failed to answer a request", exc_info=error)
+        except Exception:  # noqa: BLE001 - as in `_begin`
+            _log.exception("failed to answer a request")
             self._transport.abort()
         else:
-            self.touched = self._hub.loop.time()
-            self._answer()
+            if self._task is None:
+                self.touched = self._hub.loop.time()
+                self._answer()
 
     # -- writing
 
@@ -327,3 +345,7 @@ class Connection(asyncio.Protocol, Guest):
             stream.close()
         if not keep or self._hub.retiring:
             self._end()
+
+
+def _nothing(_result: None) -> None:
+    """Do nothing more: what was to be written is."""

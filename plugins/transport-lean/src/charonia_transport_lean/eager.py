@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
@@ -15,20 +15,24 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 
-def run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-    """Run a coroutine. Gives a task for the rest of it, or None where it has ended.
+T = TypeVar("T")
+
+
+def run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T] | T:
+    """Run a coroutine. Gives a task for the rest of it, or what it has returned.
 
     Raises whatever the coroutine raises before it first waits.
     """
     context = copy_context()  # as a task would: what one request sets is not seen by the next
     try:
         awaited = context.run(coroutine.send, None)
-    except StopIteration:
-        return None
+    except StopIteration as end:
+        result: T = end.value
+        return result
     return loop.create_task(_Resumed(coroutine, awaited), context=context)
 
 
-class _Resumed(Coroutine[Any, Any, None]):
+class _Resumed(Coroutine[Any, Any, T]):
     """A coroutine that has begun, as a task takes it: it first gives what is already being waited for.
 
     A task that is cancelled before its first step throws that into the coroutine all the same, at the place where it waits;
@@ -41,7 +45,7 @@ class _Resumed(Coroutine[Any, Any, None]):
 
     __slots__ = ("_awaited", "_coroutine", "_given")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], awaited: object) -> None:
         self._coroutine = coroutine
         self._awaited = awaited
         self._given = False
