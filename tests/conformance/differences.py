@@ -41,6 +41,11 @@ NOT_REPEATABLE = {
 }
 """Recordings that nobody can answer alike, by topic and id, with the reason: the reference cannot either."""
 
+DEADLY = {
+    ("grpc_stream", "empty_stream"): "a stream that ends at once ends the reference, too, every few times",
+}
+"""Recordings with which the reference is not asked again, by topic and id, with the reason."""
+
 _BY_CODE = "the error of a first response has the status of its code, where the reference says 400 whatever it is"
 
 STATUS_ON_PURPOSE = {

@@ -15,7 +15,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # t
 import recorded_grpc  # noqa: E402 - see above
 import recorded_http  # noqa: E402 - see above
 import recorded_memory  # noqa: E402 - see above
-from differences import NOT_REPEATABLE  # noqa: E402 - see above
+from differences import DEADLY, NOT_REPEATABLE  # noqa: E402 - see above
 from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of  # noqa: E402 - see above
 
 from benchmarks.process import free_port  # noqa: E402 - see above
@@ -60,7 +60,7 @@ def test_reference_answers_as_recorded(ports_of, topic, subtests):
     http_port, grpc_port = ports_of(topic)
     with recorded_memory.objects([FILES[topic]]), grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
         for step in steps_of(FILES[topic]):
-            if (topic, name_of(step)) in NOT_REPEATABLE:
+            if (topic, name_of(step)) in {*NOT_REPEATABLE, *DEADLY}:
                 continue
             by_grpc = "rpc" in step[0]["request"]
             ask = (
