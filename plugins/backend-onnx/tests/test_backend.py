@@ -10,8 +10,7 @@ import pytest
 from charonia import DataType
 from charonia.errors import InternalError, InvalidArgumentError
 from charonia.request import InferenceRequest
-from charonia.testing.backend_suite import BackendSuite, Sample
-from charonia.testing.builders import model_config, write_model
+from charonia.testing.framework_suite import FrameworkSuite
 from onnx import TensorProto, helper
 
 SAMPLES = {
@@ -20,17 +19,17 @@ SAMPLES = {
 }
 
 
-class TestOnnxBackend(BackendSuite):
-    """The suite of all backends, on a model that batches and refuses some data."""
+class TestOnnxBackend(FrameworkSuite):
+    """The suite of backends for frameworks."""
 
     backend = "onnxruntime"
+    file = "model.onnx"
 
     @pytest.fixture(autouse=True)
     def _builder(self, models):
         self.models = models
 
-    def write_model(self, repository, name):
-        """Y is X divided by 2, and Z is row I of a table that has two rows."""
+    def save_model(self, path):
         nodes = [helper.make_node("Mul", ["X", "half"], ["Y"]), helper.make_node("Gather", ["table", "I"], ["Z"])]
         model = self.models.graph(
             nodes,
@@ -38,28 +37,7 @@ class TestOnnxBackend(BackendSuite):
             [("Y", "FP32", ["batch", 2]), ("Z", "FP32", ["batch", 1])],
             {"half": np.float32(0.5), "table": np.array([7, 8], np.float32)},
         )
-        config = model_config(
-            name,
-            backend="onnxruntime",
-            inputs=[("X", "FP32", [2]), ("I", "INT64", [1])],
-            outputs=[("Y", "FP32", [2]), ("Z", "FP32", [1])],
-        )
-        write_model(repository, config, {"1/model.onnx": model.SerializeToString()})
-
-    def write_broken_model(self, repository, name):
-        write_model(repository, model_config(name, backend="onnxruntime"), {"1/model.onnx": b"?"})
-
-    def samples(self):
-        return [
-            Sample(
-                {"X": np.full((1, 2), number, np.float32), "I": np.array([[row]])},
-                {"Y": np.full((1, 2), number / 2, np.float32), "Z": np.array([[7 + row]], np.float32)},
-            )
-            for number, row in ((1, 0), (4, 1))
-        ]
-
-    def failing_inputs(self):
-        return {"X": np.zeros((1, 2), np.float32), "I": np.array([[5]])}
+        onnx.save(model, path)
 
 
 @pytest.mark.parametrize("datatype", [datatype.name for datatype in DataType])

@@ -8,44 +8,22 @@ import torch
 from charonia import DataType
 from charonia.errors import InternalError, InvalidArgumentError
 from charonia.request import InferenceRequest
-from charonia.testing.backend_suite import BackendSuite, Sample
-from charonia.testing.builders import model_config, write_model
+from charonia.testing.framework_suite import FrameworkSuite
 from torch_modules import Counter, HalfAndRow, Linear, Overwriting, Same, Scalar
 
 
-class TestPyTorchBackend(BackendSuite):
-    """The suite of all backends, on TorchScript that batches and refuses some data."""
+class TestPyTorchBackend(FrameworkSuite):
+    """The suite of backends for frameworks, on TorchScript."""
 
     backend = "pytorch"
+    file = "model.pt"
 
     @pytest.fixture(autouse=True)
     def _saved(self, saved):
         self.saved = saved
 
-    def write_model(self, repository, name):
-        config = model_config(
-            name,
-            backend="pytorch",
-            inputs=[("X", "FP32", [2]), ("I", "INT64", [1])],
-            outputs=[("Y", "FP32", [2]), ("Z", "FP32", [1])],
-        )
-        write_model(repository, config)
-        self.saved.script(HalfAndRow(), repository / name / "1" / "model.pt")
-
-    def write_broken_model(self, repository, name):
-        write_model(repository, model_config(name, backend="pytorch"), {"1/model.pt": b"?"})
-
-    def samples(self):
-        return [
-            Sample(
-                {"X": np.full((1, 2), number, np.float32), "I": np.array([[row]])},
-                {"Y": np.full((1, 2), number / 2, np.float32), "Z": np.array([[7 + row]], np.float32)},
-            )
-            for number, row in ((1, 0), (4, 1))
-        ]
-
-    def failing_inputs(self):
-        return {"X": np.zeros((1, 2), np.float32), "I": np.array([[5]])}
+    def save_model(self, path):
+        self.saved.script(HalfAndRow(), path)
 
 
 NUMBERS = [datatype for datatype in DataType if datatype is not DataType.BYTES]

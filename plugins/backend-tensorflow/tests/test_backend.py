@@ -10,8 +10,7 @@ import pytest
 import tensorflow as tf
 from charonia import DataType
 from charonia.errors import InternalError, InvalidArgumentError
-from charonia.testing.backend_suite import BackendSuite, Sample
-from charonia.testing.builders import model_config, write_model
+from charonia.testing.framework_suite import FrameworkSuite
 
 TENSORFLOWS = {"FP16": "float16", "FP32": "float32", "FP64": "float64", "BF16": "bfloat16", "BYTES": "string"}
 SAMPLES = {
@@ -24,47 +23,28 @@ def tensorflows(datatype):
     return TENSORFLOWS.get(datatype, datatype.lower())
 
 
-class TestTensorFlowBackend(BackendSuite):
-    """The suite of all backends, on a model that batches and refuses some data."""
+class TestTensorFlowBackend(FrameworkSuite):
+    """The suite of backends for frameworks."""
 
     backend = "tensorflow"
+    file = "model.savedmodel"
 
     @pytest.fixture(autouse=True)
     def _builder(self, models):
         self.models = models
 
-    def write_model(self, repository, name):
-        """Y is X divided by 2, and Z is row I of a table that has two rows."""
+    def save_model(self, path):
         table = tf.Variable([7.0, 8.0])
         saved = self.models.saved(
             lambda x, row: {"Y": x / 2, "Z": tf.gather(table, row)},
             [("X", "float32", (None, 2)), ("I", "int64", (None, 1))],
             keep=table,
         )
-        config = model_config(
-            name,
-            backend="tensorflow",
-            inputs=[("X", "FP32", [2]), ("I", "INT64", [1])],
-            outputs=[("Y", "FP32", [2]), ("Z", "FP32", [1])],
-        )
-        shutil.copytree(saved, write_model(repository, config) / "1" / "model.savedmodel")
+        shutil.copytree(saved, path)
 
-    def write_broken_model(self, repository, name):
-        write_model(
-            repository, model_config(name, backend="tensorflow"), {"1/model.savedmodel/saved_model.pb": b"?" * 99}
-        )
-
-    def samples(self):
-        return [
-            Sample(
-                {"X": np.full((1, 2), number, np.float32), "I": np.array([[row]])},
-                {"Y": np.full((1, 2), number / 2, np.float32), "Z": np.array([[7 + row]], np.float32)},
-            )
-            for number, row in ((1, 0), (4, 1))
-        ]
-
-    def failing_inputs(self):
-        return {"X": np.zeros((1, 2), np.float32), "I": np.array([[5]])}
+    def save_broken_model(self, path):
+        path.mkdir()
+        (path / "saved_model.pb").write_bytes(b"?" * 99)
 
 
 @pytest.mark.parametrize("datatype", [datatype.name for datatype in DataType])
