@@ -8,7 +8,6 @@ import sys
 import pytest
 from charonia.cli.group import group
 from charonia.shared_memory import SharedMemory
-from charonia.testing.shared_objects import SharedObjects
 from click.testing import CliRunner
 
 TOY = """
@@ -66,13 +65,6 @@ def install(tmp_path, monkeypatch):
 def toy(install):
     """Install a frontend that has an option of every type."""
     install("acme-toy", "frontend-toy", TOY)
-
-
-@pytest.fixture
-def objects():
-    """Objects of shared memory, as clients make them."""
-    with SharedObjects() as made:
-        yield made
 
 
 @pytest.fixture

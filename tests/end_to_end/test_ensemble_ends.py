@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 
 import grpc
 import numpy as np
@@ -41,20 +40,6 @@ def server(tmp_path):
     write_model(tmp_path, ensemble)
     with Server(tmp_path, plugins=Plugins(extra=[ArithmeticPlugin()])) as server:
         yield server
-
-
-@pytest.fixture
-def taken_back(monkeypatch):
-    """A semaphore that is released whenever a request has been taken back."""
-    released = threading.Semaphore(0)
-    cancel = InferenceRequest.cancel
-
-    def tell(request):
-        cancel(request)
-        released.release()
-
-    monkeypatch.setattr(InferenceRequest, "cancel", tell)
-    return released
 
 
 @pytest.mark.parametrize("ends", ["deadline", "farewell"])

@@ -17,7 +17,7 @@ from charonia.testing.fakes import ArithmeticPlugin
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from programs import free_port, run
+from programs import free_port
 
 PLUGINS = [ArithmeticPlugin(), charonia_frontend_http, charonia_frontend_grpc, charonia_transport_lean]
 
@@ -56,19 +56,8 @@ def port(server):
 @pytest.fixture(scope="module")
 def tls_port(server, certificate):
     """The same over TLS."""
-    number, (key, chain) = free_port(), certificate
-    files = {"server-key": str(key), "server-cert": str(chain), "use-ssl": True}
+    number = free_port()
+    files = {"server-key": certificate.key, "server-cert": certificate.certificate, "use-ssl": True}
     options = {f"{prefix}-{name}": value for prefix in ("http", "grpc") for name, value in files.items()}
     with serve_in_thread(server, {"http-port": number, "grpc-port": number, **options}):
         yield number
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Make a key, and a certificate that vouches for itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, chain = folder / "server.key", folder / "server.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    run("openssl", "req", "-x509", *kind, *subject, "-keyout", key, "-out", chain)
-    return key, chain

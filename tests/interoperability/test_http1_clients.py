@@ -85,7 +85,7 @@ class TestCurl:
         body.write_bytes(head + data)
         fields = ["-H", f"Inference-Header-Content-Length: {len(head)}"]
         url = f"https://localhost:{tls_port}{INFER}"
-        flags = ["--http1.1", "--cacert", certificate[1]]
+        flags = ["--http1.1", "--cacert", certificate.certificate]
         told = run("curl", "-sS", *flags, *fields, "--data-binary", f"@{body}", url)
         assert told[-size:] == data
 

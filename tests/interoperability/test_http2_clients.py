@@ -51,7 +51,7 @@ class TestCurl:
     def test_tls(self, tls_port, certificate, flag, version):
         """Over TLS they agree on the protocol by ALPN."""
         url = f"https://localhost:{tls_port}/v2/health/ready"
-        told = run("curl", "-sS", flag, "--cacert", certificate[1], "-w", "%{http_version} %{http_code}", url)
+        told = run("curl", "-sS", flag, "--cacert", certificate.certificate, "-w", "%{http_version} %{http_code}", url)
         assert told == version + b" 200"
 
     def test_large_bodies(self, port, tmp_path):
@@ -102,7 +102,7 @@ def test_grpcio(port, tls_port, certificate):
     """In plain text and over TLS, on the port of HTTP."""
     with tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{port}") as client:
         infer(client)
-    credentials = grpc.ssl_channel_credentials(certificate[1].read_bytes())
+    credentials = grpc.ssl_channel_credentials(Path(certificate.certificate).read_bytes())
     with tritonclient.grpc.InferenceServerClient(f"localhost:{tls_port}", creds=credentials) as client:
         infer(client)
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 import grpc
 import numpy as np
 import pytest
-from charonia.request import InferenceRequest
 from charonia.serving import Serving
 from charonia.testing.fakes import Gate
 from charonia_frontend_grpc.application import SERVICE
@@ -52,20 +51,6 @@ def requests():
     made = Requests()
     yield made
     made.end()
-
-
-@pytest.fixture
-def taken_back(monkeypatch):
-    """Give a semaphore that is released whenever a request is cancelled."""
-    heard = threading.Semaphore(0)
-    cancel = InferenceRequest.cancel
-
-    def tell(request):
-        cancel(request)
-        heard.release()
-
-    monkeypatch.setattr(InferenceRequest, "cancel", tell)
-    return heard
 
 
 def failures(running, model):

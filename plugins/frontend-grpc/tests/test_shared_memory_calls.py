@@ -9,19 +9,13 @@ import pytest
 from charonia import Server, ServerOptions
 from charonia.errors import InferenceError
 from charonia.plugins import Plugins
+from charonia.rpc import settled
 from charonia.testing.fakes import ArithmeticPlugin, Gate
-from charonia.testing.shared_objects import SharedObjects
 from charonia_frontend_grpc.application import SERVICE, GrpcApplication
 from charonia_protos import grpc_service_pb2 as pb
 
 ROW = np.array([1, 2, 3, 4], np.float32)
 DISABLED = "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."
-
-
-@pytest.fixture
-def objects():
-    with SharedObjects() as made:
-        yield made
 
 
 @pytest.fixture(params=[True])
@@ -40,7 +34,7 @@ def ask(application):
     async def send(name, /, **fields):
         method = SERVICE.methods_by_name[name]
         body = getattr(pb, method.input_type.name)(**fields).SerializeToString()
-        return getattr(pb, method.output_type.name).FromString(await application.call(name, body))
+        return getattr(pb, method.output_type.name).FromString(await settled(application.call(name, body)))
 
     return send
 

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-import subprocess
+from pathlib import Path
 
 import grpc
 import pytest
 from charonia.errors import CharoniaError
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Make a key with a certificate that vouches for itself: `certificate("server")` gives the two paths."""
-    folder = tmp_path_factory.mktemp("tls")
-
-    def make(name):
-        key, chain = folder / f"{name}.key", folder / f"{name}.pem"
-        subject = ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-        files = ["-keyout", str(key), "-out", str(chain)]
-        subprocess.run(["openssl", "req", "-x509", *kind, *subject, *files], check=True, capture_output=True)
-        return key, chain
-
-    return make
-
-
-def options_of(key, chain):
+def options_of(files):
     """Name the server's files."""
-    return {"grpc_server_key": str(key), "grpc_server_cert": str(chain)}
+    return {"grpc_server_key": files.key, "grpc_server_cert": files.certificate}
+
+
+def credentials_of(server, files=None):
+    """Trust a server, and show a certificate, or none."""
+    shown = files and (Path(files.key).read_bytes(), Path(files.certificate).read_bytes())
+    return grpc.ssl_channel_credentials(Path(server.certificate).read_bytes(), *(shown or ()))
 
 
 def test_tls(serve, certificate, calls, infer_request):
     """A client that trusts the certificate is served, and one that speaks in plain text is not."""
-    key, chain = certificate("server")
-    address = serve(grpc_use_ssl=True, **options_of(key, chain))
-    with grpc.secure_channel(address, grpc.ssl_channel_credentials(chain.read_bytes())) as channel:
+    address = serve(grpc_use_ssl=True, **options_of(certificate))
+    with grpc.secure_channel(address, credentials_of(certificate)) as channel:
         assert calls(channel, "ModelInfer")(infer_request(), timeout=30)
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
         calls(channel, "ModelInfer")(infer_request(), timeout=30)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_mutual_tls(serve, certificate, calls, infer_request):
+def test_mutual_tls(serve, make_certificate, calls, infer_request):
     """A client must show a certificate that the server trusts."""
-    server, client, stranger = certificate("server"), certificate("client"), certificate("stranger")
-    address = serve(grpc_use_ssl_mutual=True, grpc_root_cert=str(client[1]), **options_of(*server))
-    roots = server[1].read_bytes()
-    known = grpc.ssl_channel_credentials(roots, client[0].read_bytes(), client[1].read_bytes())
-    with grpc.secure_channel(address, known) as channel:
+    server, client, stranger = (make_certificate(name) for name in ("server", "client", "stranger"))
+    address = serve(grpc_use_ssl_mutual=True, grpc_root_cert=client.certificate, **options_of(server))
+    with grpc.secure_channel(address, credentials_of(server, client)) as channel:
         assert calls(channel, "ModelInfer")(infer_request(), timeout=30)
-    unknown = grpc.ssl_channel_credentials(roots, stranger[0].read_bytes(), stranger[1].read_bytes())
-    for credentials in (unknown, grpc.ssl_channel_credentials(roots)):
+    for credentials in (credentials_of(server, stranger), credentials_of(server)):
         with grpc.secure_channel(address, credentials) as channel, pytest.raises(grpc.RpcError) as caught:
             calls(channel, "ModelInfer")(infer_request(), timeout=30)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -59,19 +45,18 @@ def test_mutual_tls(serve, certificate, calls, infer_request):
 def test_mutual_tls_wants_to_know_whom_to_trust(serve, certificate):
     """Asking clients for certificates needs those that vouch for them."""
     with pytest.raises(CharoniaError, match="--grpc-use-ssl-mutual needs --grpc-root-cert"):
-        serve(grpc_use_ssl_mutual=True, **options_of(*certificate("server")))
+        serve(grpc_use_ssl_mutual=True, **options_of(certificate))
 
 
-def test_files_that_are_no_certificates_are_told(serve, certificate, tmp_path):
+def test_files_that_are_no_certificates_are_told(serve, certificate, make_certificate, tmp_path):
     """What TLS cannot use ends the start before anything listens, and the option is named."""
-    server, other = certificate("server"), certificate("other")
     path = tmp_path / "pem"
     path.write_text("nothing")
-    for key, chain in ((path, path), (other[0], server[1])):
+    for key, chain in ((path, path), (make_certificate("other").key, certificate.certificate)):
         with pytest.raises(CharoniaError, match=f"--grpc-server-cert={chain} and --grpc-server-key={key} are no"):
-            serve(grpc_use_ssl=True, **options_of(key, chain))
+            serve(grpc_use_ssl=True, grpc_server_key=str(key), grpc_server_cert=str(chain))
     with pytest.raises(CharoniaError, match=f"--grpc-root-cert={path} has no certificates in PEM"):
-        serve(grpc_use_ssl_mutual=True, grpc_root_cert=str(path), **options_of(*server))
+        serve(grpc_use_ssl_mutual=True, grpc_root_cert=str(path), **options_of(certificate))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import base64
 import numpy as np
 import pytest
 from charonia.testing.fakes import Gate
-from charonia.testing.shared_objects import SharedObjects
 
 SYSTEM, CUDA = "/v2/systemsharedmemory", "/v2/cudasharedmemory"
 HANDLE = base64.b64encode(bytes(64)).decode()
@@ -19,12 +18,6 @@ ROW = np.array([1, 2, 3, 4], np.float32)
 def refused(text, status=400):
     """The answer to a request that is refused."""
     return status, "application/json", {"error": text}
-
-
-@pytest.fixture
-def objects():
-    with SharedObjects() as made:
-        yield made
 
 
 @pytest.fixture(params=[True])

@@ -14,16 +14,10 @@ from charonia.serving import serve_in_thread
 PATIENCE_SECONDS = 30
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Make a key and a certificate that vouches for itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, chain = folder / "server.key", folder / "server.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    files = ["-keyout", str(key), "-out", str(chain)]
-    subprocess.run(["openssl", "req", "-x509", *kind, *subject, *files], check=True, capture_output=True)
-    return {"http-use-ssl": True, "http-server-cert": str(chain), "http-server-key": str(key)}
+@pytest.fixture
+def tls(certificate):
+    """Give the frontend's options."""
+    return {"http-use-ssl": True, "http-server-cert": certificate.certificate, "http-server-key": certificate.key}
 
 
 def read(url, trusted=None):
@@ -33,30 +27,30 @@ def read(url, trusted=None):
         return response.read()
 
 
-def test_a_client_that_trusts_the_certificate_is_served(running, certificate):
+def test_a_client_that_trusts_the_certificate_is_served(running, tls):
     """The URL says https, and the protocol is the same behind it."""
-    with serve_in_thread(running, {"http-port": 0, **certificate}) as (url,):
+    with serve_in_thread(running, {"http-port": 0, **tls}) as (url,):
         assert url.startswith("https://127.0.0.1:")
-        assert b'"charonia"' in read(f"{url}/v2", certificate["http-server-cert"])
+        assert b'"charonia"' in read(f"{url}/v2", tls["http-server-cert"])
 
 
-def test_nobody_else_is(running, certificate, connect):
+def test_nobody_else_is(running, tls, connect):
     """A client that does not trust the certificate turns away, and one that speaks in plain text is not understood."""
-    with serve_in_thread(running, {"http-port": 0, **certificate}) as (url,):
+    with serve_in_thread(running, {"http-port": 0, **tls}) as (url,):
         with pytest.raises(URLError, match="CERTIFICATE_VERIFY_FAILED"):
             read(f"{url}/v2")
         connection = connect(int(url.rpartition(":")[2]))
         connection.send(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.ended()
-        assert read(f"{url}/v2/health/live", certificate["http-server-cert"]) == b""
+        assert read(f"{url}/v2/health/live", tls["http-server-cert"]) == b""
 
 
-def test_large_bodies_pass_both_ways(running, certificate):
+def test_large_bodies_pass_both_ways(running, tls):
     """A body of many TLS records arrives whole, and so does its answer."""
     body = b'{"X": [[' + b"1.5," * 500_000 + b"1.5]]}"
-    with serve_in_thread(running, {"http-port": 0, **certificate}) as (url,):
+    with serve_in_thread(running, {"http-port": 0, **tls}) as (url,):
         request = urllib.request.Request(f"{url}/v2/models/m/predict", body)
-        answer = read(request, certificate["http-server-cert"])
+        answer = read(request, tls["http-server-cert"])
     assert answer == body.replace(b'"X": ', b'"Y":')
 
 
@@ -69,17 +63,17 @@ def test_large_bodies_pass_both_ways(running, certificate):
         ({"http-server-cert": __file__}, "are no certificate chain with its unencrypted key, in PEM"),
     ],
 )
-def test_files_that_are_not_there_or_wrong_end_the_start(running, certificate, options, text):
+def test_files_that_are_not_there_or_wrong_end_the_start(running, tls, options, text):
     """What is missing, unreadable or something else is named, before anything listens."""
-    with pytest.raises(CharoniaError, match=text), serve_in_thread(running, {"http-port": 0, **certificate, **options}):
+    with pytest.raises(CharoniaError, match=text), serve_in_thread(running, {"http-port": 0, **tls, **options}):
         pass
 
 
-def test_an_encrypted_key_is_refused(running, certificate, tmp_path):
+def test_an_encrypted_key_is_refused(running, tls, tmp_path):
     """Nobody is asked for a password on the terminal of a server."""
     key = tmp_path / "encrypted.key"
-    command = ["openssl", "pkcs8", "-topk8", "-passout", "pass:secret", "-in", certificate["http-server-key"]]
+    command = ["openssl", "pkcs8", "-topk8", "-passout", "pass:secret", "-in", tls["http-server-key"]]
     subprocess.run([*command, "-out", str(key)], check=True, capture_output=True)
-    options = {"http-port": 0, **certificate, "http-server-key": str(key)}
+    options = {"http-port": 0, **tls, "http-server-key": str(key)}
     with pytest.raises(CharoniaError, match="the key is encrypted"), serve_in_thread(running, options):
         pass

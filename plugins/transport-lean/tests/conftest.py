@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections import deque
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from charonia.errors import ErrorCode, InferenceError, InvalidArgumentError
 from charonia.http_message import BodyStream, HttpResponse
 from charonia.rpc import RpcApplication, RpcCode, RpcStatus, RpcStream, StreamMethod, UnaryMethod
-from charonia.tls import TlsFiles
 from charonia.transport import HttpLimits, KeepAlive, RpcSettings
 from charonia_transport_lean.http2 import frames
 from charonia_transport_lean.http2.farewell import FAREWELL_PING
@@ -357,15 +355,3 @@ async def connect():
 async def client(rpc, connect):
     """Connect to gRPC."""
     return await connect(rpc.port)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """Make a key, and a certificate that vouches for itself."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, chain = folder / "server.key", folder / "server.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
-    command = ["openssl", "req", "-x509", *kind, *subject, "-keyout", str(key), "-out", str(chain)]
-    subprocess.run(command, check=True, capture_output=True)
-    return TlsFiles(str(chain), str(key))
