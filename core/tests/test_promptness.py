@@ -24,10 +24,15 @@ QUICK, SLOW, STALL = 10_000, 200_000, 5_000_000
 PROOF = 100
 
 
+def inputs(size):
+    """Make the inputs of one request, of so many bytes, which take no memory."""
+    return [{"x": np.broadcast_to(np.int8(0), (size,))}]
+
+
 def proven(size=64):
     promptness = Promptness()
     for _ in range(PROOF):
-        promptness.note(QUICK, size)
+        promptness.note(QUICK, inputs(size))
     return promptness
 
 
@@ -35,7 +40,7 @@ def test_trust_has_to_be_earned():
     """Nothing is expected of a model that was not quick often enough."""
     promptness = Promptness()
     for _ in range(32):
-        promptness.note(QUICK, 64)
+        promptness.note(QUICK, inputs(64))
     assert not promptness.covers(64)
     assert proven().covers(64)
 
@@ -46,26 +51,34 @@ def test_trust_reaches_as_far_as_the_largest_inputs():
     assert not proven(64).covers(65)
 
 
+def test_an_execution_counts_for_all_its_requests():
+    """A quick batch proves that as much as all its requests have is quick."""
+    promptness = proven(1)
+    promptness.note(QUICK, [*inputs(40), *inputs(24)])
+    assert promptness.covers(64)
+    assert not promptness.covers(65)
+
+
 def test_stalls_end_the_trust():
     """After a few executions that others would feel, trust is earned anew; a single one, which may be the machine's, is forgiven."""
     promptness = proven()
-    promptness.note(SLOW, 64)
-    promptness.note(STALL, 64)
+    promptness.note(SLOW)
+    promptness.note(STALL)
     assert promptness.proven
     for _ in range(2):
-        promptness.note(STALL, 64)
+        promptness.note(STALL)
     assert not promptness.proven
 
 
 def test_one_long_wait_ends_the_trust():
     """An execution that has held everybody up for long is forgiven only after as many quick ones as at the beginning."""
     promptness = proven()
-    promptness.note(60_000_000, 64)
+    promptness.note(60_000_000)
     for _ in range(32):
-        promptness.note(QUICK, 64)
+        promptness.note(QUICK)
     assert not promptness.proven
     for _ in range(PROOF):
-        promptness.note(QUICK, 64)
+        promptness.note(QUICK)
     assert promptness.proven
 
 
@@ -74,13 +87,13 @@ def test_trust_follows_the_recent_past(spent):
     """Whatever came before, a model is not trusted while every second execution is slow, and is again once all are quick."""
     promptness = Promptness()
     for ns in spent:
-        promptness.note(ns, 1)
+        promptness.note(ns)
     for _ in range(200):
-        promptness.note(QUICK, 1)
-        promptness.note(SLOW, 1)
+        promptness.note(QUICK)
+        promptness.note(SLOW)
     assert not promptness.proven
     for _ in range(200):
-        promptness.note(QUICK, 1)
+        promptness.note(QUICK)
     assert promptness.proven
 
 
@@ -154,6 +167,20 @@ class Caller:
             if not await self.ask():
                 return
         pytest.fail("the model is never executed by the loop")
+
+
+async def test_a_model_that_was_replaced_meanwhile_is_looked_for_again(server):
+    """A request that comes with the model that it was meant for is executed by the one that has taken its place."""
+    caller = Caller(server)
+    await caller.earn_trust()
+    earlier = server.get("where")
+    await asyncio.to_thread(server.unload, "where")
+    await asyncio.to_thread(server.load, "where")
+    assert server.get("where") is not earlier
+    reply = Reply(caller.mailbox)
+    request = InferenceRequest("where", {"INPUT0": np.zeros((1, 16), np.float32)}, reply.sink)
+    caller.outbox.put(request, reply.refuse, earlier)
+    assert (await reply).error is None
 
 
 async def test_quick_model_answers_on_the_loop(server):

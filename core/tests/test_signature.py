@@ -44,6 +44,23 @@ def test_right_request_passes_and_learns_its_batch_size():
     assert check(ADD_SUB, {"INPUT0": floats(3, 4), "INPUT1": floats(3, 4)}).batch_size == 3
 
 
+def test_what_is_alike_is_looked_at_once_by_each_signature():
+    """A request made again has its batch size without another look; another signature looks for itself."""
+    pattern = InferenceRequest("add_sub", {}, lambda _: None).pattern()
+    rows = {"INPUT0": floats(3, 4), "INPUT1": floats(3, 4)}
+    signature = Signature(ADD_SUB)
+    for _ in range(2):
+        request = pattern.again(rows, lambda _: None)
+        signature.check(request)
+        assert request.batch_size == 3
+    smaller = ModelConfig()
+    smaller.CopyFrom(ADD_SUB)
+    smaller.max_batch_size = 2
+    for _ in range(2):
+        with pytest.raises(InvalidArgumentError, match="batch-size must be <= 2"):
+            Signature(smaller).check(pattern.again(rows, lambda _: None))
+
+
 def test_model_without_batching_counts_one():
     """Where max_batch_size is 0 the shapes are exactly the dims, and a request counts one."""
     assert check(FLAT, {"X": np.zeros((5, 2), np.int32)}).batch_size == 1

@@ -111,14 +111,13 @@ class Batch:
         """
         if len(responses) != len(self.requests):
             raise ValueError(f"{len(responses)} responses for {len(self.requests)} requests")
-        answers = list(zip(self.requests, responses, strict=True))
         successes = 0
-        for request, response in answers:
+        for request, response in zip(self.requests, responses, strict=True):
             failed = response is not None and response.error is not None
             if not (failed or request.cancelled or isinstance(request, NullRequest)):
                 successes += 1
         self.count(successes)
-        for request, response in answers:
+        for request, response in zip(self.requests, responses, strict=True):
             if response is None:
                 request.reschedule()
             else:

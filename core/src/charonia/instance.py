@@ -12,7 +12,7 @@ from charonia.errors import CancelledError, InferenceError, InternalError
 from charonia.executing import EXECUTING
 from charonia.inflight import InFlight
 from charonia.mailbox import Wakeups
-from charonia.promptness import Promptness, size_of
+from charonia.promptness import Promptness
 from charonia.scheduler import BatchReason
 
 if TYPE_CHECKING:
@@ -171,12 +171,23 @@ class ModelInstance:
             del formed  # an idle instance keeps no request alive, nor the memory that its tensors lie in
 
     def execute(
-        self, requests: list[InferenceRequest], reason: str = BatchReason.UNBATCHED, *, fixed: bool = False
+        self,
+        requests: list[InferenceRequest],
+        reason: str = BatchReason.UNBATCHED,
+        *,
+        fixed: bool = False,
+        covered: bool = False,
     ) -> None:
         """Execute requests as one batch, on the instance's thread or on that of a caller who has borrowed the instance.
 
         Requests that were cancelled in the queue are dropped first, unless their places are fixed. Afterwards each request has
         its final response, unless the execution answers late. Does not raise, save for Ctrl-C in the main thread.
+
+        Args:
+            requests: at least one.
+            reason: why no further request joined them.
+            fixed: whether none may be dropped.
+            covered: whether it is known that inputs of this size are quick, see `charonia.promptness`.
         """
         for request in requests:
             if request.cancelled and not fixed:
@@ -186,7 +197,7 @@ class ModelInstance:
             return
         executing = EXECUTING.set((requests, self._version))
         try:
-            self._execute(requests, reason)
+            self._execute(requests, reason, covered=covered)
         finally:
             EXECUTING.reset(executing)
 
@@ -195,7 +206,7 @@ class ModelInstance:
         waits = self._execution.answers_late and self._scheduler.one_at_a_time
         return not waits and self._execution.takes_at_once(request)
 
-    def _execute(self, requests: list[InferenceRequest], reason: str) -> None:
+    def _execute(self, requests: list[InferenceRequest], reason: str, *, covered: bool) -> None:
         # reading a thread's own time takes as long as a small model; once it is quick, all time is good enough
         clock_ns = time.monotonic_ns if self._promptness.proven else self._clock_ns
         begun_ns = clock_ns()
@@ -229,10 +240,7 @@ class ModelInstance:
         if self._scheduler.one_at_a_time:
             batch.await_end()
         spent_ns = clock_ns() - begun_ns
-        size = 0
-        for request in requests:
-            size += size_of(request.inputs)
-        self._promptness.note(spent_ns, size)
+        self._promptness.note(spent_ns, () if covered else [request.inputs for request in requests])
 
     def _await_answers(self, requests: list[InferenceRequest]) -> None:
         for request in requests:

@@ -193,17 +193,22 @@ class Model:
     def submit_prompt(self, request: InferenceRequest) -> bool:
         """Do as `submit_direct` if this takes less time than passing the request to another thread, as far as one can tell."""
         promptness = self._promptness
-        return promptness is not None and promptness.covers(size_of(request.inputs)) and self.submit_direct(request)
+        return (
+            promptness is not None
+            and promptness.covers(size_of(request.inputs))
+            and self.submit_direct(request, covered=True)
+        )
 
     def quick(self, request: InferenceRequest) -> bool:
         """Tell whether executing a request can be expected to take next to no time."""
         promptness = self._promptness
         return promptness is not None and promptness.covers(size_of(request.inputs))
 
-    def submit_direct(self, request: InferenceRequest) -> bool:
+    def submit_direct(self, request: InferenceRequest, *, covered: bool = False) -> bool:
         """Execute a request in the caller's own thread, if an instance is free, with room, and nobody queues. False if not.
 
-        Raises what `submit` raises. When it gives True, the request has its final response, unless the execution answers late.
+        `covered` tells whether it is known that inputs of this size are quick. Raises what `submit` raises. When it gives True,
+        the request has its final response, unless the execution answers late.
         """
         if self._responses is not None:
             return False  # `submit` looks for the response first
@@ -214,7 +219,7 @@ class Model:
             takes = instance.takes_at_once(request)
             if takes:
                 self._admit(request)
-                instance.execute([request])
+                instance.execute([request], covered=covered)
         finally:
             self._scheduler.give_back(instance)
         return takes

@@ -10,8 +10,9 @@ from charonia.mailbox import Wakeups
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from charonia.models import Models
+    from charonia.model import Model
     from charonia.request import InferenceRequest
+    from charonia.server import Server
 
 __all__ = ["Outbox"]
 
@@ -24,20 +25,26 @@ class Outbox:
     turn, and an instance's thread then finds all that they brought when it wakes, while the loop sleeps.
 
     Args:
-        models: where requests go: a server.
+        server: where requests go.
     """
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._waiting: list[tuple[InferenceRequest, Callable[[Exception], None]]] = []
         self._wakeups: Wakeups | None = None  # those of the loop's thread
         self._about_to_wake = False
 
-    def put(self, request: InferenceRequest, refused: Callable[[Exception], None]) -> None:
-        """Pass on a request, now or soon. If it is refused, `refused` gets the error, and the sink gets nothing."""
+    def put(self, request: InferenceRequest, refused: Callable[[Exception], None], model: Model | None = None) -> None:
+        """Pass on a request, now or soon. If it is refused, `refused` gets the error, and the sink gets nothing.
+
+        Args:
+            request: the request.
+            refused: see above.
+            model: whose it is, where the caller has looked for it in this turn of the loop.
+        """
         if not self._waiting:
             try:
-                if self._submit_prompt(request):
+                if self._submit_prompt(request, model):
                     return
             except Exception as error:  # noqa: BLE001 - to the border of requests, which `refused` leads to
                 refused(error)
@@ -45,14 +52,14 @@ class Outbox:
             asyncio.get_running_loop().call_soon(self._send)
         self._waiting.append((request, refused))
 
-    def _submit_prompt(self, request: InferenceRequest) -> bool:
+    def _submit_prompt(self, request: InferenceRequest, model: Model | None) -> bool:
         """Have a quick model answer. Where that is in another process, all that is for it is sent at the end of the turn."""
         wakeups = self._wakeups
         if wakeups is None:
             wakeups = self._wakeups = Wakeups.of_this_thread()
         wakeups.held = True
         try:
-            return self._models.submit_prompt(request)
+            return self._server.submit_prompt(request, model)
         finally:
             wakeups.held = False
             if wakeups.owed and not self._about_to_wake:
@@ -69,6 +76,6 @@ class Outbox:
             if request.cancelled:  # the client has gone already
                 continue
             try:
-                self._models.submit(request)
+                self._server.submit(request)
             except Exception as error:  # noqa: BLE001 - to the border of requests, which `refused` leads to
                 refused(error)

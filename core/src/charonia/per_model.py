@@ -24,10 +24,11 @@ class PerModel(Generic[T]):
 
     def __init__(self, make: Callable[[Model], T]) -> None:
         self._make = make
-        self._made: weakref.WeakKeyDictionary[Model, T] = weakref.WeakKeyDictionary()
+        self._made: dict[int, T] = {}  # by identity, which is found in a tenth of the time of a weak key
 
     def __getitem__(self, model: Model) -> T:
-        made = self._made.get(model)
+        made = self._made.get(id(model))
         if made is None:
-            made = self._made[model] = self._make(model)
+            made = self._made[id(model)] = self._make(model)
+            weakref.finalize(model, self._made.pop, id(model)).atexit = False
         return made

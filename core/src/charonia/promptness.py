@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Promptness", "size_of"]
 
@@ -44,18 +44,20 @@ class Promptness:
         self._mean_ns: float = _UNKNOWN_NS
         self._size = 0
 
-    def note(self, spent_ns: int, size: int) -> None:
+    def note(self, spent_ns: int, inputs: Sequence[Mapping[str, object]] = ()) -> None:
         """Take note of an execution.
 
         Args:
             spent_ns: how long it took, in nanoseconds.
-            size: the size of its inputs, in bytes.
+            inputs: its requests' inputs, if they may be larger than those of which it is known already that they are quick.
         """
         if spent_ns > _STALL_NS:
             self._mean_ns = _UNKNOWN_NS
         self._mean_ns += (min(spent_ns, _UNKNOWN_NS) - self._mean_ns) / _WEIGHT
-        if spent_ns < _QUICK_NS and self._size < size < sys.maxsize:
-            self._size = size
+        if inputs and spent_ns < _QUICK_NS:
+            size = sum(map(size_of, inputs))
+            if self._size < size < sys.maxsize:
+                self._size = size
 
     @property
     def proven(self) -> bool:

@@ -60,8 +60,12 @@ class Reply:
         if self._outcome is None:
             self._waiting = asyncio.get_running_loop().create_future()
             yield from self._waiting
+        return self.outcome()
+
+    def outcome(self) -> InferenceResponse:
+        """Give the response, which has come, or raise the reason why the request was refused."""
         outcome = self._outcome
-        assert outcome is not None  # noqa: S101 - nothing else ends the wait
+        assert outcome is not None  # noqa: S101 - whoever asks has looked, or waited
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome

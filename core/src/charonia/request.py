@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from charonia.flow import Flow
     from charonia.shared_memory import RegionSlice
+    from charonia.signature import Signature
     from charonia.tensor import MalformedTensor, Tensor
     from charonia.trace import Passage, Trace
     from charonia.turns import Turns
@@ -74,6 +75,21 @@ ResponseSink: TypeAlias = "Callable[[InferenceResponse], None]"
 """Takes each response of a request. Called on the thread that made the response: it must be quick and must not raise."""
 
 
+class Alike:
+    """What requests have in common that differ in their inputs' elements alone.
+
+    Attributes:
+        fits: the signature that they are known to fit, or None.
+        batch_size: their batch size, as that signature has it.
+    """
+
+    __slots__ = ("batch_size", "fits")
+
+    def __init__(self) -> None:
+        self.fits: Signature | None = None
+        self.batch_size = 1
+
+
 _Account: TypeAlias = "Callable[[InferenceRequest, InferenceResponse], None]"
 
 
@@ -100,6 +116,7 @@ class InferenceRequest:
         flow: what holds up a model that answers this request many times faster than its reader reads; None for nothing.
         parent: the request on whose behalf another model made this one, or None.
         batch_size: the first dimension of the inputs where the model batches, else 1. Set by validation.
+        alike: what it has in common with others that differ from it in their inputs' elements alone, or None.
         done, failed: whether the final response has been made, and whether it was an error.
         arrival_ns, queued_ns, started_ns: monotonic times of acceptance, of entering the queue, of leaving it.
         trace: what writes down how it fares, or None. Set by the server.
@@ -116,6 +133,7 @@ class InferenceRequest:
         "_on_final",
         "_on_first",
         "_sink",
+        "alike",
         "arrival_ns",
         "batch_reason",
         "batch_size",
@@ -175,6 +193,7 @@ class InferenceRequest:
         self.parent = parent
         self.flow: Flow | None = None
         self.batch_size = 1
+        self.alike: Alike | None = None
         self.batch_reason = ""
         self.arrival_ns = time.monotonic_ns()
         self.queued_ns = 0
@@ -221,7 +240,13 @@ class InferenceRequest:
         )
 
     def again(self, inputs: Mapping[str, Tensor], sink: ResponseSink) -> InferenceRequest:
-        """Make a request of its own that asks the same, for other inputs, and without shared memory."""
+        """Make a request of its own that asks the same, without shared memory.
+
+        Args:
+            inputs: others, or none at all; of the same names, dtypes and shapes as those of all other requests that are made of
+                this one: what is found to be right once is not looked at again.
+            sink: takes the responses.
+        """
         request = InferenceRequest(self.model_name, inputs, sink)
         request.model_version = self.model_version
         request.id = self.id
@@ -231,7 +256,14 @@ class InferenceRequest:
         request.timeout_us = self.timeout_us
         request.correlation_id = self.correlation_id
         request.flags = self.flags
+        request.alike = self.alike
         return request
+
+    def pattern(self) -> InferenceRequest:
+        """Make a request without inputs and receiver, of which others are to be made by `again`."""
+        pattern = self.again({}, _nowhere)
+        pattern.alike = Alike()
+        return pattern
 
     def accept(self, on_final: _Account) -> None:
         """Name the model's own account of this request, called once, just before the final response is delivered.
@@ -366,6 +398,10 @@ class InferenceRequest:
 
     def __repr__(self) -> str:
         return f"InferenceRequest(model={self.model_name!r}, id={self.id!r}, inputs={list(self.inputs)})"
+
+
+def _nowhere(response: InferenceResponse) -> None:
+    """Take the responses of a request that is never made."""
 
 
 def _both(account: _Account | None, on_final: Callable[[], None]) -> _Account:

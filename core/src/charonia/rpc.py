@@ -11,11 +11,14 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from charonia.byte_parts import ByteParts
+
 if TYPE_CHECKING:
-    from charonia.byte_parts import ByteParts
     from charonia.errors import InferenceError
 
 __all__ = [
+    "Answer",
+    "Answering",
     "Metadata",
     "RpcApplication",
     "RpcCode",
@@ -24,10 +27,17 @@ __all__ = [
     "StreamMethod",
     "UnaryMethod",
     "no_metadata",
+    "settled",
 ]
 
 Metadata: TypeAlias = Callable[[], Iterable[tuple[str, str | bytes]] | None]
 """Gives the fields that came with a call: text, or bytes where a name ends in `-bin`. Reading them costs, so few calls do."""
+
+Answer: TypeAlias = "bytes | ByteParts"
+"""The message that answers a unary call."""
+
+Answering: TypeAlias = "Answer | Coroutine[Any, Any, Answer]"
+"""The answer where it is there at once, or else what gives it."""
 
 LEAVING = "GRPC server is shutting down and has stopped accepting new requests."
 """What the streams are told that are open when the server stops, as in the reference."""
@@ -36,6 +46,11 @@ LEAVING = "GRPC server is shutting down and has stopped accepting new requests."
 def no_metadata() -> tuple[()]:
     """Give no field at all."""
     return ()
+
+
+async def settled(answering: Answering) -> Answer:
+    """Wait for an answer that is not there at once."""
+    return answering if isinstance(answering, (bytes, ByteParts)) else await answering
 
 
 class RpcCode(enum.IntEnum):
@@ -112,11 +127,11 @@ class UnaryMethod:
     """A method with one message each way.
 
     Attributes:
-        call: answers a message. Raises InferenceError, and, where it is cancelled, because the client has gone, CancelledError.
+        call: answers a message. Raises InferenceError, as what it gives does, which may be cancelled where the client has gone.
         compressed: whether its answers are compressed, if the operator asks for that.
     """
 
-    call: Callable[[bytes | memoryview, Metadata], Coroutine[Any, Any, bytes | ByteParts]]
+    call: Callable[[bytes | memoryview, Metadata], Answering]
     compressed: bool = False
 
 

@@ -213,12 +213,17 @@ class Server:
         """Execute a request in the calling thread, if an instance is free. False if not: then `submit` it. Raises the same."""
         return self._execute_here(request, "submit_direct")
 
-    def submit_prompt(self, request: InferenceRequest) -> bool:
+    def submit_prompt(self, request: InferenceRequest, model: Model | None = None) -> bool:
         """Execute a request in the calling thread, which must not be held up. Raises what `submit` raises.
 
         False, and nothing done, unless an instance is free and the model has proved to be so quick that passing the request to
-        another thread would take longer: then `submit` it.
+        another thread would take longer: then `submit` it. A caller who has just looked for the `model` may say so.
         """
+        if model is not None and not self._closing:
+            try:
+                return model.submit_prompt(request)
+            except ModelRetiredError:
+                return self.submit_prompt(request)
         return self._execute_here(request, "submit_prompt")
 
     def _execute_here(self, request: InferenceRequest, way: Literal["submit_direct", "submit_prompt"]) -> bool:

@@ -93,11 +93,17 @@ class Signature:
         Raises:
             InvalidArgumentError: the request does not fit, with the reference's text.
         """
+        alike = request.alike
+        if alike is not None and alike.fits is self:
+            request.batch_size = alike.batch_size
+            return
         for name in request.requested_outputs:
             if name not in self.outputs:
                 raise InvalidArgumentError(f"unexpected inference output '{name}' for model '{self.model}'")
         if not self._is_plainly_right(request):
             self._explain(request)
+        if alike is not None:
+            alike.fits, alike.batch_size = self, request.batch_size
 
     def _is_plainly_right(self, request: InferenceRequest) -> bool:
         inputs = request.inputs

@@ -10,6 +10,7 @@ import pytest
 from charonia import Server, ServerOptions
 from charonia.errors import InferenceError, InternalError, InvalidArgumentError
 from charonia.plugins import Plugins
+from charonia.rpc import settled
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
 from charonia_frontend_grpc.application import SERVICE, GrpcApplication
@@ -27,7 +28,7 @@ def ask(application):
     async def send(name, /, **fields):
         method = SERVICE.methods_by_name[name]
         body = getattr(pb, method.input_type.name)(**fields).SerializeToString()
-        return getattr(pb, method.output_type.name).FromString(await (await application()).call(name, body))
+        return getattr(pb, method.output_type.name).FromString(await settled((await application()).call(name, body)))
 
     return send
 
@@ -65,7 +66,7 @@ async def test_what_the_server_tells(ask):
 async def test_statistics_count(ask, infer_request, application):
     """Each duration is there, and the batch sizes, too."""
     app = await application()
-    await app.call("ModelInfer", infer_request().SerializeToString())
+    await settled(app.call("ModelInfer", infer_request().SerializeToString()))
     (told,) = (await ask("ModelStatistics", name="m")).model_stats
     assert (told.name, told.version, told.inference_count, told.execution_count) == ("m", "1", 1, 1)
     assert told.inference_stats.success.count == 1
@@ -141,19 +142,21 @@ async def test_load_and_unload(tmp_path):
     with Server(tmp_path, options=options, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()])) as server:
         app = GrpcApplication(server, server.mailboxes.of(asyncio.get_running_loop()))
         message = pb.RepositoryModelLoadRequest(model_name="m")
-        await app.call("RepositoryModelLoad", message.SerializeToString())
+        await settled(app.call("RepositoryModelLoad", message.SerializeToString()))
         assert server.can_serve("m")
         for name in ("m", "ghost"):
             unload = pb.RepositoryModelUnloadRequest(
                 model_name=name, parameters={"unload_dependents": {"bool_param": True}}
             )
-            await app.call("RepositoryModelUnload", unload.SerializeToString())
+            await settled(app.call("RepositoryModelUnload", unload.SerializeToString()))
         assert not server.can_serve("m")
 
 
 async def test_inference(application, infer_request, rows_of):
     """Rows go to the model and come back, with the request's id."""
-    body = await (await application()).call("ModelInfer", infer_request(row=(1, 2, 3), id="q").SerializeToString())
+    body = await settled(
+        (await application()).call("ModelInfer", infer_request(row=(1, 2, 3), id="q").SerializeToString())
+    )
     response = pb.ModelInferResponse.FromString(body)
     assert (response.id, rows_of(response)) == ("q", [[1.0, 2.0, 3.0]])
 
@@ -163,10 +166,10 @@ async def test_requests_of_one_turn_share_an_execution(running, application, inf
     app = await application()
     body = infer_request("slow").SerializeToString()
     with Gate("slow") as gate:
-        first = asyncio.ensure_future(app.call("ModelInfer", body))
+        first = asyncio.ensure_future(settled(app.call("ModelInfer", body)))
         await asyncio.to_thread(gate.wait_entered)
         gate.open()
-        await asyncio.gather(first, *(app.call("ModelInfer", body) for _ in range(4)))
+        await asyncio.gather(first, *(settled(app.call("ModelInfer", body)) for _ in range(4)))
     (statistics,) = running.statistics("slow")
     assert statistics.counters.success.count == 5
 
@@ -176,9 +179,9 @@ async def test_a_cancelled_call_takes_its_request_back(running, application, inf
     app = await application()
     body = infer_request("slow").SerializeToString()
     with Gate("slow") as gate:
-        running_call = asyncio.ensure_future(app.call("ModelInfer", body))
+        running_call = asyncio.ensure_future(settled(app.call("ModelInfer", body)))
         await asyncio.to_thread(gate.wait_entered)
-        queued_call = asyncio.ensure_future(app.call("ModelInfer", body))
+        queued_call = asyncio.ensure_future(settled(app.call("ModelInfer", body)))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         queued_call.cancel()
@@ -186,7 +189,7 @@ async def test_a_cancelled_call_takes_its_request_back(running, application, inf
             await queued_call
         gate.open()
         await running_call
-        await app.call("ModelInfer", body)  # by now the cancelled one has been picked up
+        await settled(app.call("ModelInfer", body))  # by now the cancelled one has been picked up
     (statistics,) = running.statistics("slow")
     assert (statistics.counters.success.count, statistics.counters.fail.count) == (2, 1)
 
@@ -194,7 +197,7 @@ async def test_a_cancelled_call_takes_its_request_back(running, application, inf
 async def test_failures_of_the_model_are_internal(application, infer_request):
     """A backend's exception is told, with its text."""
     with pytest.raises(InternalError, match="X has the value 7"):
-        await (await application()).call("ModelInfer", infer_request("picky", (7.0,)).SerializeToString())
+        await settled((await application()).call("ModelInfer", infer_request("picky", (7.0,)).SerializeToString()))
 
 
 async def test_a_fault_of_ours_is_told_and_logged(application, running, monkeypatch, caplog):
@@ -202,16 +205,16 @@ async def test_a_fault_of_ours_is_told_and_logged(application, running, monkeypa
     monkeypatch.setattr(running, "metadata", lambda: 1 / 0)
     app = await application()
     with caplog.at_level(logging.ERROR), pytest.raises(InternalError, match="ZeroDivisionError"):
-        await app.call("ServerMetadata", b"")
+        await settled(app.call("ServerMetadata", b""))
     assert "failed to answer ServerMetadata" in caplog.text
-    assert await app.call("ServerLive", b"")
+    assert await settled(app.call("ServerLive", b""))
 
 
 @pytest.mark.parametrize("method", UNARY, ids=lambda method: method.name)
 async def test_what_is_no_message_is_the_clients_mistake(application, method):
     """Bytes that cannot be decoded are refused by every call."""
     with pytest.raises(InvalidArgumentError, match="Unable to parse request"):
-        await (await application()).call(method.name, b"\xff\xff")
+        await settled((await application()).call(method.name, b"\xff\xff"))
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -223,7 +226,7 @@ def test_any_bytes_get_an_answer(running, data):
 
     async def send():
         app = GrpcApplication(running, running.mailboxes.of(asyncio.get_running_loop()))
-        await app.call(name, body)
+        await settled(app.call(name, body))
 
     try:
         asyncio.run(send())

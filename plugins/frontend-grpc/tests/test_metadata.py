@@ -8,6 +8,7 @@ import pytest
 from charonia.errors import InvalidArgumentError
 from charonia.header_forwarding import HeaderForwarding
 from charonia.request import InferenceRequest
+from charonia.rpc import settled
 from charonia_frontend_grpc.application import GrpcApplication
 from charonia_frontend_grpc.metadata import forward_metadata
 from charonia_protos import grpc_service_pb2 as pb
@@ -62,10 +63,10 @@ def named(infer_request):
 async def test_a_call_brings_its_fields(asked, infer_request):
     """What the transport read with the call arrives with its request, and a reserved name is the client's mistake."""
     application, parameters = await asked()
-    await application.call("ModelInfer", named(infer_request), lambda: [("x-a", "1"), ("y", "2")])
+    await settled(application.call("ModelInfer", named(infer_request), lambda: [("x-a", "1"), ("y", "2")]))
     assert parameters == [{"n": 1, "x-a": "1"}]
     with pytest.raises(InvalidArgumentError) as caught:
-        await application.call("ModelInfer", named(infer_request), lambda: [("timeout", "1")])
+        await settled(application.call("ModelInfer", named(infer_request), lambda: [("timeout", "1")]))
     assert str(caught.value) == RESERVED
 
 

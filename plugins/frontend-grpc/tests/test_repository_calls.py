@@ -9,6 +9,7 @@ import pytest
 from charonia import Server, ServerOptions
 from charonia.errors import InferenceError
 from charonia.plugins import Plugins
+from charonia.rpc import settled
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_grpc.application import GrpcApplication
 from charonia_protos import grpc_service_pb2 as pb
@@ -40,7 +41,7 @@ def call(server):
         for key, (kind, value) in parameters.items():
             setattr(message.parameters[key], kind, value)
         application = GrpcApplication(server, server.mailboxes.of(asyncio.get_running_loop()))
-        await application.call(f"RepositoryModel{verb}", message.SerializeToString())
+        await settled(application.call(f"RepositoryModel{verb}", message.SerializeToString()))
 
     return send
 

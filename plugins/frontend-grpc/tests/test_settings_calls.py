@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from charonia.errors import InferenceError
+from charonia.rpc import settled
 from charonia_protos import grpc_service_pb2 as pb
 
 DEFAULT_TRACE = {
@@ -35,7 +36,7 @@ def trace(application):
         for name, values in changes.items():
             message.settings[name].value[:] = values
             message.settings[name].SetInParent()
-        answer = await (await application()).call("TraceSetting", message.SerializeToString())
+        answer = await settled((await application()).call("TraceSetting", message.SerializeToString()))
         return {
             name: list(setting.value) for name, setting in pb.TraceSettingResponse.FromString(answer).settings.items()
         }
@@ -54,7 +55,7 @@ def log(application):
                 setattr(message.settings[name], kind, value)
             else:
                 message.settings[name].SetInParent()
-        answer = await (await application()).call("LogSettings", message.SerializeToString())
+        answer = await settled((await application()).call("LogSettings", message.SerializeToString()))
         settings = pb.LogSettingsResponse.FromString(answer).settings
         return {name: getattr(setting, setting.WhichOneof("parameter_choice")) for name, setting in settings.items()}
 

@@ -40,6 +40,7 @@ class Calls:
 
     `/t/Echo` gives back what it gets, `/t/Wait` does when it is let go, `/t/Fail` fails, `/t/Fault` raises what it should not,
     `/t/Fields` gives the metadata, `/t/Large` gives as many bytes as it is told, and the stream `/t/Chat` gives back each message.
+    `/t/NowEcho`, `/t/NowFail` and `/t/NowFault` do what the others do without anything to wait for.
     """
 
     def __init__(self):
@@ -48,7 +49,7 @@ class Calls:
         self.cancelled = asyncio.Semaphore(0)
         self.streams = []
         methods = {"Echo": self.echo, "Wait": self.wait, "Fail": self.fail, "Fault": self.fault, "Fields": self.fields}
-        methods["Large"] = self.large
+        methods |= {"Large": self.large, "NowEcho": self.now_echo, "NowFail": self.now_fail, "NowFault": self.now_fault}
         self.application = RpcApplication(
             {f"/t/{name}": UnaryMethod(call, compressed=True) for name, call in methods.items()}
             | {"/t/Chat": StreamMethod(self.chat, compressed=True)},
@@ -57,6 +58,15 @@ class Calls:
 
     async def echo(self, body, _metadata):
         return bytes(body)
+
+    def now_echo(self, body, _metadata):
+        return bytes(body)
+
+    def now_fail(self, _body, _metadata):
+        raise InvalidArgumentError("wrong, and ünusual: 100%")
+
+    def now_fault(self, _body, _metadata):
+        raise ZeroDivisionError("a fault")
 
     async def large(self, body, _metadata):
         return b"x" * int(bytes(body))

@@ -108,6 +108,17 @@ async def test_cut_message_is_an_error(client):
     assert status["grpc-status"] == CODE[RpcCode.INTERNAL]
 
 
+async def test_answers_that_are_there_at_once(client):
+    """Without anything to wait for, answers, errors and faults are told as those that come later."""
+    names = {1: "NowEcho", 3: "NowFail", 5: "NowFault", 7: "Echo", 9: "Fail", 11: "Fault"}
+    client.send(*(client.call(number, f"/t/{name}", b"ab") for number, name in names.items()))
+    told = {number: await client.answer(number) for number in names}
+    assert (told[1], told[3], told[5]) == (told[7], told[9], told[11])
+    assert told[1][1] == message_prefix(2) + b"ab"
+    assert told[3][0][0]["grpc-status"] == CODE[RpcCode.INVALID_ARGUMENT]
+    assert told[5][0][0]["grpc-message"] == "ZeroDivisionError: a fault"
+
+
 async def test_metadata(client):
     """Text as text, `-bin` as bytes, nothing of the protocol's own."""
     value = base64.b64encode(b"\0\1\2").decode().rstrip("=")

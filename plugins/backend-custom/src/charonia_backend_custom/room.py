@@ -102,7 +102,7 @@ class QuickRoom(Room):
 
     def note(self, span: tuple[int, int]) -> None:
         """Learn when a batch began and ended to compute."""
-        self._promptness.note(span[1] - span[0], 0)
+        self._promptness.note(span[1] - span[0])
 
     def forget(self) -> None:
         """Expect batches to take long, until others have proved otherwise."""

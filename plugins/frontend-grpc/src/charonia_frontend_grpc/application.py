@@ -33,14 +33,14 @@ from charonia_frontend_grpc.shared_memory_calls import SharedMemoryCalls
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from charonia.byte_parts import ByteParts
     from charonia.header_forwarding import HeaderForwarding
     from charonia.mailbox import Mailbox
     from charonia.model import Model
-    from charonia.request import InferenceRequest
+    from charonia.request import InferenceRequest, InferenceResponse
     from charonia.restricted_access import Restriction
-    from charonia.rpc import Metadata
+    from charonia.rpc import Answer, Answering, Metadata
     from charonia.server import Server
+    from charonia.trace import Passage
     from google.protobuf.message import Message
 
     from charonia_frontend_grpc.infer_request import Decoded
@@ -104,23 +104,27 @@ class GrpcApplication:
             "LogSettings": settings.log,
         }
 
-    async def call(self, name: str, body: bytes | memoryview, metadata: Metadata = no_metadata) -> bytes | ByteParts:
-        """Answer a unary call of the service. Where the caller's task is cancelled, the inference is, too.
+    def call(self, name: str, body: bytes | memoryview, metadata: Metadata = no_metadata) -> Answering:
+        """Answer a unary call of the service, at once where nothing has to be waited for.
+
+        What is given otherwise takes the inference back where it is cancelled.
 
         Raises:
-            InferenceError: whatever is wrong.
+            InferenceError: whatever is wrong; at once, or when what was given is awaited.
         """
         try:
             self._restricted.check(name, metadata)
             if name == "ModelInfer":
-                return await self._infer(body, metadata)
-            answer: Message = await self._calls[name](_parsed(name, body))
-            return answer.SerializeToString()
+                return self._infer(body, metadata)
         except InferenceError:
             raise
         except Exception as error:  # the border of requests: a fault of ours is told and survived
-            _log.exception("failed to answer %s", name)
-            raise InternalError(f"{type(error).__name__}: {error}") from error
+            raise _fault(name, error) from error
+        return _guarded(name, self._answer(name, body))
+
+    async def _answer(self, name: str, body: bytes | memoryview) -> bytes:
+        answer: Message = await self._calls[name](_parsed(name, body))
+        return answer.SerializeToString()
 
     def open_stream(self, metadata: Metadata = no_metadata) -> InferStream:
         """Begin a stream of inferences. One that is restricted ends at once, with that status."""
@@ -152,7 +156,7 @@ class GrpcApplication:
         """Give what writes a call's metadata into its requests, if any is to be."""
         return None if self._forwarding is None else partial(forward_metadata, self._forwarding, metadata)
 
-    async def _infer(self, body: bytes | memoryview, metadata: Metadata) -> bytes | ByteParts:
+    def _infer(self, body: bytes | memoryview, metadata: Metadata) -> Answering:
         began_ns = time.monotonic_ns() if self._server.tracer.on else 0
         reply = Reply(self._mailbox)
         model, decoded = self._decode(body, reply)
@@ -160,24 +164,11 @@ class GrpcApplication:
         if self._forwarding is not None:
             forward_metadata(self._forwarding, metadata, request)
         passage = begin_passage(self._server.tracer, request, metadata, began_ns) if began_ns else None
-        del body  # a large request may wait for long: only its tensors are kept
-        self._outbox.put(request, reply.refuse)
-        try:
-            response = await reply
-            if response.error is not None:
-                raise response.error
-            if passage is not None:
-                passage.answer()
-            encode = self._encoders[model].encode_apart
-            if decoded.classes and takes_long(response.outputs):
-                return await asyncio.to_thread(encode, decoded, response)
-            return encode(decoded, response)
-        except asyncio.CancelledError:
-            request.cancel()
-            raise
-        finally:
-            if passage is not None:
-                passage.end()
+        self._outbox.put(request, reply.refuse, model)
+        encoder = self._encoders[model]
+        if passage is None and reply.here and not decoded.classes:
+            return _encoded(encoder, decoded, reply.outcome())
+        return _guarded("ModelInfer", _inferred(encoder, decoded, reply, passage))
 
     def _decode(self, body: bytes | memoryview, reply: Reply) -> tuple[Model, Decoded]:
         known = self._known.find(body)
@@ -218,6 +209,44 @@ class GrpcApplication:
 
     async def _model_statistics(self, message: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
         return statistics_message(self._server.statistics(message.name, read_version(message.version)))
+
+
+async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, passage: Passage | None) -> Answer:
+    """Wait for the response to an inference. A large request may wait for long: of it, only the tensors are kept."""
+    try:
+        response = await reply
+        if passage is not None and response.error is None:
+            passage.answer()
+        if decoded.classes and takes_long(response.outputs):
+            return await asyncio.to_thread(_encoded, encoder, decoded, response)
+        return _encoded(encoder, decoded, response)
+    except asyncio.CancelledError:
+        decoded.request.cancel()
+        raise
+    finally:
+        if passage is not None:
+            passage.end()
+
+
+def _encoded(encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
+    if response.error is not None:
+        raise response.error
+    return encoder.encode_apart(decoded, response)
+
+
+async def _guarded(name: str, answering: Awaitable[Answer]) -> Answer:
+    """Wait for an answer at the border of requests: a fault of ours is told and survived."""
+    try:
+        return await answering
+    except InferenceError:
+        raise
+    except Exception as error:
+        raise _fault(name, error) from error
+
+
+def _fault(name: str, error: Exception) -> InternalError:
+    _log.error("failed to answer %s", name, exc_info=error)
+    return InternalError(f"{type(error).__name__}: {error}")
 
 
 _REQUESTS: Mapping[str, type[Message]] = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc  # noqa: TID253 - this is the module that everyone else leaves to be imported late
 from charonia.errors import InferenceError, UnavailableError
-from charonia.rpc import LEAVING, UnaryMethod
+from charonia.rpc import LEAVING, UnaryMethod, settled
 from charonia.transport import RpcTransport
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class GrpcioTransport(RpcTransport):
         async def handle(body: bytes, context: Any) -> bytes:
             try:
                 self.settings.check_size(len(body))
-                answer = await method.call(body, context.invocation_metadata)
+                answer = await settled(method.call(body, context.invocation_metadata))
             except InferenceError as error:
                 failure = error
             else:

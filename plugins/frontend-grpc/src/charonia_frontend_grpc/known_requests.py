@@ -17,7 +17,7 @@ from charonia_frontend_grpc.infer_request import Decoded
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from charonia.request import InferenceResponse, ResponseSink
+    from charonia.request import ResponseSink
     from charonia.tensor_place import TensorPlace
 
 __all__ = ["KnownRequest", "KnownRequests"]
@@ -110,9 +110,7 @@ class KnownRequests:
         pieces = tuple(
             (at, place.start, bytes(body[at : place.start])) for at, place in zip(starts, places, strict=True)
         )
-        self._keep(
-            len(body), KnownRequest(pieces, tuple(places), replace(decoded, request=request.again({}, _nowhere)))
-        )
+        self._keep(len(body), KnownRequest(pieces, tuple(places), replace(decoded, request=request.pattern())))
 
     def _keep(self, length: int, known: KnownRequest) -> None:
         if len(self._known) >= _MOST_LENGTHS:
@@ -121,7 +119,3 @@ class KnownRequests:
         if len(alike) >= _MOST_OF_A_LENGTH:
             alike.clear()
         alike.append(known)
-
-
-def _nowhere(response: InferenceResponse) -> None:
-    """Take the responses of a request that is never made."""

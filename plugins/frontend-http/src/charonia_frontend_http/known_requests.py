@@ -17,7 +17,7 @@ from charonia_frontend_http.decoded import Decoded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from charonia.request import InferenceResponse, ResponseSink
+    from charonia.request import ResponseSink
     from charonia.tensor_place import TensorPlace
 
 __all__ = ["KnownRequests"]
@@ -81,7 +81,7 @@ class KnownRequests:
         if places:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            bare = Decoded(decoded.request.again({}, _nowhere), decoded.wanted)
+            bare = Decoded(decoded.request.pattern(), decoded.wanted)
             self._known[version, bytes(body[:json_size])] = _Known(len(body), places, bare)
 
 
@@ -96,7 +96,3 @@ def _places(inputs: Mapping[str, object], start: int, end: int) -> tuple[TensorP
         places.append(place)
         start += size
     return tuple(places) if start == end else ()
-
-
-def _nowhere(response: InferenceResponse) -> None:
-    """Take the responses of a request that is never made."""

@@ -211,7 +211,7 @@ class _Child:
         else:
             begun_ns = time.monotonic_ns()
             answers = made.answers(requests, batch)
-            self._promptness.note(time.monotonic_ns() - begun_ns, 0)
+            self._promptness.note(time.monotonic_ns() - begun_ns)
             self._answer(number, begun_ns, answers, None)
 
     def _end(self, number: int, requests: Sequence[RemoteRequest], failure: InferenceError | None) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from charonia.byte_parts import ByteParts, parts_of
 from charonia.errors import InferenceError, InternalError
-from charonia.rpc import UnaryMethod
+from charonia.rpc import UnaryMethod, settled
 
 from charonia_transport_lean.rpc.call import Call
 from charonia_transport_lean.rpc.compression import compress, decompress
 from charonia_transport_lean.rpc.messages import message_prefix
 from charonia_transport_lean.rpc.status import OK_HEAD, OK_TRAILERS
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from charonia.rpc import Answer
 
 __all__ = ["UnaryCall"]
 
@@ -48,15 +55,37 @@ class UnaryCall(Call):
         method = self._head.method
         assert isinstance(method, UnaryMethod)  # noqa: S101 - else nobody would have opened this
         data, compressed = message
-        self._run(self._answer(method, data, compressed=compressed))
+        if compressed or self._head.answers:
+            self._wait_for(self._answer_compressed(method, data, compressed=compressed))
+            return
+        try:
+            answering = method.call(data, self._head.metadata)
+        except Exception as error:  # noqa: BLE001 - the border of calls
+            self._fail(error)
+            return
+        if isinstance(answering, (bytes, ByteParts)):
+            self._send(answering, "")
+        else:
+            self._wait_for(self._answer(answering))
+
+    def _wait_for(self, answered: Coroutine[Any, Any, None]) -> None:
+        self._run(answered)
         if self._task is not None:
             self._start_clock()
 
-    async def _answer(self, method: UnaryMethod, message: bytes | memoryview, *, compressed: bool) -> None:
+    async def _answer(self, answering: Coroutine[Any, Any, Answer]) -> None:
+        try:
+            answer = await answering
+        except Exception as error:  # noqa: BLE001 - the border of calls
+            self._fail(error)
+        else:
+            self._send(answer, "")
+
+    async def _answer_compressed(self, method: UnaryMethod, message: bytes | memoryview, *, compressed: bool) -> None:
         try:
             if compressed:
                 message = await decompress(message, self._head.encoding, self._settings)
-            answer = await method.call(message, self._head.metadata)
+            answer = await settled(method.call(message, self._head.metadata))
             encoding = self._head.answers
             if encoding:
                 answer = await compress(bytes(answer), encoding, self._settings.compression)
@@ -65,7 +94,7 @@ class UnaryCall(Call):
         else:
             self._send(answer, encoding)
 
-    def _send(self, answer: bytes | ByteParts, encoding: str) -> None:
+    def _send(self, answer: Answer, encoding: str) -> None:
         if self._timer is not None:
             self._stop_clock()
         head = (*OK_HEAD, ("grpc-encoding", encoding)) if encoding else OK_HEAD
