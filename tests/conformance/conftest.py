@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[2])]  # the folder is no package
-
-from benchmarks.process import ServerProcess  # noqa: E402 - see above
-from benchmarks.tools.download import UnavailableError, cache_folder  # noqa: E402 - see above
-from benchmarks.tools.reference_server import (  # noqa: E402 - see above
+from benchmarks.process import ServerProcess
+from benchmarks.tools.download import UnavailableError, cache_folder
+from benchmarks.tools.reference_server import (
     install_reference,
     reference_command,
     reference_environment,

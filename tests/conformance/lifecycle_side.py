@@ -5,16 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import sys
 import threading
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2])]  # the folder is no package
-
-from benchmarks.process import free_port  # noqa: E402 - see above
+from benchmarks.process import free_port
 
 PATIENCE_TRIES = 150
 PAUSE_SECONDS = 0.1

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from charonia import Server, ServerOptions
-from charonia.serving import serve_in_thread
-
-sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
-
 import recorded_http
 import recorded_memory
+from charonia import Server, ServerOptions
+from charonia.serving import serve_in_thread
 from differences import (
     LONGER_TEXTS,
     NOT_REPEATABLE,

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from pathlib import Path
 
 import grpc
 import pytest
-from charonia import Server, ServerOptions
-from charonia.serving import serve_in_thread
-
-sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
-
 import recorded_grpc
 import recorded_memory
+from charonia import Server, ServerOptions
+from charonia.serving import serve_in_thread
 from differences import LONGER_TEXTS, ON_PURPOSE
 from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
-
-sys.path[:0] = [str(Path(__file__).parent)]  # the folder is no package
-
-from lifecycle_side import PATIENCE_TRIES, PAUSE_SECONDS, Side, reference_beside  # noqa: E402 - see above
+from lifecycle_side import PATIENCE_TRIES, PAUSE_SECONDS, Side, reference_beside
 
 MODEL = """
 import numpy as np

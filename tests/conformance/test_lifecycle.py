@@ -7,15 +7,11 @@ has a row with the reason where a model cannot be read. And a load is not repeat
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
-
-sys.path[:0] = [str(Path(__file__).parent)]  # the folder is no package
-
-from lifecycle_side import MODEL, Side, reference_beside, same  # noqa: E402 - see above
+from lifecycle_side import MODEL, Side, reference_beside, same
 
 ALL = "version_policy { all {} }"
 OVERRIDE = {

@@ -9,17 +9,13 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
+from lifecycle_side import QUESTION, Side, reference_beside, same
 from tritonclient import grpc
-
-sys.path[:0] = [str(Path(__file__).parent)]  # the folder is no package
-
-from lifecycle_side import QUESTION, Side, reference_beside, same  # noqa: E402 - see above
 
 UNCLEAR = "model namespace must be provided to resolve ambiguity."
 NAMES = ("a", "m", "only", "ea", "eb", "far", "unclear")

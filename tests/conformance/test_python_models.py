@@ -8,14 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import python_models
+
+from benchmarks.process import ServerProcess, free_port
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]  # the folders are no packages
-
-import python_models  # noqa: E402 - see above
-
-from benchmarks.process import ServerProcess, free_port  # noqa: E402 - see above
-
 CASES = json.loads((HERE / "python_models.json").read_text())
 """Each case: the model that is asked, the code; the reference's answer; ours, where it is another one on purpose, and why.
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 import grpc
 import pytest
+import recorded_grpc
+import recorded_http
+import recorded_memory
+from differences import DEADLY, NOT_REPEATABLE
+from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # the folders are no packages
-
-import recorded_grpc  # noqa: E402 - see above
-import recorded_http  # noqa: E402 - see above
-import recorded_memory  # noqa: E402 - see above
-from differences import DEADLY, NOT_REPEATABLE  # noqa: E402 - see above
-from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of  # noqa: E402 - see above
-
-from benchmarks.process import free_port  # noqa: E402 - see above
+from benchmarks.process import free_port
 
 FILES = {path.stem: recorded_memory.load(path) for path in sorted(GOLDEN.glob("*.json"))}
 

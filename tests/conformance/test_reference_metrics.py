@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
+from recordings import MODELS
+from traffic import SERVED, STATUSES, GrpcTraffic, ask, send_over_http, wait_until, write_models
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # the folders are no packages
-
-from recordings import MODELS  # noqa: E402 - see above
-from traffic import SERVED, STATUSES, GrpcTraffic, ask, send_over_http, wait_until, write_models  # noqa: E402 - see above
-
-from benchmarks.process import free_port  # noqa: E402 - see above
+from benchmarks.process import free_port
 
 COUNTED = (
     "nv_inference_request_success",

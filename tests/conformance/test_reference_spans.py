@@ -5,21 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
 from charonia.trace_settings import TraceSetting
+from collector import Collector
+from recordings import MODELS
 
-HOUSE = Path(__file__).parents[2]
-sys.path[:0] = [str(Path(__file__).parent), str(HOUSE), str(HOUSE / "plugins/trace-opentelemetry/tests")]  # no packages
-
-from collector import Collector  # noqa: E402 - see above
-from recordings import MODELS  # noqa: E402 - see above
-
-from benchmarks.process import free_port  # noqa: E402 - see above
+from benchmarks.process import free_port
 
 SERVED = ("add_sub", "cached", "calls", "ens")
 CACHE_SIZE = "1048576"

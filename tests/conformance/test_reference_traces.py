@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import sys
 from itertools import chain
 from pathlib import Path
 
@@ -12,12 +11,9 @@ import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
 from charonia.trace_settings import TraceSetting
+from recordings import MODELS
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]  # the folders are no packages
-
-from recordings import MODELS  # noqa: E402 - see above
-
-from benchmarks.process import free_port  # noqa: E402 - see above
+from benchmarks.process import free_port
 
 SERVED = ("add_sub", "cached", "ens", "fail")
 CACHE_SIZE = "1048576"

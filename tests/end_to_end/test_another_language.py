@@ -6,18 +6,15 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from charonia import Server
 from charonia.serving import serve_in_thread
 
+from benchmarks.tools.download import UnavailableError, cache_folder, run_step
+
 HOUSE = Path(__file__).parents[2]
-sys.path.insert(0, str(HOUSE))
-
-from benchmarks.tools.download import UnavailableError, cache_folder, run_step  # noqa: E402 - a package beside the tests
-
 PACKAGES = ["@grpc/grpc-js@1.14.7", "@grpc/proto-loader@0.8.1"]
 QUIET = ["--no-audit", "--no-fund", "--no-save", "--no-package-lock", "--ignore-scripts"]
 PATIENCE = 60

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 import tritonclient.grpc
@@ -14,11 +12,8 @@ import tritonclient.http
 import tritonclient.http.aio
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
-from tritonclient.utils import InferenceServerException
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from client_methods import Methods
+from tritonclient.utils import InferenceServerException
 
 MODULES = (tritonclient.http, tritonclient.http.aio, tritonclient.grpc, tritonclient.grpc.aio)
 

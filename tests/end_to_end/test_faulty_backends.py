@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import queue
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
+from asking import WAYS_OF_ASKING, Served, addresses_of, frontends
 from charonia import Server, ServerOptions
 from charonia.backend import ArrayExecution, Backend, Execution, LoadedModel
 from charonia.errors import InternalError
@@ -18,10 +17,6 @@ from charonia.request import InferenceRequest, InferenceResponse
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
 from tritonclient.utils import InferenceServerException
-
-sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
-
-from asking import WAYS_OF_ASKING, Served, addresses_of, frontends
 
 ONES = np.ones((1, 16), np.float32)
 PATIENCE_SECONDS = 30

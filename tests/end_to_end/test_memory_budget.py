@@ -5,25 +5,20 @@ from __future__ import annotations
 import json
 import queue
 import random
-import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tritonclient.grpc
 import tritonclient.http
+from asking import Served, addresses_of, frontends
 from charonia import Server, ServerOptions
 from charonia.plugins import Plugins
 from charonia.request import InferenceRequest
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
 from tritonclient.utils import InferenceServerException
-
-sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
-
-from asking import Served, addresses_of, frontends
 
 SIZE = 1 << 26
 """What each model's files say that it takes: so much that nothing else that the process takes matters."""

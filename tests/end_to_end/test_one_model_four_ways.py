@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
-from charonia import Server
-
-sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
-
 from asking import WAYS_OF_ASKING, Served, addresses_of, frontends
+from charonia import Server
 from nets_in_onnx import write_onnx
 from nets_in_pytorch import write_exported, write_torchscript
 from nets_in_tensorflow import write_graph_def, write_saved_model

@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.models import INPUT, MODELS, OUTPUT, write_onnx_repository
 from benchmarks.tools.download import UnavailableError

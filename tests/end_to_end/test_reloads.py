@@ -7,9 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
-
 from reloads import FORMS
 
 _PROGRAM = Path(__file__).with_name("reloads.py")

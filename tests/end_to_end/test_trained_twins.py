@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from charonia import Server
-
-sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
-
 from asking import WAYS_OF_ASKING, Served, addresses_of, frontends
+from charonia import Server
 
 CHUNK = 512
 CONTEXT = 64

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import charonia_frontend_grpc
 import charonia_frontend_http
 import charonia_transport_lean
@@ -14,9 +11,6 @@ from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from programs import free_port
 
 PLUGINS = [ArithmeticPlugin(), charonia_frontend_http, charonia_frontend_grpc, charonia_transport_lean]

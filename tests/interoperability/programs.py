@@ -6,13 +6,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.perf_analyzer import install_perf_analyzer

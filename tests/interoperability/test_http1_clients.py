@@ -5,15 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tritonclient.http
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from programs import PATIENCE_SECONDS, haproxy, needs, nginx, perf_analyzer, run
 
 INFER = "/v2/models/m/infer"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import grpc
@@ -11,9 +10,6 @@ import numpy as np
 import pytest
 import tritonclient.grpc
 import tritonclient.grpc.aio
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from programs import PATIENCE_SECONDS, haproxy, needs, nginx, perf_analyzer, run
 
 BODY = b'{"inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [1, 2.5]}]}'

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))  # torch_modules.py lives beside the tests and is imported by name
 
 
 class Saved:

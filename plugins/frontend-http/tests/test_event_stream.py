@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import charonia_frontend_http
 import numpy as np
@@ -14,8 +12,6 @@ from charonia.plugins import Plugins
 from charonia.request import InferenceResponse
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
-
-sys.path.insert(0, str(Path(__file__).parent))
 from held_backend import HeldBackend, HeldPlugin
 
 LARGE = 1 << 20

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +14,9 @@ from charonia.request import InferenceResponse
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_http.application import HttpApplication
+from held_backend import HeldBackend, HeldPlugin
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from held_backend import HeldBackend, HeldPlugin
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from pathlib import Path
 
 import charonia_frontend_http
 import numpy as np
@@ -22,8 +20,6 @@ from charonia.testing.fakes import ArithmeticPlugin
 from charonia_frontend_http import routes
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.restricted_api import CATEGORY
-
-sys.path.insert(0, str(Path(__file__).parent))
 from held_backend import HeldBackend, HeldPlugin
 
 GROUPS = "model-repository,shared-memory:admin-key=sesame\nstatistics:stat-key=s=2"

@@ -5,13 +5,10 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from adlfs import AzureBlobFileSystem
-
-sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from benchmarks.process import free_port
 from benchmarks.tools.download import UnavailableError, cache_folder, run_step

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from charonia import Server, ServerOptions
 from charonia.trace_settings import TraceSetting
-
-sys.path.insert(0, str(Path(__file__).parent))  # the folder is no package
-
 from collector import Collector
 
 

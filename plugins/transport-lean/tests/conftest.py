@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
-from pathlib import Path
 
 import hpack
+import http1_side
 import pytest
 from charonia.errors import ErrorCode, InferenceError, InvalidArgumentError
 from charonia.http_message import BodyStream, HttpResponse
@@ -18,10 +17,6 @@ from charonia_transport_lean.http2.farewell import FAREWELL_PING
 from charonia_transport_lean.http2.frames import FrameType, Setting
 from charonia_transport_lean.rpc.transport import LeanRpcTransport
 from charonia_transport_lean.transport import LeanTransport
-
-sys.path.insert(0, str(Path(__file__).parent))  # what lies beside the tests is imported by name
-
-import http1_side
 
 PATIENCE_SECONDS = 3
 LIMITS = HttpLimits(line=4096, body=3_000_000)

@@ -5,22 +5,17 @@ What is expected stands with each trace. That it is what the reference does is t
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+import dynamic
+import ensembles
+import iterative
 import pytest
+import sequences
 from charonia import Server
 from charonia.serving import serve_in_thread
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]  # the folders are no packages
-
-import dynamic  # noqa: E402 - see above
-import ensembles  # noqa: E402 - see above
-import iterative  # noqa: E402 - see above
-import sequences  # noqa: E402 - see above
-
-from benchmarks.process import free_port  # noqa: E402 - see above
+from benchmarks.process import free_port
 
 SCHEDULES = [*dynamic.SCHEDULES, *sequences.SCHEDULES, *iterative.SCHEDULES, *ensembles.SCHEDULES]
 _AT_A_TIME = 4

@@ -1,8 +1,0 @@
-"""The reader of pages and the runner of their blocks live beside the tests and are imported by name."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
