@@ -19,11 +19,11 @@ from charonia.plugins import Plugins
 from charonia.rate_limiter import ResourceLimit
 from charonia.request import InferenceRequest, InferenceResponse
 from charonia.testing.builders import model_config, write_model
+from charonia.testing.patience import PATIENCE_SECONDS, wait_until
 from google.protobuf import json_format
 
 MODULE = "charonia_test_instances"
 INPUTS = {"INPUT0": np.ones((1, 16), np.float32)}
-PATIENCE_SECONDS = 30.0
 
 
 class Record:
@@ -313,11 +313,7 @@ def test_poll_changes_the_number_in_place(serve, record, tmp_path):
     """A new number in the stored configuration is enough."""
     server = serve(noting(), model_control_mode="poll", repository_poll_secs=3600.0, repository_settle_secs=0.0)
     write_model(tmp_path, noting(2))
-    pause = threading.Event()
-    for _ in range(3000):
-        if server.model_config("m").instance_group[0].count == 2:
-            break
-        pause.wait(0.01)
+    wait_until(lambda: server.model_config("m").instance_group[0].count == 2)
     assert len(record.open) == 2
     assert record.loads == 1
 

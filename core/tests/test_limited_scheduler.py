@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import queue
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from charonia.scheduler import Scheduler
 from charonia.statistics import ModelStatistics
 from charonia.testing.builders import model_config, scheduler_context, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
+from charonia.testing.patience import wait_until
 from charonia.testing.scheduler_suite import SchedulerSuite
 from charonia.warmup import WarmupSample
 
@@ -225,11 +225,7 @@ def limiter():
 
 def wait_for_a_waiter(limiter):
     """Wait until some instance waits for what others hold."""
-    for _ in range(3000):
-        if limiter._turns._waiting:
-            return
-        threading.Event().wait(0.01)
-    pytest.fail("nobody waits for anything")
+    wait_until(lambda: limiter._turns._waiting)
 
 
 @pytest.fixture

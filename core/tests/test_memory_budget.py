@@ -23,6 +23,7 @@ from charonia.hookspecs import hookimpl
 from charonia.plugins import Plugins
 from charonia.request import InferenceRequest
 from charonia.testing.builders import model_config, write_model
+from charonia.testing.patience import wait_until
 
 MODULE = "charonia_test_memory_budget"
 TENSORS = {
@@ -152,13 +153,6 @@ def send(server, name, **options):
     request = InferenceRequest(name, {"INPUT0": ROW}, answers.put, **options)
     server.submit(request)
     return request, answers
-
-
-def wait_until(true):
-    """Look again and again, since nobody tells, for as long as a test may take."""
-    pause = threading.Event()
-    while not true():
-        pause.wait(0.01)
 
 
 def resident(server):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import threading
 from types import ModuleType
 
 import numpy as np
@@ -18,6 +17,7 @@ from charonia.plugins import Plugins
 from charonia.request import InferenceResponse
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
+from charonia.testing.patience import wait_until
 from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
@@ -298,15 +298,6 @@ def test_without_namespaces_such_models_are_refused(serve, write, tmp_path):
     server = serve(model_namespacing=False)
     (row,) = server.index()
     assert (row.namespace, "appears in two or more repositories" in row.reason) == ("", True)
-
-
-def wait_until(condition):
-    pause = threading.Event()
-    for _ in range(3000):
-        if condition():
-            return
-        pause.wait(0.01)
-    pytest.fail("it has not come to be")
 
 
 NAMES = st.text(st.characters(exclude_characters="/\\\0", exclude_categories=["Cs"]), min_size=1)

@@ -16,8 +16,7 @@ from charonia.plugins import Plugins
 from charonia.repository import LocalStorage
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
-
-PATIENCE_SECONDS = 30
+from charonia.testing.patience import wait_until
 
 
 @pytest.fixture
@@ -64,16 +63,6 @@ def infer(server, name):
         return server.model(name).infer({"INPUT0": np.ones(16, np.float32)})["OUTPUT0"][0]
     except NotFoundError:
         return None
-
-
-def wait_until(condition):
-    """Ask again and again until it holds: each time the poller has had some time to go on."""
-    pause = threading.Event()
-    for _ in range(PATIENCE_SECONDS * 100):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it never came to be")
 
 
 def test_models_come_change_and_go(serve, write, tmp_path):

@@ -146,7 +146,7 @@ def test_surviving_thread_is_named(request, monkeypatch):
     """The fixture fails a test that leaves a thread of ours behind, and says which."""
     from charonia.testing import fixtures
 
-    monkeypatch.setattr(fixtures, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(fixtures, "PATIENCE_SECONDS", 0.01)
     check = fixtures.no_surviving_threads.__wrapped__()
     next(check)
     end = threading.Event()

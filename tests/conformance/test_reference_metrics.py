@@ -11,8 +11,9 @@ from functools import partial
 import pytest
 from charonia import Server, ServerOptions
 from charonia.serving import serve_in_thread
+from charonia.testing.patience import wait_until
 from recordings import MODELS
-from traffic import SERVED, STATUSES, GrpcTraffic, ask, send_over_http, wait_until, write_models
+from traffic import SERVED, STATUSES, GrpcTraffic, ask, send_over_http, write_models
 
 from benchmarks.process import free_port
 

@@ -6,12 +6,11 @@ import http.client
 import json
 import queue
 import re
-import threading
-import time
 from itertools import chain
 
 import numpy as np
 import pytest
+from charonia.testing.patience import PATIENCE_SECONDS, wait_until
 from tritonclient import grpc
 
 SERVED = ("add_sub", "batched", "cached", "ens", "fail", "held", "many", "sequence")
@@ -19,8 +18,6 @@ SERVED = ("add_sub", "batched", "cached", "ens", "fail", "held", "many", "sequen
 
 STATUSES = [200, 200, 400, 200, 200, 200, 200, 500, 200]
 """What the requests over HTTP end with."""
-
-PATIENCE_SECONDS = 60
 
 _TENSORS = """
 input [ { name: "X" data_type: TYPE_FP32 dims: [ 1 ] } ]
@@ -128,15 +125,6 @@ def _input(value, *, batched=True):
     tensor = grpc.InferInput("X", list(array.shape), "FP32")
     tensor.set_data_from_numpy(array)
     return [tensor]
-
-
-def wait_until(met):
-    """Ask again and again whether something is the case."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    pause = threading.Event()
-    while not met():
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
 
 
 class GrpcTraffic:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-import pytest
 from charonia.errors import InvalidArgumentError, UnavailableError
 from charonia.request import InferenceRequest
 from charonia.testing.builders import model_config, write_model
+from charonia.testing.patience import PATIENCE_SECONDS, wait_until
 
 HEAD = "import os\nimport asyncio\nimport numpy as np\nimport triton_python_backend_utils as pb_utils\n"
 TENSORS = {"inputs": [("X", "INT32", [1])], "outputs": [("Y", "INT32", [1])]}
-PATIENCE_SECONDS = 60
 TOGETHER = """
 class TritonPythonModel:
     def execute(self, requests):
@@ -62,11 +61,7 @@ class Asked:
 
     def until_up(self):
         """Wait until the model can be asked again."""
-        for _ in range(PATIENCE_SECONDS * 100):
-            if self._server.model("m").ready:
-                return
-            threading.Event().wait(0.01)
-        pytest.fail("the process was not started again")
+        wait_until(lambda: self._server.model("m").ready)
 
 
 def test_suspects_of_one_batch_are_executed_alone(model_repository, server):

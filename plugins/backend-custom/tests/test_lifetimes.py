@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from charonia.errors import CancelledError, UnavailableError
 from charonia.request import InferenceRequest
+from charonia.testing.patience import PATIENCE_SECONDS, wait_until
 
 APART = {"parameters": {"EXECUTION_MODE": "process"}}
 LARGE = {"inputs": [("X", "INT32", [-1])], "outputs": [("Y", "INT32", [-1])]}
-PATIENCE_SECONDS = 60
 
 PARENT = """
 import os, subprocess
@@ -49,17 +49,13 @@ def shared_memory():
     return sorted(path.name for path in Path("/dev/shm").iterdir())
 
 
-def ends(pid):
-    """Wait until a process has ended, and tell whether it has."""
-    for _ in range(PATIENCE_SECONDS * 100):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        threading.Event().wait(0.01)
-    return False
+def has_ended(pid):
+    """Tell whether a process has ended, waited for by its parent or not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return True
+    return state == "Z"
 
 
 def test_what_a_model_has_started_does_not_hide_its_end(serve, capfd):
@@ -92,7 +88,7 @@ def test_a_process_ends_with_its_server(serve):
         pid = int(server.stdout.readline())
         assert Path(f"/proc/{pid}").exists()
         server.send_signal(signal.SIGKILL)
-    assert ends(pid)
+    wait_until(lambda: has_ended(pid))
     assert shared_memory() == shared
 
 
@@ -130,7 +126,7 @@ def test_ending_while_it_finalizes(serve, ending):
         pids.add(int(server.model("m").infer({"X": [1]})["Y"][0]))
         server.unload("m")
     assert len(pids) == 2
-    assert all(map(ends, pids))
+    wait_until(lambda: all(map(has_ended, pids)))
 
 
 def test_ending_while_it_is_asked_whether_it_is_ready(serve):
@@ -152,10 +148,7 @@ def test_ending_while_it_is_asked_whether_it_is_ready(serve):
     serve.write("m", source, **APART)
     server = serve.start()
     assert not server.model_ready("m")
-    for _ in range(PATIENCE_SECONDS * 10):
-        if server.model_ready("m"):
-            break
-        threading.Event().wait(0.1)
+    wait_until(lambda: server.model_ready("m"))
     assert server.model("m").infer({"X": [1]})["Y"].tolist() == [7]
 
 
@@ -177,8 +170,7 @@ def test_a_request_that_was_taken_back_is_known_to_be(serve):
         "m", {"X": np.array([1], np.int32)}, lambda response: (answers.append(response), done.set())
     )
     server.submit(request)
-    while not (directory / "1/begun").exists():
-        threading.Event().wait(0.01)
+    wait_until((directory / "1/begun").exists)
     request.cancel()
     assert done.wait(PATIENCE_SECONDS)
     assert isinstance(answers[0].error, CancelledError)

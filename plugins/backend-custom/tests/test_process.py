@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,9 @@ import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError, InvalidArgumentError, UnavailableError
 from charonia.testing.backend_suite import BackendSuite, Sample
 from charonia.testing.builders import model_config, write_model
+from charonia.testing.patience import PATIENCE_SECONDS, wait_until
 
 APART = {"parameters": {"EXECUTION_MODE": "process"}}
-PATIENCE_SECONDS = 60.0
 
 MOODY = """\
 import os
@@ -74,14 +73,6 @@ class TestProcess(BackendSuite):
     def failing_inputs(self):
         array = np.full((1, 4), -1, np.float32)
         return {"INPUT0": array, "INPUT1": array}
-
-
-def wait_until(true):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    turn = threading.Event()
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true"
-        turn.wait(0.01)
 
 
 def restarts(server):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from charonia.errors import UnavailableError
+from charonia.testing.patience import wait_until
 
 APART = {"parameters": {"EXECUTION_MODE": "process"}}
-PATIENCE_SECONDS = 60
 COUNTDOWN = """
 class TritonPythonModel:
     def execute(self, requests):
@@ -41,14 +39,6 @@ ASYNC = {
     "async_": "async ",
     "loop": "responses = await call.async_exec(decoupled=True)\n        async for response in responses:",
 }
-
-
-def wait_until(true):
-    for _ in range(PATIENCE_SECONDS * 100):
-        if true():
-            return
-        threading.Event().wait(0.01)
-    pytest.fail("it did not come true")
 
 
 @pytest.mark.parametrize("way", [SYNC, ASYNC], ids=["sync", "async"])

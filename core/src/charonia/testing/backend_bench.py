@@ -13,6 +13,7 @@ from charonia.backend import Batch, Device, InstanceContext, ModelContext
 from charonia.request import InferenceRequest
 from charonia.signature import Signature
 from charonia.statistics import ModelStatistics
+from charonia.testing.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Bench", "Sample", "assert_answer"]
 
 _INSTANCES = 2
-_PATIENCE_SECONDS = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Bench:
         execution.execute(Batch(made, ModelStatistics()))
         if execution.answers_late:
             for answer in answers:
-                answer.complete.wait(_PATIENCE_SECONDS)
+                answer.complete.wait(PATIENCE_SECONDS)
         assert [len(answer.responses) for answer in answers] == [1] * len(answers), (
             "a request was not answered exactly once"
         )

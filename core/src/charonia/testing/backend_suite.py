@@ -19,6 +19,7 @@ from charonia.plugins import Plugins
 from charonia.request import InferenceRequest
 from charonia.server import Server
 from charonia.testing.backend_bench import Bench, Sample, assert_answer
+from charonia.testing.patience import PATIENCE_SECONDS
 from charonia.testing.suite import Suite
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from charonia.tensor import Array
 
 __all__ = ["BackendSuite", "Sample"]
-
-_PATIENCE_SECONDS = 60.0
 
 
 class BackendSuite(Suite):
@@ -168,7 +167,7 @@ class BackendSuite(Suite):
         server.close()
         left = [thread for thread in threading.enumerate() if thread not in before]
         for thread in left:
-            thread.join(_PATIENCE_SECONDS)
+            thread.join(PATIENCE_SECONDS)
         assert [thread.name for thread in left if thread.is_alive()] == []
 
     # -- answering
@@ -212,14 +211,14 @@ class BackendSuite(Suite):
 
         with ThreadPoolExecutor(2) as pool:
             for future in [pool.submit(work, instance) for instance in (0, 1)]:
-                future.result(_PATIENCE_SECONDS)
+                future.result(PATIENCE_SECONDS)
 
     def test_callers_from_several_threads_get_their_own_answers(self, good_server: Server) -> None:
         """Answers are not mixed up among callers."""
         samples = list(self.samples()) * 5
         with ThreadPoolExecutor(4) as pool:
             for future in [pool.submit(self._check, good_server, sample) for sample in samples]:
-                future.result(_PATIENCE_SECONDS)
+                future.result(PATIENCE_SECONDS)
 
     def test_number_of_instances_changes_while_it_serves(self, good_server: Server) -> None:
         """Instances join with the weights that are there, and leave again, and callers are answered right all the time."""
@@ -235,7 +234,7 @@ class BackendSuite(Suite):
                 answers = [pool.submit(self._check, good_server, sample) for sample in samples * 5]
                 good_server.load("good", config=json_format.MessageToJson(config, preserving_proto_field_name=True))
                 for answer in answers:
-                    answer.result(_PATIENCE_SECONDS)
+                    answer.result(PATIENCE_SECONDS)
         assert good_server.get("good") is model
 
     # -- refusing and failing
@@ -280,7 +279,7 @@ def _ask(server: Server, inputs: Mapping[str, Array]) -> InferenceResponse:
     """Submit a request as a frontend does, without the conversions of the in-process API."""
     answers: queue.SimpleQueue[InferenceResponse] = queue.SimpleQueue()
     server.submit(InferenceRequest("good", inputs, answers.put))
-    return answers.get(timeout=_PATIENCE_SECONDS)
+    return answers.get(timeout=PATIENCE_SECONDS)
 
 
 def _datatypes(tensors: Mapping[str, TensorSpec]) -> dict[str, DataType]:

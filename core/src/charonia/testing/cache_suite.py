@@ -10,6 +10,7 @@ import numpy as np
 
 from charonia.cache import CachedResponse
 from charonia.datatypes import DataType
+from charonia.testing.patience import PATIENCE_SECONDS
 from charonia.testing.suite import Suite
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from charonia.tensor import Array
 
 __all__ = ["CacheSuite"]
-
-_PATIENCE_SECONDS = 30.0
 
 
 class CacheSuite(Suite):
@@ -118,7 +117,7 @@ class CacheSuite(Suite):
                 assert found is None or (found.outputs["Y"] == number % 37).all()
 
             for future in [threads.submit(use, number) for number in range(1000)]:
-                future.result(_PATIENCE_SECONDS)
+                future.result(PATIENCE_SECONDS)
 
     def test_close_is_idempotent(self) -> None:
         """Closing twice is no mistake."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from charonia.testing.patience import PATIENCE_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from charonia.testing.stand_in import StandIn
 
 __all__ = ["LoadModel", "StartServer", "model_repository", "no_surviving_threads", "python_model", "server"]
-
-_PATIENCE_SECONDS = 30.0
 
 for _suite in (
     "backend_bench",
@@ -135,7 +135,7 @@ def no_surviving_threads() -> Iterator[None]:
     """Fail the test if a thread of Charonia that it started goes on after it."""
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     mine = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("charonia-")]
     for thread in mine:
         thread.join(max(0.0, deadline - time.monotonic()))

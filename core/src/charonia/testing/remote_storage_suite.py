@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from charonia.server import Server
 from charonia.testing.builders import model_config
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia.testing.faulty_gate import FaultyGate
+from charonia.testing.patience import PATIENCE_SECONDS, wait_until
 from charonia.testing.suite import Suite
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteStorageSuite"]
 
-PATIENCE_SECONDS = 30.0
 BIG = os.urandom(9 << 20)
 """More than one piece of a download."""
 
@@ -276,8 +275,8 @@ class RemoteStorageSuite(Suite):
             assert server.index()[0].state == "UNAVAILABLE"  # each look fails, as those of the poll do
         assert _infer(server, "m") == 2.0
         gate.open()
-        _wait_until(lambda: _infer(server, "m") == 5.0)
-        _wait_until(lambda: _infer(server, "new") == 7.0)
+        wait_until(lambda: _infer(server, "m") == 5.0)
+        wait_until(lambda: _infer(server, "new") == 7.0)
 
     def test_file_that_is_cut_off_while_it_is_polled(self, make: Callable[..., Server], gate: FaultyGate) -> None:
         """A new version that cannot be brought as a whole leaves the old one serving, and is loaded once it can."""
@@ -286,10 +285,10 @@ class RemoteStorageSuite(Suite):
         server.start()
         gate.fault = "cut"
         self._upload_model("m", {2: 5})
-        _wait_until(lambda: any(row.state == "UNAVAILABLE" and row.reason for row in server.index()))
+        wait_until(lambda: any(row.state == "UNAVAILABLE" and row.reason for row in server.index()))
         assert _infer(server, "m") == 2.0
         gate.open()
-        _wait_until(lambda: _infer(server, "m") == 5.0)
+        wait_until(lambda: _infer(server, "m") == 5.0)
 
     def test_second_start_needs_no_download(self, make: Callable[..., Server], gate: FaultyGate) -> None:
         """The copies outlast the server: the next one on the same machine brings no file again."""
@@ -314,12 +313,3 @@ def _infer(server: Server, name: str) -> float:
         return float(np.asarray(server.model(name).infer({"INPUT0": np.ones(16, np.float32)})["OUTPUT0"])[0])
     except InferenceError:
         return 0.0
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(round(PATIENCE_SECONDS / 0.05)):
-        if condition():
-            return
-        pause.wait(0.05)
-    pytest.fail("it has not come to be")

@@ -13,6 +13,7 @@ import pytest
 from charonia.config import ModelConfig
 from charonia.errors import UnavailableError
 from charonia.request import InferenceRequest
+from charonia.testing.patience import PATIENCE_SECONDS
 from charonia.testing.suite import Suite
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from charonia.scheduler import Scheduler
 
 __all__ = ["SchedulerSuite"]
-
-_PATIENCE_SECONDS = 30.0
 
 
 class SchedulerSuite(Suite):
@@ -94,7 +93,7 @@ class SchedulerSuite(Suite):
         numbers = range(400)
         with _Instances(scheduler, 3) as instances, ThreadPoolExecutor(4) as callers:
             for future in [callers.submit(scheduler.enqueue, self.make_request(number)) for number in numbers]:
-                future.result(_PATIENCE_SECONDS)
+                future.result(PATIENCE_SECONDS)
             assert sorted(instances.wait_for(len(numbers)), key=int) == [str(number) for number in numbers]
 
     def test_closed_scheduler_refuses(self) -> None:
@@ -156,7 +155,7 @@ class SchedulerSuite(Suite):
             scheduler.resize(_with_count(scheduler, 2), [3, 0])
             instances.start([3])
             for future in futures:
-                future.result(_PATIENCE_SECONDS)
+                future.result(PATIENCE_SECONDS)
             assert sorted(instances.wait_for(len(numbers)), key=int) == [str(number) for number in numbers]
 
     def test_an_instance_that_is_lent_can_leave(self) -> None:
@@ -244,11 +243,11 @@ class _Instances:
     def wait_ended(self, numbers: Iterable[int]) -> None:
         """Wait until these instances have learnt that there is no more work for them."""
         for number in numbers:
-            self._threads[number].join(_PATIENCE_SECONDS)
+            self._threads[number].join(PATIENCE_SECONDS)
             assert not self._threads[number].is_alive(), "an instance still waits, though there is no more work for it"
 
     def wait_for(self, count: int) -> list[str]:
         """Wait until the instances have been given as many requests as that; gives their ids. Nothing more may be there."""
-        ids = [self._ids.get(timeout=_PATIENCE_SECONDS) for _ in range(count)]
+        ids = [self._ids.get(timeout=PATIENCE_SECONDS) for _ in range(count)]
         assert self._ids.empty(), "a request was given out twice"
         return ids
