@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["Channel"]
 
@@ -61,30 +61,36 @@ class Channel:
         Raises:
             EOFError: the other side has gone, or this one was closed.
         """
-        if not self._complete:
+        frame = self._next()
+        if frame is None:
             on_pause()
-            while not self._complete:
-                self._fill()
-        return self._next()
+        while frame is None:
+            self._fill()
+            frame = self._next()
+        return frame
 
-    def arrived(self) -> Iterator[tuple[memoryview, int | None]]:
+    def arrived(self) -> list[tuple[memoryview, int | None]]:
         """Read once, without waiting, and give the frames that are whole by then; as `receive`, whose errors it raises."""
-        if not self._complete:
+        frame = self._next()
+        if frame is None:
             self._fill(_AT_ONCE)
-        while self._complete:
-            yield self._next()
+            frame = self._next()
+        frames = []
+        while frame is not None:
+            frames.append(frame)
+            frame = self._next()
+        return frames
 
-    def _next(self) -> tuple[memoryview, int | None]:
-        size, described = _HEAD.unpack_from(self._buffer, self._begin)
+    def _next(self) -> tuple[memoryview, int | None] | None:
+        """Give the next frame, if it has come as a whole."""
         start = self._begin + _HEAD.size
+        if self._end < start:
+            return None
+        size, described = _HEAD.unpack_from(self._buffer, self._begin)
+        if self._end < start + size:
+            return None
         self._begin = start + size
         return self._buffer[start : self._begin], self._descriptors.popleft() if described else None
-
-    @property
-    def _complete(self) -> bool:
-        """Whether the next frame has come as a whole."""
-        come = self._end - self._begin
-        return come >= _HEAD.size and come >= self._needed()
 
     def _needed(self) -> int:
         """Tell how many bytes the next frame has with its head; the head's, as long as it has not come."""
@@ -111,11 +117,12 @@ class Channel:
 
     def _make_room(self) -> None:
         """See to it that the rest of the next frame fits. A buffer that was made for a large one is not kept."""
-        needed = self._needed()
-        if self._begin == self._end and needed <= _ROOM == len(self._buffer):
+        rest = self._buffer[self._begin : self._end]
+        if not rest and len(self._buffer) == _ROOM:
             self._begin = self._end = 0
-        elif self._begin + needed > len(self._buffer) or self._begin == self._end:
-            rest = self._buffer[self._begin : self._end]
+            return
+        needed = self._needed() if rest else _ROOM
+        if not rest or self._begin + needed > len(self._buffer):
             self._buffer = memoryview(bytearray(max(_ROOM, needed)))
             self._buffer[: len(rest)] = rest
             self._begin, self._end = 0, len(rest)

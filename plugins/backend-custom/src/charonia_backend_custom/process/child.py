@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 import time
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from charonia_backend_custom.process.child_host import RemoteHost
 from charonia_backend_custom.process.child_requests import RemoteRequest
 from charonia_backend_custom.process.link import Link
 from charonia_backend_custom.process.messages import (
+    TRACE,
     CallAnswer,
     Complete,
     Execute,
@@ -37,7 +37,6 @@ from charonia_backend_custom.process.messages import (
     LogLine,
     Make,
     Open,
-    RequestData,
 )
 from charonia_backend_custom.process.trace_context import current_trace
 
@@ -197,11 +196,15 @@ class _Child:
             raise InternalError("the process was asked to execute before its model was made")
         if self._log_level != question.log_level:  # to set it makes all loggers forget what they know
             self._set_log_level(question.log_level)
-        told = [RequestData._make(data) for data in question.requests]
-        requests = [RemoteRequest(data, self._link, decoupled=self._decoupled) for data in told]
-        traces = [data.trace for data in told if data.trace is not None]
-        with current_trace(traces[0]) if traces else nullcontext():
+        requests = [RemoteRequest(data, self._link, decoupled=self._decoupled) for data in question.requests]
+        trace = None
+        for data in question.requests:
+            trace = trace or data[TRACE]
+        if trace is None:
             self._begin(made, number, question.batch, requests)
+        else:
+            with current_trace(trace):
+                self._begin(made, number, question.batch, requests)
 
     def _begin(self, made: ModelObject, number: int, batch: int, requests: list[RemoteRequest]) -> None:
         if self._decoupled:

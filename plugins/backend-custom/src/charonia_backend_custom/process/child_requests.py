@@ -11,7 +11,7 @@ from charonia_backend_custom.process.messages import IsCancelled, Send
 
 if TYPE_CHECKING:
     from charonia_backend_custom.process.link import Link
-    from charonia_backend_custom.process.messages import RequestData
+    from charonia_backend_custom.process.messages import Plain
 
 __all__ = ["RemoteRequest"]
 
@@ -20,29 +20,35 @@ class RemoteRequest(pb_utils.InferenceRequest):
     """A request that the server took.
 
     Args:
-        data: what came over the line.
+        data: what came over the line, with the fields of `RequestData`.
         link: the line.
         decoupled: whether a request may have any number of responses.
     """
 
     __slots__ = ("_decoupled", "_line", "_sender")
 
-    def __init__(self, data: RequestData, link: Link, *, decoupled: bool) -> None:
+    def __init__(self, data: Plain, link: Link, *, decoupled: bool) -> None:
         # not by the constructor of requests that models make, which checks what comes, and looks for who calls
+        (
+            key,
+            inputs,
+            self._request_id,
+            self._correlation_id,
+            requested_outputs,
+            self._model_name,
+            self._model_version,
+            self._flags,
+            self._timeout,
+            self._parameters,
+            trace,
+        ) = data
         unpack = link.saying.carrier.unpack
-        self._inputs = [unpack(tensor) for tensor in data.inputs]
-        self._request_id = data.request_id
-        self._correlation_id = data.correlation_id
-        self._requested_output_names = set(data.requested_outputs)
-        self._model_name = data.model_name
-        self._model_version = data.model_version
-        self._flags = data.flags
-        self._timeout = data.timeout
-        self._parameters = data.parameters
-        self._trace = None if data.trace is None else pb_utils.InferenceTrace(data.trace)
+        self._inputs = [unpack(tensor) for tensor in inputs]
+        self._requested_output_names = set(requested_outputs)
+        self._trace = None if trace is None else pb_utils.InferenceTrace(trace)
         self._preferred_memory = None
         self._rescheduled = False
-        self._line = _RemoteLine(link, data.key, ends_at_once=not decoupled)
+        self._line = _RemoteLine(link, key, ends_at_once=not decoupled)
         self._decoupled = decoupled
         self._sender: pb_utils.InferenceResponseSender | None = None
 

@@ -25,7 +25,7 @@ from charonia_backend_custom.process.outgoing import ANSWER, QUESTION, TOLD, Out
 from charonia_backend_custom.process.turns_of_reading import TurnsOfReading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from charonia_backend_custom.process.channel import Channel
     from charonia_backend_custom.process.messages import Plain
@@ -160,8 +160,9 @@ class Link:
     def wake(self) -> None:
         """Send what was put off. Where an event loop does so, it also reads what comes, as long as it gets round to that."""
         self.asking.send()
-        with suppress(RuntimeError):  # no loop runs here
-            self._reading.offer(asyncio.get_running_loop())
+        loop = asyncio._get_running_loop()  # noqa: SLF001 - documented
+        if loop is not None:
+            self._reading.offer(loop)
 
     def _give_back(self, number: int) -> None:
         self.tell_sometime(Release(number))
@@ -180,14 +181,14 @@ class Link:
             take(None, LinkEndedError())
 
     def _pass_on(self, listener: Listener, frame: memoryview, descriptor: int | None) -> None:
-        for kind, number, body in self._messages(frame, descriptor):
+        for kind, number, body in _messages(frame):
             if kind == ANSWER:
                 with self._lock:
                     take = self._open.pop(number)
                 take(*body)
             elif kind == QUESTION:
                 listener.on_question(number, message_of(body))
-            else:
+            elif not self._is_about_blocks(body, descriptor):
                 listener.on_told(message_of(body))
 
     def questions(self, on_pause: Callable[[], object]) -> Iterator[tuple[int, Any]]:
@@ -198,15 +199,12 @@ class Link:
         """
         with suppress(EOFError):
             while True:
-                for _, number, body in self._messages(*self._main.receive(on_pause)):
-                    yield number, message_of(body)
-
-    def _messages(self, frame: memoryview, descriptor: int | None) -> Sequence[tuple[int, int, Any]]:
-        """Give the messages of a frame, but for those about blocks, on which it acts."""
-        messages: list[tuple[int, int, Any]] = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
-        return [
-            message for message in messages if message[0] != TOLD or not self._is_about_blocks(message[2], descriptor)
-        ]
+                frame, descriptor = self._main.receive(on_pause)
+                for kind, number, body in _messages(frame):
+                    if kind == QUESTION:
+                        yield number, message_of(body)
+                    else:
+                        self._is_about_blocks(body, descriptor)
 
     def _is_about_blocks(self, body: Plain, descriptor: int | None) -> bool:
         """Tell whether a message is about blocks, and if so, act on it."""
@@ -236,3 +234,8 @@ class Link:
         self._side.close()
         self._pool.close()
         self._views.close()
+
+
+def _messages(frame: memoryview) -> list[tuple[int, int, Any]]:
+    messages: list[tuple[int, int, Any]] = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
+    return messages

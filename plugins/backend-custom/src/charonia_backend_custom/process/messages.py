@@ -15,6 +15,7 @@ __all__ = [
     "KEY",
     "NEW_BLOCK",
     "RELEASE",
+    "TRACE",
     "Call",
     "CallAnswer",
     "CancelCall",
@@ -71,8 +72,8 @@ class RequestData(NamedTuple):
     trace: str | None
 
 
-KEY = RequestData._fields.index("key")
-"""Where a request's key is among the fields."""
+KEY, TRACE = map(RequestData._fields.index, ("key", "trace"))
+"""Where a request's key and its trace are among the fields."""
 
 # -- both ways
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import threading
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from charonia_backend_custom.process.carrier import TensorCarrier
@@ -59,18 +58,17 @@ class Outgoing:
                 self._sending.release()
 
     def _send(self, descriptor: int | None) -> None:
-        messages = self._taken()
+        waiting, messages = self._waiting, []
+        while waiting:
+            messages.append(waiting.popleft())
+        if self._later:
+            messages += [(TOLD, 0, plain(self._later.popleft())) for _ in range(len(self._later))]
         if messages:
             frame = pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
-            with suppress(OSError):  # whoever reads notices the end, too, and acts on it
+            try:  # noqa: SIM105 - it costs nothing, while `suppress` makes an object and calls it three times for each frame
                 self._channel.send(frame, descriptor)
-
-    def _taken(self) -> list[tuple[int, int, Any]]:
-        waiting, later = self._waiting, self._later
-        taken = [waiting.popleft() for _ in range(len(waiting))]
-        if later:
-            taken += [(TOLD, 0, plain(later.popleft())) for _ in range(len(later))]
-        return taken
+            except OSError:
+                pass  # whoever reads notices the end, too, and acts on it
 
     def _announce(self, number: int, size: int, kept: bool, descriptor: int) -> None:  # noqa: FBT001 - a block's facts
         """Tell of a block, in a frame whose only new block it is."""

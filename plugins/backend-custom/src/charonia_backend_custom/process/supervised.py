@@ -108,6 +108,9 @@ class SupervisedProcess:
     def _pass_on(
         self, process: ModelProcess, requests: Sequence[ServedRequest], task: Running, take: TakeAnswers
     ) -> None:
+        if not self._crew.suspects:
+            process.answers_later(requests, task, partial(self._receive, process, requests, requests, task, take))
+            return
         innocent = self._innocent(requests)
         if not innocent:
             take(None, None)
@@ -125,7 +128,7 @@ class SupervisedProcess:
     def _parts(self, requests: Sequence[ServedRequest]) -> list[Sequence[ServedRequest]]:
         """Have each request executed alone that was there when a process ended, so that it shows which one it was."""
         suspects = self._crew.suspects
-        suspected = [request for request in requests if suspects.suspected(request.core)] if suspects else []
+        suspected = [request for request in requests if suspects.suspected(request.core)]
         if not suspected:
             return [requests]
         for request in suspected:
