@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = [
     "INPUT",
     "MODELS",
-    "NEVER_WAITS",
     "ONE_THREAD",
     "OUTPUT",
+    "OWN_THREAD",
     "BenchmarkModel",
     "onnx_model",
     "write_onnx_repository",
@@ -128,7 +128,7 @@ MODELS = {
 """All models by name."""
 
 ONE_THREAD = 'parameters { key: "intra_op_thread_count" value: { string_value: "1" } }\n'
-NEVER_WAITS = 'parameters { key: "NEVER_WAITS" value: { string_value: "1" } }\n'
+OWN_THREAD = 'parameters { key: "NEVER_WAITS" value: { string_value: "0" } }\n'
 
 _PYTHON_IDENTITY = f"""\
 import triton_python_backend_utils as pb_utils

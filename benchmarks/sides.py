@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.models import NEVER_WAITS, write_onnx_repository, write_reference_repository
+from benchmarks.models import OWN_THREAD, write_onnx_repository, write_reference_repository
 from benchmarks.process import ServerProcess, free_port
 from benchmarks.tools.reference_server import install_reference, reference_command, reference_environment
 from benchmarks.ways import GRPC, HTTP, SYSTEM_SHARED_MEMORY
@@ -25,7 +25,8 @@ __all__ = [
     "CHARONIA",
     "PYTHON",
     "PYTHON_PROCESS",
-    "PYTHON_PROMISE",
+    "PYTHON_STANDARD",
+    "PYTHON_THREAD",
     "REFERENCE",
     "SIDES",
     "STANDARD",
@@ -36,7 +37,8 @@ __all__ = [
 CHARONIA = "charonia"
 STANDARD = "standard"
 PYTHON = "python"
-PYTHON_PROMISE = "python-promise"
+PYTHON_STANDARD = "python-standard"
+PYTHON_THREAD = "python-thread"
 PYTHON_PROCESS = "python-process"
 REFERENCE = "reference"
 BARE = "bare"
@@ -107,9 +109,14 @@ def _start_python(folder: Path) -> Side:
     return _serve(write_reference_repository(folder / PYTHON), PYTHON)
 
 
-def _start_python_promise(folder: Path) -> Side:
-    """Start it on the same, whose configurations promise that they wait for nothing, which the reference would pass over."""
-    return _serve(write_reference_repository(folder / PYTHON_PROMISE, NEVER_WAITS), PYTHON_PROMISE)
+def _start_python_standard(folder: Path) -> Side:
+    """Start it on the same, on the network libraries that the frontends bring themselves."""
+    return _serve(write_reference_repository(folder / PYTHON_STANDARD), PYTHON_STANDARD, "--transport=standard")
+
+
+def _start_python_thread(folder: Path) -> Side:
+    """Start it on the same, whose configurations say that they may wait, which the reference would pass over."""
+    return _serve(write_reference_repository(folder / PYTHON_THREAD, OWN_THREAD), PYTHON_THREAD)
 
 
 def _start_python_process(folder: Path) -> Side:
@@ -141,7 +148,8 @@ SIDES: dict[str, Callable[[Path], Side]] = {
     CHARONIA: start_charonia,
     STANDARD: _start_standard,
     PYTHON: _start_python,
-    PYTHON_PROMISE: _start_python_promise,
+    PYTHON_STANDARD: _start_python_standard,
+    PYTHON_THREAD: _start_python_thread,
     PYTHON_PROCESS: _start_python_process,
     REFERENCE: _start_reference,
     BARE: _start_bare,

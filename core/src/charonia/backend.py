@@ -147,9 +147,9 @@ class Execution(ABC):
 
     predictable: bool = False
     """Whether the time of an execution depends on the size of its inputs alone, and is the processor's time of the thread that
-    calls: it neither leaves the work to other threads, nor waits for anything, nor runs code of the model's author, unless that
-    one promises it. Once such executions have proved to be quick, event loops run them on their own thread, which saves the way
-    to another one and back. To pass the work on to another process is such an execution, too, as long as it `takes_at_once`."""
+    calls: it neither leaves the work to other threads, nor waits for anything, nor runs code of the model's author that
+    might. Once such executions have proved to be quick, event loops run them on their own thread, which saves the way to
+    another one and back. To pass the work on to another process is such an execution, too, as long as it `takes_at_once`."""
 
     runs_code: ClassVar[bool] = True
     """Whether code of the model's author may run in it. That finds itself in the trace of the request that it is run for."""

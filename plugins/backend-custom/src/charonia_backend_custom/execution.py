@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
@@ -14,6 +16,7 @@ from charonia.errors import InferenceError, UnavailableError
 from charonia.model_parameters import ModelParameters
 
 from charonia_backend_custom.answers import Answers
+from charonia_backend_custom.probation import Probation
 from charonia_backend_custom.readiness import Readiness
 from charonia_backend_custom.room import Room, room_ahead
 from charonia_backend_custom.running import Running
@@ -39,6 +42,8 @@ __all__ = [
     "initialize_arguments",
     "remote_execution_of",
 ]
+
+_log = logging.getLogger(__name__)
 
 _AT_ONCE = 64
 """How many batches of an `execute` that is a coroutine are in progress at once, unless the model says otherwise."""
@@ -146,12 +151,11 @@ class UnaryExecution(ModelExecution):
     def __init__(self, context: InstanceContext, calls: DirectCalls, graph: WaitGraph) -> None:
         super().__init__(context, calls, graph)
         self._answers = calls.answers
-        self.predictable = not calls.is_async and ModelParameters("python", context.model.config).flag("NEVER_WAITS")
 
     def execute(self, batch: Batch) -> None:
         """Have the model answer; as in the reference, an answer that is wrong in form fails the whole batch."""
         batch.mark_compute_start()
-        running = Running(self._seat, batch.requests, may_wait=not self.predictable, stays=not self._calls.is_async)
+        running = Running(self._seat, batch.requests, stays=not self._calls.is_async)
         self._seat.enter(running)
         try:
             answers = self._answers([self._requests.of(request) for request in batch.requests], running)
@@ -160,6 +164,51 @@ class UnaryExecution(ModelExecution):
         batch.mark_compute_end()
         if answers is not None:
             batch.respond_all(self._responses(batch, answers))
+
+
+class UnwaitingExecution(ModelExecution):
+    """An instance that answers each request once, of a model that waits for nothing: event loops may execute it.
+
+    Args:
+        context: the instance.
+        calls: the model's object, closed with the instance.
+        graph: where executions that wait are known.
+    """
+
+    predictable = True
+
+    def __init__(self, context: InstanceContext, calls: DirectCalls, graph: WaitGraph) -> None:
+        super().__init__(context, calls, graph)
+        self._answers = calls.answers
+        self._running = Running(self._seat, (), may_wait=False, stays=False)
+        self._probation = Probation()
+
+    def takes_at_once(self, request: InferenceRequest) -> bool:
+        """Tell whether whoever asks may execute a request: not if that has just held somebody up."""
+        return self._probation.lend()
+
+    def execute(self, batch: Batch) -> None:
+        """Have the model answer, as a `UnaryExecution` does. What cannot wait is in no circle: it does not enter its seat."""
+        begun_ns = time.monotonic_ns()
+        batch.mark_compute_start(begun_ns)
+        try:
+            answers = self._answers([self._requests.of(request) for request in batch.requests], self._running)
+        finally:
+            ended_ns = time.monotonic_ns()
+            self._note(begun_ns, ended_ns)
+        batch.mark_compute_end(ended_ns)
+        if answers is not None:
+            batch.respond_all(self._responses(batch, answers))
+
+    def _note(self, begun_ns: int, ended_ns: int) -> None:
+        away_ns = self._probation.note(begun_ns, ended_ns)
+        if away_ns:
+            _log.debug(
+                'model instance "%s" has taken %.0f ms: only its own thread executes it for the next %.0f s',
+                self.context.name,
+                (ended_ns - begun_ns) / 1e6,
+                away_ns / 1e9,
+            )
 
 
 class LateExecution(ModelExecution):
@@ -277,14 +326,17 @@ class DecoupledExecution(ModelExecution):
                 request.core.reschedule()
 
 
-def execution_of(context: InstanceContext, calls: DirectCalls, graph: WaitGraph) -> ModelExecution:
-    """Make the execution of the kind that fits a model's object on this side."""
+def execution_of(
+    context: InstanceContext, calls: DirectCalls, graph: WaitGraph, *, never_waits: bool
+) -> ModelExecution:
+    """Make the execution of the kind that fits a model's object on this side, and whether that waits for anything."""
     if context.model.config.model_transaction_policy.decoupled:
         return DecoupledExecution(context, calls, graph, here=True)
     at_once = batches_at_once(context.model)
     if at_once > 1 and calls.is_async:
         return LateExecution(context, calls, graph, Room(at_once))
-    return UnaryExecution(context, calls, graph)
+    unwaiting = never_waits and not calls.is_async
+    return UnwaitingExecution(context, calls, graph) if unwaiting else UnaryExecution(context, calls, graph)
 
 
 def remote_execution_of(context: InstanceContext, calls: ModelCalls, graph: WaitGraph) -> ModelExecution:

@@ -84,8 +84,8 @@ class ServerHost:
     ) -> InferenceRequest:
         if running is not None and not running.may_wait:
             raise pb_utils.TritonModelException(
-                f"model '{self._context.name}' calls model '{request.model_name()}', but its configuration says that it "
-                "NEVER_WAITS: remove that parameter, since event loops, which serve everybody, would wait with it"
+                f"model '{self._context.name}' calls model '{request.model_name()}', but is taken for one that "
+                "NEVER_WAITS: set that parameter to 0, since event loops, which serve everybody, would wait with it"
             )
         made = InferenceRequest(
             request.model_name(),

@@ -101,6 +101,10 @@ class ModelImports:
         self.keep_added_paths()
         return module
 
+    def modules(self) -> list[ModuleType]:
+        """List the modules that have been imported, the model's file among them."""
+        return [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == self._package]
+
     def _package_spec(self) -> ModuleSpec:
         file = self.place.directory / "__init__.py"
         if file.is_file():

@@ -11,6 +11,7 @@ from charonia.errors import InternalError
 from charonia_backend_custom.activity import Activity, busy_with
 from charonia_backend_custom.failures import MODEL_FAILURES, load_failure
 from charonia_backend_custom.imports import ModelImports
+from charonia_backend_custom.waiting_code import what_may_wait
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +85,10 @@ class ModelFile:
                 f"auto_complete_config function in model '{self.place.name}' must return a valid pb.ModelConfig object."
             )
         return completed.as_dict()
+
+    def what_may_wait(self) -> str:
+        """Find something in the model's code that may wait; "" where its source shows nothing. See `waiting_code`."""
+        return what_may_wait(self._imports.modules())
 
     def keep_added_paths(self) -> None:
         """Keep to this model what its code has added to `sys.path`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from typing import TYPE_CHECKING
 
 from charonia.backend import LoadedModel
+from charonia.model_parameters import ModelParameters
 from triton_python_backend_utils.place import ModelPlace
 
 from charonia_backend_custom.execution import execution_of, initialize_arguments
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from charonia_backend_custom.imports import ModelFinder
 
 __all__ = ["ThreadModel", "place_of"]
+
+_log = logging.getLogger(__name__)
 
 
 def place_of(context: ModelContext, host: ServerHost) -> ModelPlace:
@@ -45,11 +49,12 @@ class ThreadModel(LoadedModel):
         self._host = host
         self._executions: weakref.WeakSet[ModelExecution] = weakref.WeakSet()
         self._file = ModelFile(place_of(context, host), context.model_path, finder)
+        self._never_waits = _never_waits(context, self._file)
 
     def instantiate(self, context: InstanceContext) -> Execution:
         """Make and initialise an object of the model's class."""
         try:
-            execution = execution_of(context, self._object(context), self._host.graph)
+            execution = execution_of(context, self._object(context), self._host.graph, never_waits=self._never_waits)
         finally:
             self._file.keep_added_paths()
         self._executions.add(execution)
@@ -68,3 +73,16 @@ class ThreadModel(LoadedModel):
         """Let go of the model's modules and metrics."""
         self._file.close()
         self._host.close()
+
+
+def _never_waits(context: ModelContext, file: ModelFile) -> bool:
+    """Tell whether a model waits for nothing while it executes: by what its author says, else by what its code shows."""
+    parameters = ModelParameters("python", context.config)
+    if parameters.text("NEVER_WAITS"):
+        return parameters.flag("NEVER_WAITS")
+    found = file.what_may_wait()
+    if found:
+        _log.debug('model "%s": only its own threads execute it, since it may wait: %s', context.name, found)
+    else:
+        _log.debug('model "%s": its code waits for nothing: event loops execute it once it is quick', context.name)
+    return not found
