@@ -78,14 +78,32 @@ ResponseSink: TypeAlias = "Callable[[InferenceResponse], None]"
 class Alike:
     """What requests have in common that differ in their inputs' elements alone.
 
+    Args:
+        request: one of them.
+
     Attributes:
+        said: what they say that is not usual, by the names of their attributes.
         fits: the signature that they are known to fit, or None.
         batch_size: their batch size, as that signature has it.
     """
 
-    __slots__ = ("batch_size", "fits")
+    __slots__ = ("batch_size", "fits", "said")
 
-    def __init__(self) -> None:
+    def __init__(self, request: InferenceRequest) -> None:
+        usual = InferenceRequest("", {}, _nowhere)
+        names = (
+            "model_version",
+            "id",
+            "requested_outputs",
+            "parameters",
+            "priority",
+            "timeout_us",
+            "correlation_id",
+            "flags",
+        )
+        self.said = tuple(
+            (name, getattr(request, name)) for name in names if getattr(request, name) != getattr(usual, name)
+        )
         self.fits: Signature | None = None
         self.batch_size = 1
 
@@ -243,27 +261,22 @@ class InferenceRequest:
         """Make a request of its own that asks the same, without shared memory.
 
         Args:
-            inputs: others, or none at all; of the same names, dtypes and shapes as those of all other requests that are made of
-                this one: what is found to be right once is not looked at again.
+            inputs: of the same names, dtypes and shapes as those of all others that are made of this one: what is found to be
+                right once is not looked at again.
             sink: takes the responses.
         """
         request = InferenceRequest(self.model_name, inputs, sink)
-        request.model_version = self.model_version
-        request.id = self.id
-        request.requested_outputs = self.requested_outputs
-        request.parameters = self.parameters
-        request.priority = self.priority
-        request.timeout_us = self.timeout_us
-        request.correlation_id = self.correlation_id
-        request.flags = self.flags
-        request.alike = self.alike
+        alike = self.alike
+        if alike is None:
+            alike = self.alike = Alike(self)
+        for name, value in alike.said:
+            setattr(request, name, value)
+        request.alike = alike
         return request
 
     def pattern(self) -> InferenceRequest:
         """Make a request without inputs and receiver, of which others are to be made by `again`."""
-        pattern = self.again({}, _nowhere)
-        pattern.alike = Alike()
-        return pattern
+        return self.again({}, _nowhere)
 
     def accept(self, on_final: _Account) -> None:
         """Name the model's own account of this request, called once, just before the final response is delivered.

@@ -37,7 +37,7 @@ class TensorPlace:
     def array(self, body: bytes | memoryview) -> Array:
         """Give the tensor that lies there, without a copy where its elements lie well."""
         if self.size < _COPIED_BELOW:  # sooner copied than looked at, and aligned then
-            return np.frombuffer(bytes(body[self.start : self.start + self.size]), self.dtype).reshape(self.shape)
+            return np.ndarray(self.shape, self.dtype, bytes(body[self.start : self.start + self.size]))
         array = np.frombuffer(body, self.dtype, self.count, self.start)
         return (array if array.flags.aligned else array.copy()).reshape(self.shape)
 

@@ -92,9 +92,9 @@ async def test_pings_keep_no_connection_that_is_not_read(rpc, connect):
     (guest,) = rpc.door.guests
     guest.look()
     guest.touched -= 50
-    late, heard = guest.touched, guest._keeping._heard
+    late, heard = guest.touched, guest._keeping.heard
     client.send(frames.ping(b"12345678", ack=False))
-    await until(lambda: guest._keeping._heard > heard)
+    await until(lambda: guest._keeping.heard > heard)
     guest.look()
     assert guest.stalled
     assert guest.touched == late
@@ -109,9 +109,9 @@ async def test_data_that_waits_in_the_socket_is_no_flood_of_replies(rpc, connect
     client.send(client.call(1, "/t/Large", b"30000000"))
     await until(lambda: any(getattr(guest, "outflow", None) and guest.outflow.paused for guest in rpc.door.guests))
     (guest,) = rpc.door.guests
-    heard = guest._keeping._heard
+    heard = guest._keeping.heard
     client.send(frames.ping(b"12345678", ack=False))
-    await until(lambda: guest._keeping._heard > heard)
+    await until(lambda: guest._keeping.heard > heard)
     guest.send()
     await client._reader.readexactly(30_000_000)
 

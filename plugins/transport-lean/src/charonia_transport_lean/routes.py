@@ -26,12 +26,12 @@ __all__ = ["route"]
 def route(door: Host, head: RequestHead) -> Opener:
     """Tell what begins the exchange for a request's head; once for all requests with that head."""
     if door.rpc is not None and is_call(head):
-        method = door.rpc.application.methods.get(head.path)
-        call = read_call(head, method, door.rpc.settings.compression)
+        application = door.rpc.application
+        method = application.methods.get(head.path)
         if method is None or head.method != "POST":
             return partial(RefusedCall, status=RpcStatus(RpcCode.UNIMPLEMENTED, "Method not found!"))
         kind = StreamCall if isinstance(method, StreamMethod) else UnaryCall
-        return partial(kind, head=call, application=door.rpc.application, settings=door.rpc.settings)
+        return partial(kind, read_call(head, method, application, door.rpc.settings))
     plain = http_message.RequestHead(head.method, head.path, head.headers)
     if door.http is not None:
         return partial(HttpExchange, head=plain, handle=door.http.handle, limits=door.http.limits)

@@ -52,11 +52,16 @@ class Allowance:
 
     Args:
         clock: tells the time, in seconds.
+
+    Attributes:
+        answers: how many are whole of which no account has been taken yet; counted by whoever sends them, since most are
+            followed by nothing that has to be allowed.
     """
 
-    __slots__ = ("_clock", "_resets", "_upkeep")
+    __slots__ = ("_clock", "_resets", "_upkeep", "answers")
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        self.answers = 0
         self._clock = clock
         now = clock()
         self._resets = Budget(*_RESETS, now)
@@ -68,6 +73,7 @@ class Allowance:
         Raises:
             ConnectionFault: there are too many of them.
         """
+        self._credit_answers()
         if not self._resets.spend(self._clock()):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
 
@@ -77,13 +83,15 @@ class Allowance:
         Raises:
             ConnectionFault: there are too many of them.
         """
+        self._credit_answers()
         if not self._upkeep.spend(self._clock()):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too many {what}")
 
-    def earn_answer(self) -> None:
-        """Take note of an answer that is whole."""
-        self._resets.earn(_RESETS_FOR_AN_ANSWER)
-        self._upkeep.earn(_UPKEEP_FOR_A_MESSAGE)
+    def _credit_answers(self) -> None:
+        answers, self.answers = self.answers, 0
+        if answers:
+            self._resets.earn(_RESETS_FOR_AN_ANSWER * answers)
+            self._upkeep.earn(_UPKEEP_FOR_A_MESSAGE * answers)
 
     def earn_message(self) -> None:
         """Take note that an answer goes on."""

@@ -42,7 +42,7 @@ _IN_A_TURN, _BYTES_OF_A_FRAME = 256, 16
 """How many frames are read before other connections have their turn. So many bytes of a header block, each of which may stand for
 a field, are worth one."""
 
-_DATA, _HEADERS, _CONTINUATION = FrameType.DATA, FrameType.HEADERS, FrameType.CONTINUATION
+_DATA, _HEADERS, _CONTINUATION = int(FrameType.DATA), int(FrameType.HEADERS), int(FrameType.CONTINUATION)
 
 _GREETING_BYTES = len(PREFACE) + HEAD_BYTES
 """The preface, and the head of the settings that a client has to send with it."""

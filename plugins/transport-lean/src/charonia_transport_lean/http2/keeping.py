@@ -28,25 +28,28 @@ class Keeping:
     Args:
         connection: the connection.
         settings: what the operator wants.
+
+    Attributes:
+        heard: when the client sent something the last time, in the loop's seconds.
     """
 
     __slots__ = (
         "_awaiting",
         "_connection",
-        "_heard",
         "_last_ping",
         "_loop",
         "_settings",
         "_strikes",
         "_timers",
         "_without_data",
+        "heard",
     )
 
     def __init__(self, connection: Line, settings: KeepAlive) -> None:
         self._connection = connection
         self._settings = settings
         self._loop = connection.loop
-        self._heard = self._loop.time()
+        self.heard = self._loop.time()
         self._awaiting = False
         self._without_data = 0
         self._last_ping: float | None = None
@@ -66,10 +69,6 @@ class Keeping:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-
-    def heard(self) -> None:
-        """The client sent something."""
-        self._heard = self._loop.time()
 
     def sent(self) -> None:
         """An answer went to the client."""
@@ -100,7 +99,7 @@ class Keeping:
 
     def _look(self) -> None:
         settings = self._settings
-        quiet_ms = (self._loop.time() - self._heard) * 1000
+        quiet_ms = (self._loop.time() - self.heard) * 1000
         if quiet_ms < settings.time_ms:
             self._set("ping", settings.time_ms - quiet_ms, self._look)
             return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from charonia_transport_lean.http2.frames import (
     END_HEADERS,
     END_STREAM,
+    HEAD,
     LARGEST_WINDOW,
     ConnectionFault,
     ErrorCode,
@@ -38,7 +39,7 @@ socket takes nothing, no more data than that waits in it."""
 _LARGE = 32_768
 """From so many bytes on, what is sent is not copied together with its heads."""
 
-_DATA, _HEADERS = FrameType.DATA, FrameType.HEADERS
+_DATA, _HEADERS = int(FrameType.DATA), int(FrameType.HEADERS)
 
 
 class OutgoingStream:
@@ -137,9 +138,11 @@ class Outflow:
         """Send a whole answer with its head, some data, and trailers."""
         if stream.ended:
             return
-        size = sum(map(len, parts))
-        most = min(stream.window, self.window, self.largest_frame, _LARGE)
-        if size > most or self._queue or self.paused:
+        size = 0
+        for part in parts:
+            size += len(part)
+        window = min(stream.window, self.window)
+        if size > window or size > self.largest_frame or size > _LARGE or self._queue or self.paused:
             self.head(stream, fields)
             stream.ending, stream.trailers = True, trailers
             self.data(stream, *parts)
@@ -151,11 +154,11 @@ class Outflow:
         self._write(
             b"".join(
                 (
-                    frame_head(len(head), _HEADERS, END_HEADERS, number),
+                    HEAD.pack(len(head) << 8 | _HEADERS, END_HEADERS, number),
                     head,
-                    frame_head(size, _DATA, 0, number),
+                    HEAD.pack(size << 8, 0, number),  # of DATA, whose number is 0
                     *parts,
-                    frame_head(len(tail), _HEADERS, END_HEADERS | END_STREAM, number),
+                    HEAD.pack(len(tail) << 8 | _HEADERS, END_HEADERS | END_STREAM, number),
                     tail,
                 )
             )

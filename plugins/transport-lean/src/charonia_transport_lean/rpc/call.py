@@ -13,9 +13,6 @@ from charonia_transport_lean.rpc.status import refusal_fields, status_fields, st
 if TYPE_CHECKING:
     import asyncio
 
-    from charonia.rpc import RpcApplication
-    from charonia.transport import RpcSettings
-
     from charonia_transport_lean.http2.stream import Line, Stream
     from charonia_transport_lean.rpc.call_head import CallHead
 
@@ -28,26 +25,17 @@ class Call(Exchange):
     """A call.
 
     Args:
-        head: what its head says.
-        application: what answers.
-        settings: how it is carried.
+        head: what is known of it by its head.
+        connection: its connection.
+        stream: its stream there.
     """
 
-    __slots__ = ("_application", "_head", "_head_sent", "_reader", "_settings", "_timer")
+    __slots__ = ("_head", "_head_sent", "_reader", "_timer")
 
-    def __init__(
-        self,
-        connection: Line,
-        stream: Stream,
-        head: CallHead,
-        application: RpcApplication,
-        settings: RpcSettings,
-    ) -> None:
+    def __init__(self, head: CallHead, connection: Line, stream: Stream) -> None:
         super().__init__(connection, stream)
         self._head = head
-        self._application = application
-        self._settings = settings
-        self._reader = MessageReader(settings.check_size)
+        self._reader = MessageReader(head.settings.check_size)
         self._head_sent = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -80,7 +68,7 @@ class Call(Exchange):
     # -- the end
 
     def _fail(self, error: Exception) -> None:
-        self._end(status_of(self._application, error))
+        self._end(status_of(self._head.application, error))
 
     def _end(self, status: RpcStatus) -> None:
         """End the call with a status. What waits to be sent before it is sent before it."""

@@ -1,4 +1,4 @@
-"""What the head of a call says: its method, its deadline, its metadata, and how messages are compressed."""
+"""What is known of a call by its head: its method, its deadline, its metadata, and how messages are compressed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from charonia_transport_lean.rpc.compression import answer_encoding
 
 if TYPE_CHECKING:
-    from charonia.rpc import StreamMethod, UnaryMethod
+    from charonia.rpc import RpcApplication, StreamMethod, UnaryMethod
+    from charonia.transport import RpcSettings
 
     from charonia_transport_lean.http2.request_head import RequestHead
 
@@ -29,16 +30,18 @@ class CallHead:
     """A call without its messages. The same object stands for all calls with the same head.
 
     Attributes:
-        method: what answers, or None where nobody does.
-        path: its name.
+        method: what answers.
+        application: whose method that is.
+        settings: how calls are carried.
         timeout: in how many seconds its client gives up, or None.
         encoding: how its messages are compressed that say they are.
         answers: how its answers are compressed; "" where they are not.
         fields: its metadata.
     """
 
-    method: UnaryMethod | StreamMethod | None
-    path: str
+    method: UnaryMethod | StreamMethod
+    application: RpcApplication
+    settings: RpcSettings
     timeout: float | None
     encoding: str
     answers: str
@@ -55,23 +58,27 @@ def is_call(head: RequestHead) -> bool:
     return kind == CONTENT_TYPE or kind.startswith((f"{CONTENT_TYPE}+", f"{CONTENT_TYPE};"))
 
 
-def read_call(head: RequestHead, method: UnaryMethod | StreamMethod | None, compression: str) -> CallHead:
+def read_call(
+    head: RequestHead, method: UnaryMethod | StreamMethod, application: RpcApplication, settings: RpcSettings
+) -> CallHead:
     """Read the head of a call.
 
     Args:
         head: the head of its request.
-        method: what answers, or None where nobody does.
-        compression: how strongly answers are compressed, if the client and the method allow it.
+        method: what answers.
+        application: whose method that is.
+        settings: how calls are carried.
     """
     get = head.headers.get
     timeout = _TIMEOUT.fullmatch(get("grpc-timeout", ""))
     accepted = frozenset(name.strip() for name in get("grpc-accept-encoding", "").split(","))
     return CallHead(
         method,
-        head.path,
+        application,
+        settings,
         int(timeout[1]) * _SECONDS[timeout[2]] if timeout else None,
         get("grpc-encoding", "identity"),
-        answer_encoding(compression, accepted) if method is not None and method.compressed else "",
+        answer_encoding(settings.compression, accepted) if method.compressed else "",
         tuple(_metadata(head)),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from struct import Struct
 from typing import TYPE_CHECKING, TypeAlias
 
 from charonia.errors import InferenceError
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MessageReader", "message_prefix"]
 
-_PREFIX_BYTES = 5
+_PREFIX = Struct(">?I")
+_PREFIX_BYTES = _PREFIX.size
 
 _Message: TypeAlias = "tuple[bytes | memoryview, bool] | InferenceError"
 """A message's bytes, and whether they are compressed; or why it is refused, and was skipped."""
@@ -22,7 +24,7 @@ _Message: TypeAlias = "tuple[bytes | memoryview, bool] | InferenceError"
 
 def message_prefix(size: int, *, compressed: bool = False) -> bytes:
     """Write what stands before a message of so many bytes."""
-    return (b"\x01" if compressed else b"\x00") + size.to_bytes(4, "big")
+    return _PREFIX.pack(compressed, size)
 
 
 class MessageReader:
@@ -74,18 +76,18 @@ class MessageReader:
         self._took(size)
 
     def _begin(self, data: memoryview, at: int) -> int:
+        size: int
         if self._prefix or len(data) - at < _PREFIX_BYTES:
             taken = _PREFIX_BYTES - len(self._prefix)
             self._prefix += bytes(data[at : at + taken])
             at += taken
             if len(self._prefix) < _PREFIX_BYTES:
                 return at
-            prefix, self._prefix = self._prefix, b""
+            self._compressed, size = _PREFIX.unpack(self._prefix)
+            self._prefix = b""
         else:
-            prefix = bytes(data[at : at + _PREFIX_BYTES])
+            self._compressed, size = _PREFIX.unpack_from(data, at)
             at += _PREFIX_BYTES
-        size = int.from_bytes(prefix[1:], "big")
-        self._compressed = bool(prefix[0])
         try:
             self._check_size(size)
         except InferenceError as error:

@@ -17,8 +17,7 @@ from charonia_transport_lean.rpc.status import OK_HEAD, OK_TRAILERS
 if TYPE_CHECKING:
     import asyncio
 
-    from charonia.rpc import RpcApplication, RpcStream
-    from charonia.transport import RpcSettings
+    from charonia.rpc import RpcStream
 
     from charonia_transport_lean.http2.stream import Line, Stream
     from charonia_transport_lean.rpc.call_head import CallHead
@@ -31,15 +30,8 @@ class StreamCall(Call):
 
     __slots__ = ("_finished", "_open", "_reading", "_unread")
 
-    def __init__(
-        self,
-        connection: Line,
-        stream: Stream,
-        head: CallHead,
-        application: RpcApplication,
-        settings: RpcSettings,
-    ) -> None:
-        super().__init__(connection, stream, head, application, settings)
+    def __init__(self, head: CallHead, connection: Line, stream: Stream) -> None:
+        super().__init__(head, connection, stream)
         method = head.method
         assert isinstance(method, StreamMethod)  # noqa: S101 - else nobody would have opened this
         self._open: RpcStream = method.open(head.metadata)
@@ -102,7 +94,7 @@ class StreamCall(Call):
             data, compressed = message
             if compressed:
                 try:
-                    data = await decompress(data, self._head.encoding, self._settings)
+                    data = await decompress(data, self._head.encoding, self._head.settings)
                 except InferenceError as error:
                     self._open.end(error)
                     return
@@ -129,7 +121,7 @@ class StreamCall(Call):
         try:
             while (message := await self._open.next()) is not None:
                 if encoding:
-                    message = await compress(message, encoding, self._settings.compression)
+                    message = await compress(message, encoding, self._head.settings.compression)
                 if not self._head_sent:
                     self._head_sent = True
                     outflow.head(stream, (*OK_HEAD, ("grpc-encoding", encoding)) if encoding else OK_HEAD)

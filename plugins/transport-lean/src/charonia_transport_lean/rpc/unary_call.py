@@ -43,15 +43,14 @@ class UnaryCall(Call):
         """Answer."""
         if self._stream.ended:
             return
-        messages = self._reader.messages
-        if messages and isinstance(messages[0], InferenceError):
-            self._fail(messages[0])
+        reader = self._reader
+        message = reader.messages[0] if reader.messages else None
+        if isinstance(message, InferenceError):
+            self._fail(message)
             return
-        if len(messages) != 1 or self._reader.amid:
+        if message is None or len(reader.messages) > 1 or reader.amid:
             self._fail(InternalError("a unary call has one message: none is whole, or there are several"))
             return
-        (message,) = messages
-        assert not isinstance(message, InferenceError)  # noqa: S101 - that was looked at
         method = self._head.method
         assert isinstance(method, UnaryMethod)  # noqa: S101 - else nobody would have opened this
         data, compressed = message
@@ -84,11 +83,11 @@ class UnaryCall(Call):
     async def _answer_compressed(self, method: UnaryMethod, message: bytes | memoryview, *, compressed: bool) -> None:
         try:
             if compressed:
-                message = await decompress(message, self._head.encoding, self._settings)
+                message = await decompress(message, self._head.encoding, self._head.settings)
             answer = await settled(method.call(message, self._head.metadata))
             encoding = self._head.answers
             if encoding:
-                answer = await compress(bytes(answer), encoding, self._settings.compression)
+                answer = await compress(bytes(answer), encoding, self._head.settings.compression)
         except Exception as error:  # noqa: BLE001 - the border of calls
             self._fail(error)
         else:
