@@ -12,8 +12,8 @@ from charonia.errors import UnavailableError
 from charonia.outbox import Outbox
 from charonia.reply import Reply
 from charonia.request import InferenceRequest
+from models_apart import APART
 
-APART = {"parameters": {"EXECUTION_MODE": "process"}}
 SOURCE = """
 import os, time
 

@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 from charonia.errors import InferenceError, InternalError, UnavailableError
+from models_apart import APART
 
-APART = {"parameters": {"EXECUTION_MODE": "process"}}
 GOOD = """
 class TritonPythonModel:
     def execute(self, requests):

@@ -13,8 +13,8 @@ import pytest
 from charonia.errors import CancelledError, UnavailableError
 from charonia.request import InferenceRequest
 from charonia.testing.patience import PATIENCE_SECONDS, wait_until
+from models_apart import APART
 
-APART = {"parameters": {"EXECUTION_MODE": "process"}}
 LARGE = {"inputs": [("X", "INT32", [-1])], "outputs": [("Y", "INT32", [-1])]}
 
 PARENT = """

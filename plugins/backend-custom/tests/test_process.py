@@ -1,104 +1,65 @@
-"""Models in processes of their own: they answer as those in the server's process do, and harm nobody when they end."""
+"""Models in processes of their own answer as those in the server's process do."""
 
 from __future__ import annotations
 
 import os
-import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import triton_python_backend_utils as pb_utils
-from charonia.errors import InferenceError, InternalError, InvalidArgumentError, UnavailableError
-from charonia.testing.backend_suite import BackendSuite, Sample
-from charonia.testing.builders import model_config, write_model
+from arithmetic_suite import ArithmeticSuite
+from charonia.errors import InferenceError, InternalError
 from charonia.testing.patience import PATIENCE_SECONDS, wait_until
-
-APART = {"parameters": {"EXECUTION_MODE": "process"}}
-
-MOODY = """\
-import os
-import numpy as np
-import triton_python_backend_utils as pb_utils
+from models_apart import APART
 
 
-class TritonPythonModel:
-    def execute(self, requests):
-        responses = []
-        for request in requests:
-            a, b = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("INPUT0", "INPUT1"))
-            if a.min() < 0:
-                raise ValueError("INPUT0 is negative")
-            text = np.array([[str(row.sum())] for row in a + b], dtype=np.object_)
-            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("SUM", a + b), pb_utils.Tensor("TEXT", text)]))
-        return responses
-"""
+class TestProcess(ArithmeticSuite):
+    """A model in a process passes the suite that every backend passes."""
 
-TENSORS = {
-    "inputs": [("INPUT0", "FP32", [-1]), ("INPUT1", "FP32", [-1])],
-    "outputs": [("SUM", "FP32", [-1]), ("TEXT", "BYTES", [1])],
-}
-
-WHERE = """
-    def execute(self, requests):
-        responses = []
-        for request in requests:
-            x = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
-            if x[0] < 0:
-                os.kill(os.getpid(), -int(x[0]))
-            responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("Y", np.array([os.getpid()], np.int32))]))
-        return responses
-"""
-MORTAL = "import os\nclass TritonPythonModel:" + WHERE
-
-
-class TestProcess(BackendSuite):
-    backend = "python"
-
-    def write_model(self, repository, name):
-        write_model(repository, model_config(name, backend="python", **TENSORS, **APART), {"1/model.py": MOODY})
-
-    def write_broken_model(self, repository, name):
-        write_model(repository, model_config(name, backend="python", **TENSORS, **APART), {"1/model.py": "class ("})
-
-    def samples(self):
-        samples = []
-        for batch, value in ((1, 1.0), (3, 2.0)):
-            array = np.full((batch, 4), value, np.float32)
-            text = np.array([[str(np.float32(8 * value)).encode()]] * batch, np.object_)
-            samples.append(Sample({"INPUT0": array, "INPUT1": array}, {"SUM": array * 2, "TEXT": text}))
-        return samples
-
-    def failing_inputs(self):
-        array = np.full((1, 4), -1, np.float32)
-        return {"INPUT0": array, "INPUT1": array}
-
-
-def restarts(server):
-    """Tell how often processes were started again."""
-    (family,) = (family for family in server.metrics() if family.name == "charonia_python_process_restarts_total")
-    return [(dict(sample.labels), sample.value) for sample in family.samples]
+    settings = APART
 
 
 def test_each_instance_has_a_process(serve):
     """Instances run outside of the server's process, each in another one."""
-    serve.write("m", MORTAL, instance_count=2, **APART)
-    server = serve.start()
-    handle = server.model("m")
-    seen = set()
-    wait_until(lambda: seen.add(int(handle.infer({"X": [1]})["Y"][0])) or seen)
-    assert os.getpid() not in seen
+    source = """
+    import os
+    import pathlib
+
+    class TritonPythonModel:
+        def execute(self, requests):
+            here = pathlib.Path(pb_utils.get_model_dir())
+            (here / f"{os.getpid()}.pid").touch()
+            while len(list(here.glob("*.pid"))) < 2:  # the other instance comes, too
+                threading.Event().wait(0.01)
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", np.array([os.getpid()], np.int32))])]
+    """
+    handle = serve(source, instance_count=2, **APART)
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(handle.infer, {"X": [1]}) for _ in range(2)]
+    assert len({int(answer.result()["Y"][0]) for answer in answers} | {os.getpid()}) == 3
 
 
 @pytest.mark.parametrize("length", [1, 5_000, 3_000_000])
 def test_tensors_of_all_sizes(serve, length):
     """Small tensors go with the message, others through shared memory, the largest through blocks that are used once."""
-    serve.write("m", MOODY, head="", **{**TENSORS, "max_batch_size": 4}, **APART)
-    handle = serve.start().model("m")
+    source = """
+    class TritonPythonModel:
+        def execute(self, requests):
+            responses = []
+            for request in requests:
+                a, b = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ("A", "B"))
+                text = np.array([[str(row.sum())] for row in a + b], dtype=np.object_)
+                responses.append(pb_utils.InferenceResponse([pb_utils.Tensor("SUM", a + b), pb_utils.Tensor("TEXT", text)]))
+            return responses
+    """
+    inputs, outputs = [(name, "FP32", [-1]) for name in "AB"], [("SUM", "FP32", [-1]), ("TEXT", "BYTES", [1])]
+    handle = serve(source, inputs=inputs, outputs=outputs, max_batch_size=4, **APART)
     for value in (1, 2, 3):
         array = np.arange(value, value + 2 * length, dtype=np.float32).reshape(2, length)
-        answer = handle.infer({"INPUT0": array, "INPUT1": array})
+        answer = handle.infer({"A": array, "B": array})
         np.testing.assert_array_equal(answer["SUM"], 2 * array)
         assert [float(text) for text in answer["TEXT"].ravel()] == pytest.approx(
             (2 * array).sum(axis=1).tolist(), rel=1e-3
@@ -122,101 +83,6 @@ def test_datatypes_there_and_back(serve, datatype):
         got = handle.infer({"X": given})["Y"]
         assert got.dtype == given.dtype
         assert got.tolist() == given.tolist()
-
-
-def test_a_process_that_ends_fails_its_requests_and_comes_back(serve):
-    """Its request is UNAVAILABLE, with how it ended; nobody else is harmed; soon the model answers again, and it is counted."""
-    serve.write("m", MORTAL, **APART)
-    serve.write("other", MORTAL, **APART)
-    server = serve.start()
-    first = int(server.model("m").infer({"X": [1]})["Y"][0])
-    other = int(server.model("other").infer({"X": [1]})["Y"][0])
-    with pytest.raises(
-        UnavailableError, match="the process of model instance 'm_0' was ended by SIGSEGV while it had this"
-    ):
-        server.model("m").infer({"X": [-signal.SIGSEGV]})
-    second = int(server.model("m").infer({"X": [1]})["Y"][0])
-    assert second not in (first, other)
-    assert int(server.model("other").infer({"X": [1]})["Y"][0]) == other
-    wait_until(lambda: ({"model": "m", "version": "1"}, 1.0) in restarts(server))
-    assert ({"model": "other", "version": "1"}, 0.0) in restarts(server)
-
-
-def test_a_request_that_ends_it_twice_is_refused(serve):
-    """The third time it is not executed; others with other inputs are."""
-    serve.write("m", MORTAL, **APART)
-    server = serve.start()
-    handle = server.model("m")
-    for _ in range(2):
-        wait_until(lambda: handle.ready)
-        with pytest.raises(UnavailableError):
-            handle.infer({"X": [-9]})
-    wait_until(lambda: handle.ready)
-    with pytest.raises(InvalidArgumentError, match="this request has twice ended the process"):
-        handle.infer({"X": [-9]})
-    assert handle.infer({"X": [1]})["Y"][0]
-    assert restarts(server)[0][1] == 2.0
-
-
-def test_readiness_and_refusals_in_a_pause(serve):
-    """While it waits for the second start, the model is not ready, and tells so at once instead of letting anybody wait."""
-    source = MORTAL.replace(
-        "    def execute",
-        "    def initialize(self, args):\n        open(pb_utils.get_model_dir() + '/ok').close()\n\n    def execute",
-        1,
-    )
-    directory = serve.write("m", source, files={"1/ok": ""}, **APART)
-    server = serve.start()
-    (directory / "1/ok").unlink()
-    with pytest.raises(UnavailableError):
-        server.model("m").infer({"X": [-9]})
-    assert not server.model("m").ready
-    with pytest.raises(UnavailableError, match="has ended again and again: the next one is started in"):
-        server.model("m").infer({"X": [1]})
-    (directory / "1/ok").touch()
-    wait_until(lambda: server.model("m").ready)
-    assert server.model("m").infer({"X": [1]})["Y"][0]
-
-
-def test_a_process_that_ends_between_requests(serve):
-    """Nobody notices but the counter."""
-    serve.write("m", MORTAL, **APART)
-    server = serve.start()
-    os.kill(int(server.model("m").infer({"X": [1]})["Y"][0]), signal.SIGKILL)
-    wait_until(lambda: restarts(server)[0][1] == 1.0)
-    assert server.model("m").infer({"X": [1]})["Y"][0]
-
-
-def test_closing_while_it_is_started_again(serve):
-    """A server that closes does not wait for a pause to be over."""
-    directory = serve.write("m", MORTAL, **APART)
-    server = serve.start()
-    (directory / "1/model.py").write_text("1 / 0")
-    with pytest.raises(UnavailableError):
-        server.model("m").infer({"X": [-9]})
-    server.close()
-
-
-def test_open_streams_end_with_their_process(serve):
-    """A decoupled model's requests that it has not ended yet are UNAVAILABLE, whichever execution they came with."""
-    source = """
-    import os
-
-    class TritonPythonModel:
-        def execute(self, requests):
-            for request in requests:
-                x = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
-                if x[0] < 0:
-                    os._exit(3)
-                request.get_response_sender().send(pb_utils.InferenceResponse([pb_utils.Tensor("Y", x)]))
-    """
-    handle = serve(source, decoupled=True, **APART)
-    stream = handle.stream({"X": [1]})
-    assert next(stream)["Y"].tolist() == [1]
-    with pytest.raises(UnavailableError, match="exited with status 3"):
-        list(handle.stream({"X": [-1]}))
-    with pytest.raises(UnavailableError, match="exited with status 3"):
-        next(stream)
 
 
 def test_a_decoupled_model_streams_and_sees_cancellation(serve):
@@ -312,13 +178,6 @@ def test_what_is_raised_has_the_models_lines(serve):
         handle.infer({"X": [1]})
 
 
-def test_a_process_that_ends_while_it_is_loaded(serve):
-    """The reason tells how it ended, and what was written before is on stderr."""
-    assert serve.reason("import os\nos._exit(7)", **APART) == (
-        "Internal: the process of model instance 'm' exited with status 7 while its model was loaded"
-    )
-
-
 def test_completion_and_finalize_happen_in_the_process(serve):
     """`auto_complete_config` runs where the model runs, and `finalize` is waited for."""
     source = """
@@ -397,47 +256,6 @@ def test_an_unloaded_model_leaves_no_process_and_no_mapping(serve):
         server.unload("m")
     wait_until(lambda: server.index()[0].state == "UNAVAILABLE")
     wait_until(lambda: "charonia-block" not in Path("/proc/self/maps").read_text())  # the first two may go last
-
-
-def test_what_a_process_has_not_begun_with_is_executed_by_the_next_one(serve):
-    """A process that dies takes the request with it that it executes, and none that waits for its turn, there or in the queue."""
-    source = """
-    import os
-    import time
-    import pathlib
-
-    class TritonPythonModel:
-        def execute(self, requests):
-            (request,) = requests
-            x = pb_utils.get_input_tensor_by_name(request, "X").as_numpy()
-            if x[0] < 0:
-                while not pathlib.Path(pb_utils.get_model_dir(), "now").exists():
-                    time.sleep(0.01)
-                os._exit(1)
-            return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x)])]
-    """
-    handle = serve(source, **APART)
-    for number in range(500):  # such quick ones are passed on ahead of their turn
-        assert handle.infer({"X": [number]})["Y"].tolist() == [number]
-    outcomes = {}
-
-    def ask(number):
-        try:
-            outcomes[number] = handle.infer({"X": [number]})["Y"].tolist()
-        except UnavailableError as error:
-            outcomes[number] = error
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in (-1, 1, 2, 3, 4)]
-    threads[0].start()
-    wait_until(lambda: handle.statistics().in_flight)
-    for thread in threads[1:]:
-        thread.start()
-    wait_until(lambda: handle.statistics().in_flight == len(threads))
-    (serve.repository / "m/1/now").touch()
-    for thread in threads:
-        thread.join(PATIENCE_SECONDS)
-    assert isinstance(outcomes.pop(-1), UnavailableError)
-    assert outcomes == {number: [number] for number in (1, 2, 3, 4)}
 
 
 @pytest.mark.parametrize("async_", ["", "async "])

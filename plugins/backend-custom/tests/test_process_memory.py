@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import psutil
+from models_apart import APART
 
 MODEL = """\
 class TritonPythonModel:
@@ -13,7 +14,6 @@ class TritonPythonModel:
     def execute(self, requests):
         return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", self.weights[:1].astype(np.int32))]) for _ in requests]
 """
-APART = {"parameters": {"EXECUTION_MODE": "process"}}
 
 
 def ask(server, name):

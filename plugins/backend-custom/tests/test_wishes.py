@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from charonia.errors import UnavailableError
 from charonia.testing.patience import wait_until
+from models_apart import APART
 
-APART = {"parameters": {"EXECUTION_MODE": "process"}}
 COUNTDOWN = """
 class TritonPythonModel:
     def execute(self, requests):
