@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 
 import pytest
 import triton_python_backend_utils as pb_utils
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 FAILED = ": Failed to process the request for model 'm', message: "
+WHY_NOT = "is not made of letters, digits and _, or has a meaning already"
 
 
 @pytest.fixture
@@ -112,6 +114,17 @@ def test_what_cannot_be_made(held):
         (
             lambda: held.add("c", {"a": 1}, []),
             "Error when creating Metric{}attempt to access JSON non-string as string",
+        ),
+        *(
+            (
+                lambda label=label: held.add("h", {label: "x"}, [1]),
+                f"Error when creating Metric{{}}Invalid label name: {label!r} {WHY_NOT}",
+            )
+            for label in ("", "a b", "1a", "a:b", "__a", "le")
+        ),
+        (
+            lambda: held.add("h", {}, [1.5, math.inf]),
+            "Error when creating Metric{}the buckets [1.5, inf] are not all finite: the last one is added to them",
         ),
         (lambda: held.add("h", {}, []), "Error when creating Metric{}a histogram needs buckets"),
         (lambda: held.add("h", {}, [2, 1]), "Error when creating Metric{}the buckets [2, 1] do not ascend"),

@@ -147,7 +147,7 @@ class TritonPythonModel:
         family = pb_utils.MetricFamily("acme_requests", "Requests of acme", pb_utils.MetricFamily.COUNTER)
         sizes = pb_utils.MetricFamily("acme_sizes", "Sizes", pb_utils.MetricFamily.HISTOGRAM)
         self.seen = family.Metric(labels={"site": "x"})
-        self.sizes = sizes.Metric(labels={}, buckets=[1, 4])
+        self.sizes = sizes.Metric(labels={}, buckets=[1, 2000001, 2000002.5])
 
     def execute(self, requests):
         responses = []
@@ -169,7 +169,8 @@ def test_metrics_of_python_models_join(watched, model_repository, port):
             running.model("m").infer(INPUT)
         told = scrape(port)
     assert told["acme_requests", ("site", "x")] == 2
-    assert [told["acme_sizes_bucket", ("le", bound)] for bound in ("1", "4", "+Inf")] == [0, 2, 2]
+    bounds = ("1", "2000001", "2000002.5", "+Inf")
+    assert [told["acme_sizes_bucket", ("le", bound)] for bound in bounds] == [0, 2, 2, 2]
     assert (told["acme_sizes_sum",], told["acme_sizes_count",]) == (4, 2)
 
 

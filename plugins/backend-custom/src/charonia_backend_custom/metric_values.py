@@ -7,6 +7,7 @@ one metric. Each lives as long as somebody holds it.
 from __future__ import annotations
 
 import bisect
+import math
 import re
 import threading
 from collections import Counter, deque
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["HeldMetrics", "MetricTable"]
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # two underscores are Prometheus' own
 
 
 _KINDS = (MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM)
@@ -96,10 +98,8 @@ class MetricTable:
         with self._lock:
             self._tidy()
             family = self._family(name)
-            if family.kind is MetricKind.HISTOGRAM and not buckets:
-                raise ValueError("a histogram needs buckets")
-            if list(buckets) != sorted(set(buckets)):
-                raise ValueError(f"the buckets {list(buckets)} do not ascend")
+            _check_labels(family, labels)
+            _check_buckets(family, buckets)
             family.metrics.setdefault(labels, _Metric(tuple(buckets), [0] * (len(buckets) + 1)))
             self._holds[holder, name, labels] += 1
 
@@ -218,6 +218,24 @@ def _key(labels: Mapping[str, str]) -> _Labels:
     if not all(isinstance(item, str) for pair in labels.items() for item in pair):
         raise ValueError("attempt to access JSON non-string as string")
     return tuple(sorted(labels.items()))
+
+
+def _check_labels(family: _Family, labels: _Labels) -> None:
+    """Refuse what no page of metrics can tell: Prometheus would read none of it."""
+    for label, _ in labels:
+        if not _LABEL.fullmatch(label) or (family.kind is MetricKind.HISTOGRAM and label == "le"):
+            raise ValueError(
+                f"Invalid label name: {label!r} is not made of letters, digits and _, or has a meaning already"
+            )
+
+
+def _check_buckets(family: _Family, buckets: Sequence[float]) -> None:
+    if family.kind is MetricKind.HISTOGRAM and not buckets:
+        raise ValueError("a histogram needs buckets")
+    if list(buckets) != sorted(set(buckets)):
+        raise ValueError(f"the buckets {list(buckets)} do not ascend")
+    if not all(map(math.isfinite, buckets)):
+        raise ValueError(f"the buckets {list(buckets)} are not all finite: the last one is added to them")
 
 
 def _told(family: _Family, metric: _Metric) -> float | Histogram:

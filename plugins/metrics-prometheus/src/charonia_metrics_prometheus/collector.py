@@ -102,7 +102,7 @@ def _converted(family: MetricFamily) -> Metric:
             continue
         running = list(accumulate(sample.value.counts))
         for bound, count in zip((*sample.value.bounds, float("inf")), running, strict=True):
-            metric.add_sample(f"{family.name}_bucket", {**labels, "le": f"{bound:g}".replace("inf", "+Inf")}, count)
+            metric.add_sample(f"{family.name}_bucket", {**labels, "le": f"{bound:.16g}".replace("inf", "+Inf")}, count)
         metric.add_sample(f"{family.name}_sum", labels, sample.value.total)
         metric.add_sample(f"{family.name}_count", labels, running[-1])
     return metric
