@@ -54,5 +54,5 @@ def test_what_the_reference_encodes_otherwise():
 
 def test_an_encoding_that_is_cut_off():
     """What is missing is told."""
-    with pytest.raises(ValueError, match="ends within a element: 1 of 2 bytes are there"):
+    with pytest.raises(ValueError, match="is cut off in its last element: 1 of 2 bytes are there"):
         pb_utils.deserialize_bytes_tensor(b"\x02\0\0\0a")

@@ -9,7 +9,7 @@ class TritonPythonModel:
     def execute(self, requests):
         try:
             told = repr({wish})
-        except pb_utils.TritonModelException as error:
+        except (pb_utils.TritonModelException, TypeError) as error:
             told = str(error)
         return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", np.array([told], np.object_))])]
 """
@@ -44,6 +44,16 @@ def told(serve):
                 "stol), version should be an integral value > 0"
             ),
         ),
+        ("pb_utils.is_model_ready('other', 1)", "the model's version is str, not int"),
+        (
+            "pb_utils.load_model('other', {'backend': 'x'})",
+            "the configuration, which is JSON, is str, not dict",
+        ),
+        (
+            "pb_utils.load_model('other', '{}', {'file:a': 'x'})",
+            "the content of 'file:a' is bytes, not str",
+        ),
+        ("pb_utils.unload_model(3)", "the model's name is str, not int"),
         (
             "pb_utils.load_model('other')",
             f"Failed to load model: {REFUSED}explicit model load / unload is not allowed if polling is enabled",

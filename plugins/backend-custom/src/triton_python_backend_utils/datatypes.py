@@ -90,4 +90,6 @@ def deserialize_bytes_tensor(encoded_tensor: bytes) -> Array:
         return decode_bytes(encoded_tensor)
     except ValueError as error:
         part, wanted, available = error.args
-        raise ValueError(f"the encoded tensor ends within a {part}: {available} of {wanted} bytes are there") from error
+        raise ValueError(
+            f"the encoded tensor is cut off in its last {part}: {available} of {wanted} bytes are there"
+        ) from error

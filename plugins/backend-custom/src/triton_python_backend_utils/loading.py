@@ -23,8 +23,13 @@ def load_model(model_name: str, config: str = "", files: Mapping[str, bytes] | N
         files: content by path, such as `file:1/model.py`, instead of what is stored; needs a configuration.
 
     Raises:
+        TypeError: a name or a configuration that is no text, or content that is no bytes.
         TritonModelException: it cannot be loaded, or the control mode is another one.
     """
+    _check("the model's name", model_name, str)
+    _check("the configuration, which is JSON,", config, str)
+    for path, content in (files or {}).items():
+        _check(f"the content of {path!r}", content, bytes)
     calling_host("load_model()").load_model(model_name, config, dict(files or {}))
 
 
@@ -36,8 +41,10 @@ def unload_model(model_name: str, unload_dependents: bool = False) -> None:  # n
         unload_dependents: whether the models that it uses go, too.
 
     Raises:
+        TypeError: a name that is no text.
         TritonModelException: the control mode is another one.
     """
+    _check("the model's name", model_name, str)
     calling_host("unload_model()").unload_model(model_name, unload_dependents=unload_dependents)
 
 
@@ -45,6 +52,14 @@ def is_model_ready(model_name: str, model_version: str = "") -> bool:
     """Tell whether a model, or one version of it, serves. False, too, where there is no such model.
 
     Raises:
+        TypeError: a name or version that is no text.
         TritonModelException: the version is no number.
     """
+    _check("the model's name", model_name, str)
+    _check("the model's version", model_version, str)
     return calling_host("is_model_ready()").is_model_ready(model_name, model_version)
+
+
+def _check(what: str, given: object, kind: type) -> None:
+    if not isinstance(given, kind):
+        raise TypeError(f"{what} is {kind.__name__}, not {type(given).__name__}")
