@@ -9,22 +9,12 @@ import sys
 import pytest
 from charonia_backend_onnx.runtime import _take_log_line
 
-WITHOUT = """
-import sys
-sys.modules["onnxruntime"] = None  # as if it were not installed
-from charonia import Server, ServerOptions
 
-with Server(sys.argv[1], options=ServerOptions(exit_on_error=False)) as server:
-    print(server.index()[0].reason)
-"""
-
-
-def test_missing_onnxruntime_names_both_extras(repository, models):
+def test_missing_onnxruntime_names_both_extras(repository, models, reason_without):
     """A model that needs it fails with both ways to install it; the server goes on."""
-    folder = repository(models.identity())
-    done = subprocess.run([sys.executable, "-c", WITHOUT, folder], capture_output=True, text=True, check=True)
-    assert "ONNX Runtime cannot be imported" in done.stdout
-    assert 'pip install "charonia-backend-onnx[cpu]", or "charonia-backend-onnx[gpu]" for CUDA' in done.stdout
+    told = reason_without("onnxruntime", repository(models.identity()))
+    assert "ONNX Runtime cannot be imported" in told
+    assert 'pip install "charonia-backend-onnx[cpu]", or "charonia-backend-onnx[gpu]" for CUDA' in told
 
 
 def test_entry_module_is_light():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import grpc
 import numpy as np
 import pytest
-from charonia.serving import Serving
 from charonia.testing.fakes import Gate
 from charonia_frontend_grpc.application import SERVICE
 from charonia_protos import grpc_service_pb2 as pb
@@ -282,28 +280,13 @@ def test_a_port_can_be_shared(serve):
     assert serve(reuse_grpc_port=True, grpc_port=port).endswith(f":{port}")
 
 
-@contextmanager
-def stoppable(server):
-    """Run the frontend on a loop of its own; gives the address, and a function that begins to stop it."""
-    serving = Serving(server, {"grpc-port": 0})
-    with asyncio.Runner(loop_factory=serving.event_loop()) as runner:
-        loop = runner.get_loop()
-        done = asyncio.Event()
-        thread = threading.Thread(target=runner.run, args=(done.wait(),))
-        thread.start()
-        asyncio.run_coroutine_threadsafe(serving.start(), loop).result(PATIENCE_SECONDS)
-        try:
-            address = serving.urls[0].removeprefix("grpc://")
-            yield address, lambda: asyncio.run_coroutine_threadsafe(serving.stop(), loop)
-        finally:
-            asyncio.run_coroutine_threadsafe(serving.stop(), loop).result(PATIENCE_SECONDS)
-            loop.call_soon_threadsafe(done.set)
-            thread.join()
-
-
-def test_stopping_finishes_what_was_asked(running, calls, infer_request, requests, rows_of):
+def test_stopping_finishes_what_was_asked(stoppable, running, calls, infer_request, requests, rows_of):
     """Calls in progress are answered, an idle stream ends with the reason, and new calls are refused."""
-    with stoppable(running) as (address, stop), grpc.insecure_channel(address) as channel, Gate("slow") as gate:
+    with (
+        stoppable(running, {"grpc-port": 0}) as (url, stop),
+        grpc.insecure_channel(url.removeprefix("grpc://")) as channel,
+        Gate("slow") as gate,
+    ):
         stream = calls(channel, "ModelStreamInfer")(iter(requests), timeout=PATIENCE_SECONDS)
         requests.send(infer_request())
         next(stream)

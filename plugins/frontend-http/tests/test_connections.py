@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from charonia.serving import Serving
 from charonia.testing.fakes import Gate
 
 BODY = json.dumps({"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}).encode()
@@ -221,29 +218,10 @@ def test_client_that_goes_away_takes_its_request_back(serve, connect, running):
     assert statistics.counters.success.count == 1
 
 
-@contextmanager
-def stoppable(server):
-    """Run frontends on a loop of their own; gives the port, and a function that begins to stop them."""
-    serving = Serving(server, {"http-port": 0})
-    with asyncio.Runner(loop_factory=serving.event_loop()) as runner:
-        loop = runner.get_loop()
-        done = asyncio.Event()
-        thread = threading.Thread(target=runner.run, args=(done.wait(),))
-        thread.start()
-        asyncio.run_coroutine_threadsafe(serving.start(), loop).result(30)
-        try:
-            yield (
-                urlsplit(serving.urls[0]).port,
-                lambda: asyncio.run_coroutine_threadsafe(serving.stop(), loop),
-            )
-        finally:
-            loop.call_soon_threadsafe(done.set)
-            thread.join()
-
-
-def test_stop_finishes_what_has_begun(running, connect):
+def test_stop_finishes_what_has_begun(stoppable, running, connect):
     """Idle connections close at once; requests that execute, or are still arriving, are answered before the end."""
-    with Gate("slow") as gate, stoppable(running) as (port, stop):
+    with Gate("slow") as gate, stoppable(running, {"http-port": 0}) as (url, stop):
+        port = urlsplit(url).port
         idle, fresh, busy, arriving = (connect(port) for _ in range(4))
         idle.send(infer())
         assert_answered(idle)
