@@ -257,6 +257,28 @@ def test_rate_and_count_choose(traced):
     assert [record["request_id"] for record in records_of(path) if "model_name" in record] == ["2", "5"]
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_one_of_so_many_is_traced_whichever_threads_ask(traced, own):
+    """Threads that ask at the same time share the count: there are as many traces as it divides, be the setting the model's own."""
+    running, path = traced(*(() if own else ("TIMESTAMPS",)), rate=7)
+    if own:
+        running.trace_setting("m", {"trace_level": ["TIMESTAMPS"], "trace_count": ["100"]})
+    handle = running.model("m")
+
+    def ask():
+        for _ in range(175):
+            handle.infer(INPUT)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert running.trace_setting("m").count == (0 if own else -1)
+    running.close()
+    assert sum("model_name" in record for record in records_of(path)) == 100
+
+
 def test_settings_hold_at_once_and_for_a_model_alone(traced):
     """What is set while the server runs holds from the next request on; a model may have its own."""
     running, path = traced()

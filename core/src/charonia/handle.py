@@ -165,7 +165,7 @@ class ModelHandle:
     ) -> InferenceRequest:
         request = self._made(_tensors(model.signature, inputs), sink, options)
         if "passage" not in options:
-            if self._server.tracer.on:
+            if next(self._server.tracer.turns, True):
                 request.passage = self._server.tracer.passage(self.name)
         elif options["passage"] is not None:
             options["passage"].carry(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
@@ -114,7 +113,6 @@ class Trace:
     __slots__ = (
         "_in_frontend",
         "_in_model",
-        "_lock",
         "_open",
         "_writer",
         "arrival_ns",
@@ -156,10 +154,8 @@ class Trace:
         self._in_frontend: Passage | None = None
         self._writer = writer
         passage = request.passage
-        self._open = (
-            1 if passage is None or not passage.through_frontend else 2
-        )  # how many of model and frontend are not done
-        self._lock = threading.Lock()  # guards `_open`, where a frontend and a model end at once
+        # one item for each of model and frontend, which takes out the last one, on whichever thread: the first stands for the end
+        self._open = [True] if passage is None or not passage.through_frontend else [True, False]
 
     @property
     def id(self) -> str:
@@ -197,10 +193,7 @@ class Trace:
 
     def leave(self) -> None:
         """Say that the model, or the frontend, is done. Whoever is last hands the trace over."""
-        with self._lock:
-            self._open -= 1
-            done = not self._open
-        if done:
+        if self._open.pop():
             self._writer.end(self)
 
     @property

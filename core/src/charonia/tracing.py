@@ -16,7 +16,7 @@ from charonia.trace import Passage, Trace
 from charonia.trace_settings import TraceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from charonia.request import InferenceRequest
     from charonia.trace_settings import TraceSetting
@@ -26,7 +26,7 @@ __all__ = ["Tracer"]
 
 
 class _Sampler:
-    """Chooses requests: every one whose number `rate` divides, until `count` were chosen.
+    """Chooses requests: every one whose number its rate divides, until its count were chosen.
 
     Args:
         setting: says so.
@@ -34,36 +34,43 @@ class _Sampler:
 
     Attributes:
         setting, on: see above.
-        rate: one request of so many is chosen; 0 is none.
         left: how many more are chosen; -1 is any number.
-        numbers: gives each number once, to whichever thread takes the next one.
+        turns: gives False for each request before the one that is chosen next, and then nothing more.
     """
 
     def __init__(self, setting: TraceSetting, *, on: bool) -> None:
         self.setting = setting
         self.on = on
-        self.rate = setting.rate
         self.left = setting.count
-        self.numbers = itertools.count(1)
-        self._lock = threading.Lock()  # guards `left`
+        self.turns = self._until_next()
 
-    def count(self) -> bool:
-        """Count a request whose turn it is, and tell whether it is still wanted."""
-        with self._lock:
-            if not self.left:
-                return False
-            self.left -= self.left > 0
-            return True
+    def count(self) -> None:
+        """Begin anew: a request was chosen."""
+        self.left -= self.left > 0
+        self.turns = self._until_next()
+
+    def _until_next(self) -> Iterator[bool]:
+        if not (self.on and self.setting.rate and self.left):
+            return itertools.repeat(object=False)
+        return itertools.repeat(object=False, times=self.setting.rate - 1)
 
 
 class Tracer:
     """Traces the requests of a server. Its methods may be called from any thread.
 
+    One request of a hundred may be traced, and the others are to pay next to nothing for it. So whoever lets requests in asks an
+    iterator first, which takes those that are not traced no call in Python:
+
+        if next(tracer.turns, True):
+            passage = tracer.passage(model)
+
     Args:
         writer: where traces go; closed with this one. Its settings hold as long as nobody changes them.
 
     Attributes:
-        on: whether anything is traced at all. While it is not, nobody needs to ask for a `passage`.
+        on: whether anything is traced at all.
+        turns: gives False for a request that is not traced, unless its client does so. It has come to its end where a `passage`
+            has to be asked for: when it may be a request's turn, and always while models have settings of their own.
         origin_field: the header field of a client's request that tells of a trace to which it belongs already; "" if none does.
     """
 
@@ -71,11 +78,12 @@ class Tracer:
         self._settings = TraceSettings(writer.setting)
         self._writer = writer
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()  # lets changes come one after the other
+        self._lock = threading.Lock()  # lets changes come one after the other, those of samplers included
         self._samplers: dict[str, _Sampler] = {}  # by model, and by "" for the others; replaced as a whole
         self._everywhere = self._made(writer.setting)
         self.origin_field = writer.origin_field
         self.on = False
+        self.turns = self._everywhere.turns
         self._follow_settings()
 
     def passage(
@@ -95,16 +103,24 @@ class Tracer:
             field: gives a header field of the request, by its name in lower case; None where it has no `origin_field`.
             began_ns: see `Passage`.
         """
-        # most requests come no further than to a None, so that no call is made here that can be spared
-        sampler = self._samplers.get(model) or self._everywhere
+        sampler = self._sampler(model)
         if not sampler.on:
             return None
         origin = None if field is None else self._writer.origin(field)
-        if origin is None and (not sampler.rate or next(sampler.numbers) % sampler.rate or not sampler.count()):
+        if origin is None and not (next(sampler.turns, True) and self._choose(sampler)):
             return None
         if origin is None and not receiving:
             origin = self._writer.caller()
         return Passage(receiving, sending, sampler.setting, origin, began_ns)
+
+    def _choose(self, sampler: _Sampler) -> bool:
+        """Choose a request whose turn it was a moment ago, unless another thread has been quicker."""
+        with self._lock:
+            chosen = next(sampler.turns, True)
+            if chosen:
+                sampler.count()
+                self._show_turns()
+            return chosen
 
     def begin(self, request: InferenceRequest, version: int, *, composed: bool) -> None:
         """Have a request traced if its passage says so; of requests that others make, those whose makers are traced.
@@ -144,6 +160,11 @@ class Tracer:
         }
         self._everywhere = self._samplers[""]
         self.on = any(sampler.on for sampler in self._samplers.values())
+        self._show_turns()
+
+    def _show_turns(self) -> None:
+        alike = len(self._samplers) == 1 or not self.on
+        self.turns = self._everywhere.turns if alike else iter(())
 
     def _made(self, setting: TraceSetting) -> _Sampler:
         return _Sampler(setting, on=any(level in self._writer.levels for level in setting.level))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import ResponseEncoder
 from charonia_frontend_grpc.infer_stream import InferStream
 from charonia_frontend_grpc.known_requests import KnownRequests
-from charonia_frontend_grpc.metadata import begin_passage, forward_metadata
+from charonia_frontend_grpc.metadata import arrival_to_trace, begin_passage, forward_metadata
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
 from charonia_frontend_grpc.restricted_protocol import HEALTH_CHECK, RestrictedProtocol
@@ -157,7 +156,7 @@ class GrpcApplication:
         return None if self._forwarding is None else partial(forward_metadata, self._forwarding, metadata)
 
     def _infer(self, body: bytes | memoryview, metadata: Metadata) -> Answering:
-        began_ns = time.monotonic_ns() if self._server.tracer.on else 0
+        began_ns = arrival_to_trace(self._server.tracer, metadata)
         reply = Reply(self._mailbox)
         model, decoded = self._decode(body, reply)
         request = decoded.request
@@ -166,8 +165,9 @@ class GrpcApplication:
         passage = begin_passage(self._server.tracer, request, metadata, began_ns) if began_ns else None
         self._outbox.put(request, reply.refuse, model)
         encoder = self._encoders[model]
-        if passage is None and reply.here and not decoded.classes:
-            return _encoded(encoder, decoded, reply.outcome())
+        if reply.here and not decoded.classes:
+            encoded = _encoded if passage is None else partial(_watched, passage)
+            return encoded(encoder, decoded, reply.outcome())
         return _guarded("ModelInfer", _inferred(encoder, decoded, reply, passage))
 
     def _decode(self, body: bytes | memoryview, reply: Reply) -> tuple[Model, Decoded]:
@@ -226,6 +226,14 @@ async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, pa
     finally:
         if passage is not None:
             passage.end()
+
+
+def _watched(passage: Passage, encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
+    """Encode a response that is there at once, on which somebody looks on."""
+    with passage:
+        if response.error is None:
+            passage.answer()
+        return _encoded(encoder, decoded, response)
 
 
 def _encoded(encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:

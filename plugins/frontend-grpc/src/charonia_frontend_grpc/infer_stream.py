@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from charonia_protos.wire import length_delimited
 from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import parameter_fields
-from charonia_frontend_grpc.metadata import begin_passage
+from charonia_frontend_grpc.metadata import arrival_to_trace, begin_passage
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.status import error_text
 
@@ -188,7 +187,7 @@ class InferStream(RpcStream):
     # -- the server's side
 
     def _begin(self, call: _Call, body: bytes | memoryview) -> None:
-        began_ns = time.monotonic_ns() if self._server.tracer.on else 0
+        began_ns = arrival_to_trace(self._server.tracer, self._metadata)
         message, raw = parse_infer(body)
         call.named = pb.ModelInferResponse(
             id=message.id, model_name=message.model_name, model_version=message.model_version

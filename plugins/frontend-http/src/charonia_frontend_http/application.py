@@ -57,12 +57,14 @@ class _Plan:
         route: where they go.
         content_type: the media type of refusals.
         passage: begins the passage of one through the server's door, where somebody may look on; else None.
+        traced_already: whether the client says that they belong to a trace.
         answer: answers one, or raises.
     """
 
     route: Route
     content_type: str
     passage: Callable[[], Passage | None] | None
+    traced_already: bool
     answer: _Answer
 
 
@@ -124,8 +126,8 @@ class HttpApplication:
         plan: _Plan | None = request.head.plan
         if plan is None:
             plan = request.head.plan = self._plan(request.head)
-        if plan.passage is not None and (self._tracer.on or self._timing):
-            passage = plan.passage()
+        if plan.passage is not None:
+            passage = plan.passage() if plan.traced_already or next(self._tracer.turns, True) else None
             if passage is not None or self._timing:
                 answer = self._answer(plan, request)
                 return observed(answer, request, passage or Passage(RECEIVING, SENDING), timing=self._timing)
@@ -144,13 +146,10 @@ class HttpApplication:
         route = self._routes.find(head.target)
         content_type = PLAIN if route.endpoint in _PLAIN_ENDPOINTS else JSON
         answer = self._way(route, head, content_type)
-        return _Plan(route, content_type, self._passage(route, head), answer)
-
-    def _passage(self, route: Route, head: RequestHead) -> Callable[[], Passage | None] | None:
-        if route.endpoint not in OBSERVED:
-            return None
-        field = head.headers.get if self._tracer.origin_field in head.headers else None
-        return partial(self._tracer.passage, route.model, RECEIVING, SENDING, field)
+        traced_already = self._tracer.origin_field in head.headers
+        field = head.headers.get if traced_already else None
+        passage = partial(self._tracer.passage, route.model, RECEIVING, SENDING, field)
+        return _Plan(route, content_type, passage if route.endpoint in OBSERVED else None, traced_already, answer)
 
     def _way(self, route: Route, head: RequestHead, content_type: str) -> _Answer:
         if not route.endpoint:
