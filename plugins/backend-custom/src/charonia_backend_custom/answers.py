@@ -12,11 +12,14 @@ from charonia_backend_custom.ownership import given_away
 from charonia_backend_custom.string_tensors import with_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from charonia.arrays import TensorLayout
     from charonia.config import ModelConfig
-    from charonia.request import InferenceRequest
+    from charonia.request import InferenceRequest, Parameter
+    from charonia.tensor import Tensor
 
-__all__ = ["Answers", "triton_error"]
+__all__ = ["Answers", "ReceivedAnswer", "triton_error"]
 
 _CODES = (
     ErrorCode.UNKNOWN,
@@ -34,6 +37,30 @@ _CODES = (
 def triton_error(error: InferenceError) -> pb_utils.TritonError:
     """Give an error as models see it: with its text, and the number of its code."""
     return pb_utils.TritonError(str(error), _CODES.index(error.code))
+
+
+class ReceivedAnswer(pb_utils.InferenceResponse):
+    """What a model in a process of its own has answered with: nobody else holds its outputs.
+
+    Args:
+        outputs: the outputs by name; strings as `bytes`.
+        error: why there are none, if so.
+        parameters: those of the response.
+    """
+
+    __slots__ = ("outputs",)
+
+    def __init__(
+        self, outputs: Mapping[str, Tensor], error: pb_utils.TritonError | None, parameters: Mapping[str, Parameter]
+    ) -> None:
+        # not by the constructor of responses that models make, which checks what comes
+        self.outputs = outputs
+        self._error = error
+        self._parameters = parameters
+
+    def output_tensors(self) -> list[pb_utils.Tensor]:
+        """List the outputs."""
+        return [pb_utils.Tensor.around(name, data) for name, data in self.outputs.items()]
 
 
 class Answers:
@@ -57,12 +84,15 @@ class Answers:
         if error is not None:
             told = InferenceError.of(_CODES[error.code()], error.message())
             return InferenceResponse(parameters=answer.parameter_values(), error=told, final=final)
-        inputs = request.inputs.values()
-        outputs = {
-            tensor.name(): with_bytes(given_away(tensor, inputs))
-            for tensor in answer.output_tensors()
-            if tensor.name() in self._known
-        }
+        if isinstance(answer, ReceivedAnswer):
+            outputs = {name: data for name, data in answer.outputs.items() if name in self._known}
+        else:
+            inputs = request.inputs.values()
+            outputs = {
+                tensor.name(): with_bytes(given_away(tensor, inputs))
+                for tensor in answer.output_tensors()
+                if tensor.name() in self._known
+            }
         (response,) = self._layout.split([request], outputs)
         response.parameters = answer.parameter_values()
         response.final = final

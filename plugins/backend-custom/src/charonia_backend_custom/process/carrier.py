@@ -9,6 +9,7 @@ import triton_python_backend_utils as pb_utils
 from charonia.datatypes import DataType
 from charonia.tensor import as_numpy, decode_bytes, encode_bytes
 
+from charonia_backend_custom.answers import ReceivedAnswer
 from charonia_backend_custom.process.messages import RequestData
 from charonia_backend_custom.served import trace_context
 from charonia_backend_custom.string_tensors import with_bytes
@@ -59,17 +60,19 @@ class TensorCarrier:
         return name, datatype.name, array.shape, None, self._pool.write(flat, self._announce), flat.nbytes
 
     def unpack(self, data: TensorData) -> pb_utils.Tensor:
-        """Make the tensor of a message. Its memory is the reader's to write to."""
-        name, datatype, shape, content, block, size = data
+        """Make the tensor of a message."""
+        return pb_utils.Tensor.around(data[0], self.array(data))
+
+    def array(self, data: TensorData) -> Array:
+        """Make the array of a tensor's message. Its memory is the reader's to write to."""
+        _, datatype, shape, content, block, size = data
         if datatype == "BYTES":
             if content is None:
                 content = self._views.array(block, np.dtype(np.uint8), (size,)).tobytes()
-            array: Array = decode_bytes(content).reshape(shape)
-        elif content is None:
-            array = self._views.array(block, _DTYPES[datatype], shape)
-        else:
-            array = np.ndarray(shape, _DTYPES[datatype], bytearray(content))
-        return pb_utils.Tensor.around(name, array)
+            return decode_bytes(content).reshape(shape)
+        if content is None:
+            return self._views.array(block, _DTYPES[datatype], shape)
+        return np.ndarray(shape, _DTYPES[datatype], bytearray(content))
 
     def pack_all(self, tensors: Iterable[pb_utils.Tensor]) -> tuple[TensorData, ...]:
         """Make the messages of several tensors."""
@@ -131,8 +134,14 @@ class TensorCarrier:
             return (), (error.message(), error.code()), response.parameter_values()
         return self.pack_all(response.output_tensors()), None, response.parameter_values()
 
+    def unpack_answer(self, data: ResponseData) -> ReceivedAnswer:
+        """Make what a message has of a model's answer, for the server."""
+        outputs, told, parameters = data
+        error = None if told is None else pb_utils.TritonError(*told)
+        return ReceivedAnswer({output[0]: self.array(output) for output in outputs}, error, parameters)
+
     def unpack_response(self, data: ResponseData) -> pb_utils.InferenceResponse:
-        """Make the response of a message."""
+        """Make the response of a message, for a model that has called another one."""
         outputs, told, parameters = data
         error = None if told is None else pb_utils.TritonError(*told)
         return pb_utils.InferenceResponse.around([self.unpack(output) for output in outputs], error, parameters)

@@ -38,6 +38,9 @@ _MANY = 16
 Take: TypeAlias = "Callable[[Any, Exception | None], None]"
 """Gets the answer to a question, or why there is none."""
 
+_Messages: TypeAlias = "list[tuple[int, int, Any]]"
+"""What a frame has: kinds, numbers and bodies."""
+
 
 class LinkEndedError(Exception):
     """The other side has gone, so that nobody answers."""
@@ -181,7 +184,8 @@ class Link:
             take(None, LinkEndedError())
 
     def _pass_on(self, listener: Listener, frame: memoryview, descriptor: int | None) -> None:
-        for kind, number, body in _messages(frame):
+        messages: _Messages = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
+        for kind, number, body in messages:
             if kind == ANSWER:
                 with self._lock:
                     take = self._open.pop(number)
@@ -200,7 +204,8 @@ class Link:
         with suppress(EOFError):
             while True:
                 frame, descriptor = self._main.receive(on_pause)
-                for kind, number, body in _messages(frame):
+                messages: _Messages = pickle.loads(frame)  # noqa: S301 - as above
+                for kind, number, body in messages:
                     if kind == QUESTION:
                         yield number, message_of(body)
                     else:
@@ -234,8 +239,3 @@ class Link:
         self._side.close()
         self._pool.close()
         self._views.close()
-
-
-def _messages(frame: memoryview) -> list[tuple[int, int, Any]]:
-    messages: list[tuple[int, int, Any]] = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
-    return messages

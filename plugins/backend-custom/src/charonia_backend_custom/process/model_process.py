@@ -103,6 +103,7 @@ class ModelProcess:
         self._ended = ended
         self._model = context.name
         self._logger = logging.getLogger(f"charonia.model.{context.name}")
+        self._log_level = self._logger.getEffectiveLevel
         self._numbers = itertools.count(1)
         self._requests = OpenRequests()
         self._running: dict[int, _InProgress] = {}
@@ -120,16 +121,12 @@ class ModelProcess:
         self._reader = threading.Thread(target=self._read, name=f"charonia-process-{instance}", daemon=True)
         self._reader.start()
         place = str(context.version_directory.absolute())
-        self._set_up(Open(context.name, context.version, place, str(context.model_path), self._log_level))
+        self._set_up(Open(context.name, context.version, place, str(context.model_path), self._log_level()))
 
     @property
     def pid(self) -> int:
         """The process's number."""
         return self._process.pid
-
-    @property
-    def _log_level(self) -> int:
-        return self._logger.getEffectiveLevel()
 
     def make(self, arguments: dict[str, str]) -> None:
         """Have the model's object made and initialised. The process is closed where that fails."""
@@ -211,7 +208,7 @@ class ModelProcess:
         batch = next(self._numbers)
         self._running[batch] = _InProgress(task, requests)
         pack, enter = self._link.asking.carrier.pack_served, self._requests.enter
-        return Execute(batch, tuple([pack(request, enter(request)) for request in requests]), self._log_level)
+        return Execute(batch, tuple([pack(request, enter(request)) for request in requests]), self._log_level())
 
     def _task(self, batch: int | None) -> Running | None:
         """Give the execution to which a batch belongs, where that is known and still in progress."""
@@ -227,7 +224,7 @@ class ModelProcess:
         return self._running.pop(question.batch, None) is not None
 
     def _unpacked(self, told: list[ResponseData | None] | None) -> list[pb_utils.InferenceResponse | None] | None:
-        unpack = self._link.asking.carrier.unpack_response
+        unpack = self._link.asking.carrier.unpack_answer
         return None if told is None else [None if answer is None else unpack(answer) for answer in told]
 
     def _failure(self, error: Exception) -> InferenceError:
@@ -311,7 +308,7 @@ class ModelProcess:
         request = self._requests.get(message.key)
         if request is None:
             return  # it has ended
-        response = None if message.response is None else self._link.saying.carrier.unpack_response(message.response)
+        response = None if message.response is None else self._link.saying.carrier.unpack_answer(message.response)
         if message.final:
             self._requests.leave([message.key])
         try:
