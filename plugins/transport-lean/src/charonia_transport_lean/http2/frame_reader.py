@@ -1,7 +1,7 @@
 """From the bytes of a connection to frames, free of any socket (RFC 9113, section 4).
 
 The payload of a large DATA frame does not pass through the reader's own buffer: the socket's bytes go where the stream wants
-them.
+them. Where frames alike are foreseen, the payloads of several do at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from charonia_transport_lean.http2.frame_run import FrameRun
 from charonia_transport_lean.http2.frames import (
     ACK,
     END_HEADERS,
@@ -34,7 +35,7 @@ _BUFFER = 131_072
 _LARGEST_BLOCK = 65_536
 """The bytes of a header block, its frames' heads included."""
 
-_DIRECT = 16_384
+_DIRECT, _AHEAD = 32_768, 16_384
 """From so many missing bytes on, a DATA frame's payload is read straight to where it belongs. After one that was, only so many
 bytes are read ahead: what comes of the next payload together with its head is copied."""
 
@@ -93,6 +94,7 @@ class FrameReader:
         receiver: is told of the other frames.
 
     Attributes:
+        missing: how many bytes are missing of a DATA frame, or of one that is dropped.
         more: whether some of what came is to be read in another turn, by another call of `received`.
     """
 
@@ -106,12 +108,14 @@ class FrameReader:
         "_fragments_end",
         "_fragments_of",
         "_open_end",
-        "_open_left",
+        "_open_length",
         "_open_padding",
         "_open_stream",
         "_preface",
         "_receiver",
+        "_run",
         "_view",
+        "missing",
         "more",
     )
 
@@ -124,8 +128,10 @@ class FrameReader:
         self._preface = True
         self.more = False
         self._direct = False
+        self._run = FrameRun(_BUFFER)
         self._open_stream = 0  # the DATA frame of which a part is missing, or the frame that is dropped
-        self._open_left = 0
+        self._open_length = 0
+        self.missing = 0
         self._open_padding = 0
         self._open_end = False
         self._fragments: list[bytes] = []
@@ -136,17 +142,17 @@ class FrameReader:
     @property
     def amid(self) -> bool:
         """Whether a frame, or a header block, has begun and not ended."""
-        return bool(self._filled or self._open_left or self._fragments_of or self._preface)
+        return bool(self._filled or self.missing or self._fragments_of or self._preface)
 
     def room(self) -> memoryview:
         """Give the place for the next bytes; at least one fits. Whoever asks again has put nothing into the place before."""
         self._direct = False
-        missing = self._open_left - self._open_padding
-        if missing >= _DIRECT and self._open_stream and not self._filled:
+        payload = self.missing - self._open_padding
+        if payload >= _DIRECT and self._open_stream and not self._filled:
             place = self._data.place(self._open_stream)
             if place is not None and len(place):
                 self._direct = True
-                return place[:missing]
+                return place[:payload]
         return self._view[self._filled : self._filled + self._ahead]
 
     def received(self, size: int) -> None:
@@ -157,9 +163,9 @@ class FrameReader:
         """
         if self._direct:
             self._direct = False
-            self._ahead = _DIRECT
-            self._open_left -= size
-            self._data.placed(self._open_stream, size, end=self._open_end and not self._open_left)
+            self._ahead = _AHEAD
+            self.missing -= size
+            self._data.placed(self._open_stream, size, end=self._open_end and not self.missing)
             return
         end = self._filled + size
         at = 0
@@ -168,9 +174,34 @@ class FrameReader:
             if not at:
                 self._filled = end
                 return
-        at = self._read_frames(at, end)
-        if size == self._ahead and not self._open_left:
+        self._read(at, end)
+        if size == self._ahead and not self.missing:
             self._ahead = _BUFFER
+
+    def run(self) -> list[memoryview]:
+        """Give the places for all that is foreseen, one after the other; none where `room` is to be asked for the next bytes."""
+        if not self.missing or not self._open_stream or self._open_padding or self._open_end:
+            return []
+        place = self._data.place(self._open_stream)
+        if place is None:
+            return []
+        return self._run.foresee(self._open_stream, place, self.missing, self._open_length)
+
+    def ran(self, size: int) -> None:
+        """Read so many bytes, at least one, which are now where `run` said.
+
+        Raises:
+            ConnectionFault: they break a rule of the connection.
+        """
+        placed, self.missing, rest, wrong = self._run.read(size)
+        self._ahead = _BUFFER if wrong else _AHEAD
+        self._data.placed(self._open_stream, placed, end=False)
+        self._view[: len(rest)] = rest
+        self._read(0, len(rest))
+
+    def _read(self, at: int, end: int) -> None:
+        """Read what has come of frames, and keep the beginning of one that has to be whole."""
+        at = self._read_frames(at, end)
         left = end - at
         if left and at:
             self._view[:left] = self._view[at:end]
@@ -182,7 +213,7 @@ class FrameReader:
         self.more = False
         turn = _IN_A_TURN
         while True:
-            if self._open_left:
+            if self.missing:
                 at = self._go_on(at, end)
             start = at + HEAD_BYTES
             if start > end:
@@ -214,7 +245,7 @@ class FrameReader:
         if kind == _DATA:
             return self._begin_data(start, end, length, flags, stream)
         if kind > _CONTINUATION:  # of an extension, to be ignored
-            self._open_stream, self._open_left, self._open_padding, self._open_end = 0, length, 0, False
+            self._open_stream, self.missing, self._open_padding, self._open_end = 0, length, 0, False
             self._receiver.frame(kind, flags, stream, b"")
             return start
         if length > _LARGEST_BLOCK:
@@ -257,23 +288,23 @@ class FrameReader:
             if padding >= length:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "more padding than frame")
         last = bool(flags & END_STREAM)
-        self._open_stream, self._open_left, self._open_padding = stream, length - overhead, padding
-        self._open_end = last
+        self._open_stream, self.missing, self._open_padding = stream, length - overhead, padding
+        self._open_length, self._open_end = length, last
         if overhead:
-            done = not self._open_left
+            done = not self.missing
             self._data.data(stream, self._view[:0], overhead, end=last and done)
         return start + overhead
 
     def _go_on(self, at: int, end: int) -> int:
         """Pass on what has come of the frame that is open; gives where the next bytes are."""
-        piece = min(self._open_left, end - at)
+        piece = min(self.missing, end - at)
         if not piece:
             return at
-        self._open_left -= piece
+        self.missing -= piece
         if self._open_stream:
-            real = piece - max(0, self._open_padding - self._open_left)
-            self._open_padding = min(self._open_padding, self._open_left)
-            last = self._open_end and not self._open_left
+            real = piece - max(0, self._open_padding - self.missing)
+            self._open_padding = min(self._open_padding, self.missing)
+            last = self._open_end and not self.missing
             self._data.data(self._open_stream, self._view[at : at + max(real, 0)], piece, end=last)
         return at + piece
 

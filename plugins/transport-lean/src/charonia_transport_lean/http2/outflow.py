@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["TURN", "Outflow", "OutgoingStream"]
 
 _LEAST_FRAME = 16_384
-_MOST_FRAME = 1_048_576
 _FIRST_WINDOW = 65_535
 TURN = 1_081_344
 """How much one stream may send before another one's turn comes, in bytes: a tensor of 1 MiB with what stands around it. While the
@@ -259,7 +258,7 @@ class Outflow:
 
     def limit_frame(self, size: int) -> None:
         """Take over how large frames may be."""
-        self.largest_frame = min(size, _MOST_FRAME)
+        self.largest_frame = size
 
     def pause(self) -> None:
         """Write nothing more: the client does not read."""
@@ -317,8 +316,12 @@ class Outflow:
         unsent = stream.unsent
         plain_end = stream.ending and not stream.trailers and not stream.varying
         while unsent and allowed > 0:
-            frame: list[memoryview] = []
             size, most = 0, min(self.largest_frame, allowed)
+            if len(unsent[0]) > most:
+                size = self._whole_frames(stream, most, allowed, pieces)
+                allowed -= size
+                continue
+            frame: list[memoryview] = []
             while unsent and size < most:
                 part = unsent[0]
                 taken = min(len(part), most - size)
@@ -336,6 +339,17 @@ class Outflow:
         if stream.ending and not unsent and not (plain_end and pieces):
             pieces.append(self._closing(stream))
         return pieces
+
+    def _whole_frames(self, stream: OutgoingStream, most: int, allowed: int, pieces: list[bytes | memoryview]) -> int:
+        """Take frames alike from a part that is larger than one of them; all but its last one, which other parts may fill up."""
+        part = stream.unsent[0]
+        size = min(len(part) - 1, allowed) // most * most
+        head = frame_head(most, _DATA, 0, stream.number)
+        for at in range(0, size, most):
+            pieces += (head, part[at : at + most])
+        stream.unsent[0] = part[size:]
+        stream.unsent_bytes -= size
+        return size
 
     def _closing(self, stream: OutgoingStream) -> bytes:
         """Write the frame that ends a stream whose last data does not."""
