@@ -132,3 +132,28 @@ def test_running_a_file_that_lies_anywhere(charonia, tmp_path):
     assert told.exit_code == ExitCode.FAILED
     assert told.stderr == "charonia: no more\n"
     assert "The model 'count' has no input 'M'. " in charonia("run", "count.py", "--input", "M=2").stderr
+
+
+def test_running_a_file_that_tells_nothing(charonia, tmp_path):
+    """Nothing could be asked of it, so that it is told what is missing, and where it goes."""
+    (tmp_path / "mute.py").write_text("class TritonPythonModel:\n    def execute(self, requests):\n        return []\n")
+    told = charonia("run", "mute.py", "--input", "X=1")
+    assert told.exit_code == ExitCode.USAGE
+    assert "The model 'mute' tells no outputs. Write them, and its inputs, into auto_complete_config" in told.stderr
+
+
+def test_running_a_model_without_inputs(charonia, tmp_path):
+    """It needs no more than its name, and takes nothing else."""
+    (tmp_path / "now.py").write_text(
+        "import numpy as np\n"
+        "import triton_python_backend_utils as pb\n"
+        "class TritonPythonModel:\n"
+        "    @staticmethod\n"
+        "    def auto_complete_config(config):\n"
+        "        config.add_output({'name': 'Y', 'data_type': 'TYPE_INT32', 'dims': [1]})\n"
+        "        return config\n"
+        "    def execute(self, requests):\n"
+        "        return [pb.InferenceResponse([pb.Tensor('Y', np.array([7], np.int32))]) for _ in requests]\n"
+    )
+    assert charonia("run", "now.py").stdout == "Y  INT32 [1]\n[7]\n"
+    assert "has no input 'X'. now takes no inputs." in charonia("run", "now.py", "X=1").stderr

@@ -48,11 +48,11 @@ def read_inputs(model: str, inputs: Sequence[str], known: Mapping[str, ModelInpu
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"The model {model!r} has no input {name!r}.{hint} {_takes(model, known)}")
         tensors[name] = read_value(name, value, known[name].datatype, known[name].shape)
-    if not tensors:
+    if known and not tensors:
         raise click.UsageError(f"Give the inputs as NAME=VALUE. {_takes(model, known)}")
     return tensors
 
 
 def _takes(model: str, known: Mapping[str, ModelInput]) -> str:
     told = ", ".join(f"{name} ({tensor})" for name, tensor in known.items())
-    return f"{model} takes: {told}."
+    return f"{model} takes: {told}." if known else f"{model} takes no inputs."

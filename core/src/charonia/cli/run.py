@@ -34,6 +34,11 @@ Examples:
   charonia run models/double/1/model.py --input X=x.npy --json
 """
 
+_TELLING = (
+    "Write them, and its inputs, into auto_complete_config of its file, or into a config.pbtxt in its directory, "
+    "which has the file in a directory 1."
+)
+
 
 @click.command(help=_HELP, epilog=EXIT_CODES_EPILOG)
 @click.argument("model", type=click.Path(exists=True))
@@ -48,9 +53,10 @@ def run(
     """Load the model, ask it, and print each of its responses."""
     setting = LogSetting(info=verbose, verbose_level=int(verbose))
     with writing_log(setting), serve_alone(model) as served:
-        known = {
-            tensor.name: ModelInput(DataType[tensor.datatype], tensor.shape) for tensor in served.metadata().inputs
-        }
+        metadata = served.metadata()
+        if not metadata.outputs:
+            raise click.UsageError(f"The model {served.name!r} tells no outputs. {_TELLING}")
+        known = {tensor.name: ModelInput(DataType[tensor.datatype], tensor.shape) for tensor in metadata.inputs}
         tensors = read_inputs(served.name, [*inputs, *more], known)
         for response in served.stream(tensors, outputs=tuple(outputs)):
             click.echo(_json(response) if as_json else _text(response))
