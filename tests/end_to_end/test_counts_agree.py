@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import threading
 from urllib.request import urlopen
 
@@ -19,6 +18,8 @@ from charonia.request import InferenceRequest
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
+
+from benchmarks.process import free_port
 
 TENSORS = {"inputs": [("INPUT0", "FP32", [2])], "outputs": [("OUTPUT0", "FP32", [2])]}
 DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
@@ -137,9 +138,7 @@ def over_grpc(told):
 
 def test_every_teller_tells_the_same(repository):
     """After requests that went well, were merged, failed, were cancelled, cached, composed, ordered and answered many times."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {"http-port": 0, "grpc-port": 0, "metrics-port": port}
     options = ServerOptions(cache_config={"local": {"size": "100000"}})
     with (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import numpy as np
 import pytest
 from charonia import Server
@@ -14,14 +12,14 @@ from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
 from click.testing import CliRunner
 
+from benchmarks.process import free_port
+
 
 @pytest.fixture
 def served(model_repository):
     """Serve the model "m", which was asked five times; gives the words that say where."""
     write_model(model_repository, model_config("m"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {"http-port": 0, "allow-grpc": False, "metrics-port": port}
     with (
         Server(model_repository, plugins=Plugins(extra=[ArithmeticPlugin()])) as server,

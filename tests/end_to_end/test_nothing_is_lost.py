@@ -21,6 +21,8 @@ from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia.trace_settings import TraceSetting
 
+from benchmarks.process import free_port
+
 TENSORS = {"inputs": [("INPUT0", "FP32", [2])], "outputs": [("OUTPUT0", "FP32", [2])]}
 CALLERS = 4
 CALLS = 1250
@@ -108,13 +110,6 @@ def counts_of(port, model):
     page = urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     values = dict(re.findall(rf'^(\w+)\{{model="{model}",version="1"\}} (\S+)$', page, re.MULTILINE))
     return {name: int(values[name]) for name in COUNTS}
-
-
-def free_port():
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.parametrize("model", ["single", "merged"])

@@ -11,7 +11,8 @@ from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
-from programs import free_port
+
+from benchmarks.process import free_port
 
 PLUGINS = [ArithmeticPlugin(), charonia_frontend_http, charonia_frontend_grpc, charonia_transport_lean]
 

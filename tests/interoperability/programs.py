@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 from contextlib import contextmanager
 
 import pytest
 
+from benchmarks.process import free_port
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.perf_analyzer import install_perf_analyzer
 
@@ -41,12 +41,6 @@ def perf_analyzer(port, elements, *flags):
     told = run(*command, *words, patience=4 * PATIENCE_SECONDS).decode()
     assert "Throughput:" in told
     assert "rror" not in told
-
-
-def free_port():
-    """Find a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        return door.getsockname()[1]
 
 
 @contextmanager

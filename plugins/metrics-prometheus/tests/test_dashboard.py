@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -16,6 +15,8 @@ from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
 from charonia_metrics_prometheus.gpus import Gpus
+
+from benchmarks.process import free_port
 
 DASHBOARD = json.loads((Path(__file__).parents[3] / "deploy/grafana/charonia.json").read_text())
 TARGETS = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
@@ -33,9 +34,7 @@ def page(model_repository):
     write_model(model_repository, model_config("many", decoupled=True, max_batch_size=0))
     python = model_config("process", backend="python", parameters={"EXECUTION_MODE": "process"})
     write_model(model_repository, python, {"1/model.py": "class TritonPythonModel:\n    pass\n"})
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = ServerOptions(cache_config={"local": {"size": "10000"}})
     with (
         Server(model_repository, options=options, plugins=Plugins(extra=[ArithmeticPlugin()])) as server,

@@ -18,13 +18,13 @@ from charonia.testing.fakes import ArithmeticPlugin
 from charonia_metrics_prometheus import frontend
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.process import free_port
+
 
 @pytest.fixture
 def port():
     """Give a port that is free."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture
