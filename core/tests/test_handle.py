@@ -1,4 +1,4 @@
-"""The in-process API of one model where callers come late, leave early, or get several responses."""
+"""The in-process API of one model: for threads and coroutines, also where they leave early or get several responses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from charonia import ServerOptions
-from charonia.errors import InternalError, NotFoundError
+from charonia.errors import InternalError, InvalidArgumentError, NotFoundError, UnsupportedError
 from charonia.plugins import Plugins
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
@@ -26,6 +27,72 @@ def started(server, model_repository):
         options=ServerOptions(),
         plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()]),
     )
+
+
+async def test_coroutines_ask_side_by_side(started):
+    """Many coroutines can await answers at once."""
+    model = started.model("plain")
+    answers = await asyncio.gather(*(model.infer_async({"INPUT0": [float(value)]}) for value in range(12)))
+    assert [response["OUTPUT0"].tolist() for response in answers] == [[float(value)] for value in range(12)]
+
+
+async def test_cancelled_coroutine_cancels_its_request(started):
+    """A coroutine that is cancelled takes its request back: it is not executed if it still waits."""
+    model = started.model("plain")
+    with Gate("handle") as gate:
+        first = asyncio.ensure_future(model.infer_async({"INPUT0": [1.0]}))
+        await asyncio.to_thread(gate.wait_entered)
+        second = asyncio.ensure_future(model.infer_async({"INPUT0": [1.0]}))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+    assert (await first)["OUTPUT0"].tolist() == [1.0]
+    assert (await model.infer_async({"INPUT0": [2.0]}))["OUTPUT0"].tolist() == [2.0]
+    assert (model.statistics().execution_count, model.statistics().fail.count) == (2, 1)
+
+
+def test_stream_gives_each_response(started):
+    """A decoupled model's responses come one by one; one that only ends the stream is not shown."""
+    model = started.model("countdown")
+    assert [response["OUTPUT0"].tolist() for response in model.stream({"INPUT0": [3.0]})] == [[3.0], [2.0], [1.0]]
+    assert list(model.stream({"INPUT0": [0.0]})) == []
+
+
+async def test_stream_gives_each_response_to_a_coroutine(started):
+    """The same, awaited."""
+    stream = started.model("countdown").stream_async({"INPUT0": [2.0]})
+    assert [response["OUTPUT0"].tolist() async for response in stream] == [[2.0], [1.0]]
+
+
+def test_unary_call_of_a_decoupled_model_names_the_way_out(started):
+    """infer() on a decoupled model is refused, and says to use stream()."""
+    with pytest.raises(UnsupportedError, match=r"use stream\(\)"):
+        started.model("countdown").infer({"INPUT0": [1.0]})
+
+
+@pytest.mark.parametrize(
+    "value", [[1], np.array([1.0], np.float32), np.array([1.0], np.float64), np.array([1], np.int8), (1.0,)]
+)
+def test_inputs_are_converted_where_nothing_is_lost(started, value):
+    """Lists, tuples and arrays of a kindred dtype are taken."""
+    assert started.model("plain").infer({"INPUT0": value})["OUTPUT0"].tolist() == [1.0]
+
+
+@pytest.mark.parametrize("value", [["one"], [1 + 2j], [[1.0], [2.0, 3.0]]])
+def test_inputs_that_cannot_be_converted_name_the_input(started, value):
+    """What cannot become the input's datatype is refused with the input's name."""
+    with pytest.raises(InvalidArgumentError, match="input 'INPUT0' of model 'plain'"):
+        started.model("plain").infer({"INPUT0": value})
+
+
+def test_model_errors_are_raised(started):
+    """What the model raises reaches the caller as INTERNAL, with its text."""
+    model = started.model("plain")
+    with pytest.raises(InternalError, match="ValueError: INPUT0 has the value 13"):
+        model.infer({"INPUT0": [13.0]})
+    assert model.infer({"INPUT0": [2.0]})["OUTPUT0"].tolist() == [2.0]
+    assert model.statistics().fail.count == 1
 
 
 def test_failure_of_a_model_keeps_its_cause(started):

@@ -1,8 +1,7 @@
-"""The server in process: loading, lookup, inference from threads and coroutines, reloading without a gap, shutdown."""
+"""The server in process: loading, lookup, reloading without a gap, shutdown."""
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,18 +10,16 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from charonia import Server, ServerOptions
-from charonia.backend import ArrayExecution, Backend, Execution, LoadedModel
+from charonia.backend import ArrayExecution, Backend, LoadedModel
 from charonia.errors import (
     InternalError,
     InvalidArgumentError,
     NotFoundError,
     RepositoryError,
     UnavailableError,
-    UnsupportedError,
 )
 from charonia.hookspecs import hookimpl
 from charonia.plugins import Plugins
-from charonia.request import InferenceResponse
 
 
 class AddExecution(ArrayExecution):
@@ -31,8 +28,6 @@ class AddExecution(ArrayExecution):
         self.addend = float((context.model.version_directory / "addend.txt").read_text())
 
     def run(self, inputs):
-        if (inputs["X"] == -1).any():
-            raise ValueError("minus one")
         gate = AddBackend.gate
         if gate is not None:
             AddBackend.entered.put(self.context.name)
@@ -40,22 +35,9 @@ class AddExecution(ArrayExecution):
         return {"Y": inputs["X"] + np.float32(self.addend)}
 
 
-class CountDown(Execution):
-    """Answers as often as the input says, each time with the number that is left."""
-
-    answers_late = True
-
-    def execute(self, batch):
-        for request in batch.requests:
-            for left in range(int(request.inputs["X"][0]), 0, -1):
-                request.respond(InferenceResponse({"Y": np.array([left], np.float32)}, final=False))
-            request.respond(InferenceResponse())
-
-
 class AddModel(LoadedModel):
     def instantiate(self, context):
-        kind = CountDown if self.context.config.model_transaction_policy.decoupled else AddExecution
-        return kind(context)
+        return AddExecution(context)
 
     def close(self):
         AddBackend.closed.append((self.context.name, self.context.version))
@@ -97,11 +79,6 @@ def write(repository, name, versions, more=""):
 
 @pytest.fixture
 def serve(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(
-        sys.modules, AddBackend.__module__, sys.modules.get(AddBackend.__module__) or sys.modules[__name__]
-    )
     monkeypatch.setattr(AddBackend, "gate", None)
     monkeypatch.setattr(AddBackend, "closed", [])
     monkeypatch.setattr(AddBackend, "entered", queue.SimpleQueue())
@@ -355,83 +332,6 @@ def test_unload_lets_accepted_requests_finish(serve, tmp_path, monkeypatch):
 def test_unloading_the_unknown_is_no_error(serve, tmp_path):
     """As in the reference, an unload of what is not loaded succeeds."""
     started(serve(write(tmp_path, "m", {1: 1}))).unload("ghost")
-
-
-async def test_coroutines_ask_side_by_side(serve, tmp_path):
-    """Many coroutines can await answers at once."""
-    server = started(serve(write(tmp_path, "m", {1: 1})))
-    model = server.model("m")
-    answers = await asyncio.gather(*(model.infer_async({"X": [float(value)]}) for value in range(20)))
-    assert [response["Y"].tolist() for response in answers] == [[value + 1.0] for value in range(20)]
-
-
-async def test_cancelled_coroutine_cancels_its_request(serve, tmp_path, monkeypatch):
-    """A coroutine that is cancelled takes its request back: it is not executed if it still waits."""
-    gate = threading.Event()
-    monkeypatch.setattr(AddBackend, "gate", gate)
-    server = started(serve(write(tmp_path, "m", {1: 1})))
-    model = server.model("m")
-    first = asyncio.ensure_future(model.infer_async({"X": [1.0]}))
-    await asyncio.to_thread(AddBackend.entered.get, timeout=30)
-    second = asyncio.ensure_future(model.infer_async({"X": [1.0]}))
-    await asyncio.sleep(0)
-    second.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await second
-    gate.set()
-    assert (await first)["Y"].tolist() == [2.0]
-    await asyncio.to_thread(server.close)
-    assert AddBackend.entered.empty()
-
-
-DECOUPLED = "model_transaction_policy { decoupled: true }"
-
-
-def test_stream_gives_each_response(serve, tmp_path):
-    """A decoupled model's responses come one by one; one that only ends the stream is not shown."""
-    server = started(serve(write(tmp_path, "m", {1: 1}, DECOUPLED)))
-    assert [response["Y"].tolist() for response in server.model("m").stream({"X": [3.0]})] == [[3.0], [2.0], [1.0]]
-    assert list(server.model("m").stream({"X": [0.0]})) == []
-
-
-async def test_stream_gives_each_response_to_a_coroutine(serve, tmp_path):
-    """The same, awaited."""
-    server = started(serve(write(tmp_path, "m", {1: 1}, DECOUPLED)))
-    got = [response["Y"].tolist() async for response in server.model("m").stream_async({"X": [2.0]})]
-    assert got == [[2.0], [1.0]]
-
-
-def test_unary_call_of_a_decoupled_model_names_the_way_out(serve, tmp_path):
-    """infer() on a decoupled model is refused, and says to use stream()."""
-    server = started(serve(write(tmp_path, "m", {1: 1}, DECOUPLED)))
-    with pytest.raises(UnsupportedError, match=r"use stream\(\)"):
-        server.model("m").infer({"X": [1.0]})
-
-
-@pytest.mark.parametrize(
-    "value", [[1], np.array([1.0], np.float32), np.array([1.0], np.float64), np.array([1], np.int8), (1.0,)]
-)
-def test_inputs_are_converted_where_nothing_is_lost(serve, tmp_path, value):
-    """Lists, tuples and arrays of a kindred dtype are taken."""
-    server = started(serve(write(tmp_path, "m", {1: 1})))
-    assert server.model("m").infer({"X": value})["Y"].tolist() == [2.0]
-
-
-@pytest.mark.parametrize("value", [["one"], [1 + 2j], [[1.0], [2.0, 3.0]]])
-def test_inputs_that_cannot_be_converted_name_the_input(serve, tmp_path, value):
-    """What cannot become the input's datatype is refused with the input's name."""
-    server = started(serve(write(tmp_path, "m", {1: 1})))
-    with pytest.raises(InvalidArgumentError, match="input 'X' of model 'm'"):
-        server.model("m").infer({"X": value})
-
-
-def test_model_errors_are_raised(serve, tmp_path):
-    """What the model raises reaches the caller as INTERNAL, with its text."""
-    server = started(serve(write(tmp_path, "m", {1: 1})))
-    with pytest.raises(InternalError, match="ValueError: minus one"):
-        answer(server, -1.0)
-    assert answer(server) == [2.0]
-    assert server.model("m").statistics().fail.count == 1
 
 
 def test_close_waits_for_requests_in_progress(serve, tmp_path, monkeypatch):
