@@ -58,7 +58,7 @@ class FrameRun:
         self._head = b""
 
     def foresee(self, stream: int, place: memoryview, left: int, length: int) -> list[memoryview]:
-        """Give the places for the rest of the frame that is open, for the heads and payloads of those after it, and for one more head.
+        """Give places for the rest of the frame that is open, for heads and payloads of those after it, and for one more head.
 
         Args:
             stream: whose frames they are.
