@@ -92,3 +92,11 @@ def test_a_schedule_of_an_ensemble_without_platform_is_left_to_the_checks(backen
     config = ModelConfig(backend=backend)
     config.ensemble_scheduling.SetInParent()
     assert infer_framework(config, [], "m") == config
+
+
+def test_what_is_there_instead_is_told():
+    """A file under another name is the usual reason, so that the names which do are told beside those that are there."""
+    with pytest.raises(ConfigError, match=r"model\.savedmodel, .*; there is: saved_model\.pb, variables"):
+        infer_framework(ModelConfig(), ["variables", "saved_model.pb"], "m")
+    with pytest.raises(ConfigError, match="; there is: nothing"):
+        infer_framework(ModelConfig(), [], "m")

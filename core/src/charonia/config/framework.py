@@ -38,6 +38,7 @@ _OTHER_PLATFORMS = {"libtorch": _Framework("libtorch", "pytorch", "model.pt")}
 _BY_PLATFORM = {framework.platform: framework for framework in _FRAMEWORKS if framework.platform} | _OTHER_PLATFORMS
 _CLASSICAL = {"tensorflow", "tensorrt", "onnxruntime", "pytorch"}
 _ENSEMBLE = "ensemble"
+_TOLD_FILES = 5
 
 
 def infer_framework(config: ModelConfig, files: Collection[str], model: str, *, file: str = "") -> ModelConfig:
@@ -58,7 +59,7 @@ def infer_framework(config: ModelConfig, files: Collection[str], model: str, *, 
         problem = _ensemble_problem(config, model)
     else:
         _fill(filled, files, model)
-        problem = _pair_problem(filled, model)
+        problem = _pair_problem(filled, files, model)
     if problem:
         raise ConfigError(model, [problem], file)
     return filled
@@ -97,7 +98,7 @@ def _find(config: ModelConfig, files: Collection[str]) -> _Framework | None:
     return candidates[0] if config.backend and candidates else None
 
 
-def _pair_problem(config: ModelConfig, model: str) -> ConfigProblem | None:
+def _pair_problem(config: ModelConfig, files: Collection[str], model: str) -> ConfigProblem | None:
     platform, backend = config.platform, config.backend
     if not backend and platform:
         near = nearest(platform, _BY_PLATFORM)
@@ -110,11 +111,15 @@ def _pair_problem(config: ModelConfig, model: str) -> ConfigProblem | None:
             f"Invalid model name: Could not determine backend for model '{model}' with no backend in model configuration. "
             "Expected model name of the form 'model.<backend_name>'."
         )
-        return ConfigProblem(
-            text, "backend", hint='write backend: "…" into the configuration, or add the model\'s file'
-        )
+        return ConfigProblem(text, "backend", hint=_naming_hint(files))
     named = _BY_PLATFORM.get(platform)
     if platform and backend in _CLASSICAL and (named is None or named.backend != backend):
         text = f"unexpected 'platform' and 'backend' pair, got:{platform}, {backend}"
         return ConfigProblem(text, "platform", f'"{platform}"', "", "remove the line with the platform")
     return None
+
+
+def _naming_hint(files: Collection[str]) -> str:
+    names = ", ".join(framework.filename for framework in _FRAMEWORKS)
+    there = ", ".join(sorted(files)[:_TOLD_FILES]) or "nothing"
+    return f'write backend: "…" into the configuration, or give the model\'s file one of these names: {names}; there is: {there}'
