@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import pytest
 from charonia.cli.group import group
 from charonia.shared_memory import SharedMemory
 from click.testing import CliRunner
+from installed import Site
 
 TOY = """
 from charonia.frontend_offer import FrontendOffer, FrontendOption
@@ -42,29 +42,22 @@ def charonia(monkeypatch):
 
 
 @pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Install a plugin for the time of the test: `install("acme-toy", "frontend-toy", source)`."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-
-    def install(distribution, plugin, source):
-        module = f"{distribution}_{plugin}".replace("-", "_")
-        (site / f"{module}.py").write_text(source)
-        info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[charonia]\n{plugin} = {module}\n")
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        importlib.invalidate_caches()
-
-    return install
+def site(tmp_path, monkeypatch):
+    """Give a folder of distributions, which are installed for the time of the test."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    yield Site(folder)
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
 
 
 @pytest.fixture
-def toy(install):
+def toy(site):
     """Install a frontend that has an option of every type."""
-    install("acme-toy", "frontend-toy", TOY)
+    site.install("acme-toy", "frontend-toy", TOY)
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from charonia.testing.builders import model_config, write_model
 
 
 @pytest.fixture
-def models(tmp_path, install):
+def models(tmp_path, site):
     """An empty repository, with a backend whose implementation must not be imported."""
-    install(
+    site.install(
         "acme",
         "backend-acme",
         'from charonia.hookspecs import hookimpl\n\n@hookimpl\ndef charonia_backends():\n    return {"acme": "acme_absent:X"}\n',

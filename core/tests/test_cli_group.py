@@ -67,11 +67,11 @@ def charonia_commands():
 
 
 @pytest.fixture
-def greeting(install, tmp_path, monkeypatch):
+def greeting(site, tmp_path, monkeypatch):
     """Install a plugin with a command, whose module has this text."""
 
     def write(text):
-        install("acme", "command-greet", COMMAND)
+        site.install("acme", "command-greet", COMMAND)
         (tmp_path / "acme_greet.py").write_text(text)
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, "acme_greet", raising=False)

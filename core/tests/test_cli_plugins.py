@@ -22,18 +22,18 @@ def test_everything_is_listed_with_its_source(charonia, toy):
     assert result.exit_code == 0
 
 
-def test_a_broken_plugin_is_listed_with_the_cause(charonia, install):
+def test_a_broken_plugin_is_listed_with_the_cause(charonia, site):
     """A plugin that cannot be imported has a row, its cause below the table, and makes the exit code 1."""
-    install("acme-broken", "backend-broken", "import acme_missing_framework")
+    site.install("acme-broken", "backend-broken", "import acme_missing_framework")
     result = charonia("plugins")
     assert "broken" in [line.split()[-1] for line in result.stdout.splitlines() if "acme-broken" in line]
     assert "failed to import: No module named 'acme_missing_framework'" in result.stdout
     assert result.exit_code == 1
 
 
-def test_implementations_are_tried_on_demand(charonia, install):
+def test_implementations_are_tried_on_demand(charonia, site):
     """Listing imports no implementation; --import does, and tells which ones fail."""
-    install("acme", "backend-acme", BACKEND)
+    site.install("acme", "backend-acme", BACKEND)
     assert charonia("plugins").exit_code == 0
     result = charonia("plugins", "--import")
     assert result.exit_code == 1

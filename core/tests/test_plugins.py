@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from charonia.backend import Backend, LoadedModel
+from charonia.backend import Backend
 from charonia.default_scheduler import DefaultScheduler
 from charonia.errors import PluginError
 from charonia.frontend import Frontend
@@ -19,75 +19,7 @@ from charonia.plugin_discovery import PluginRecord
 from charonia.plugins import Plugins
 from charonia.repository import LocalStorage
 from charonia.trace_file import TraceFile
-
-ASKER = 'model "resnet" (models/resnet/config.pbtxt)'
-CORE = importlib.metadata.version("charonia")
-
-BACKENDS = """
-from charonia.hookspecs import hookimpl
-
-@hookimpl
-def charonia_backends():
-    return {offers}
-"""
-
-IMPLEMENTATION = """
-from charonia.backend import Backend
-
-class Acme(Backend):
-    def load(self, context):
-        raise NotImplementedError
-"""
-
-
-class Site:
-    """A folder of installed distributions, each with one plugin. Its modules can be imported while the test lasts."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def install(self, distribution, plugin, source, *, version="1.0", requires=("charonia>=0.1,<1",), modules=None):
-        module = f"{distribution}_{plugin}".replace("-", "_")
-        (self.folder / f"{module}.py").write_text(source)
-        for name, text in (modules or {}).items():
-            (self.folder / f"{name}.py").write_text(text)
-        info = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        metadata = [f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"]
-        metadata += [f"Requires-Dist: {text}\n" for text in requires]
-        (info / "METADATA").write_text("".join(metadata))
-        (info / "entry_points.txt").write_text(f"[charonia]\n{plugin} = {module}\n")
-        return module
-
-    def plugins(self, **options):
-        found = importlib.metadata.distributions(path=[str(self.folder)])
-        return Plugins(entry_points=[entry for dist in found for entry in dist.entry_points], **options)
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    before = set(sys.modules)
-    yield Site(tmp_path)
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and sys.modules[name].__file__.startswith(str(tmp_path)):
-            del sys.modules[name]
-
-
-def offering(**offers):
-    return BACKENDS.format(offers=repr(offers))
-
-
-def refusal(plugins, name="onnxruntime", kind="backend"):
-    with pytest.raises(PluginError) as caught:
-        getattr(plugins, kind)(name, asker=ASKER)
-    return str(caught.value)
-
-
-def state_of(plugins, plugin):
-    (record,) = [record for record in plugins.records() if record.plugin == plugin]
-    return record.state, record.reason
-
+from installed import ASKER, BACKENDS, CORE, IMPLEMENTATION, Extra, offering, refusal, state_of
 
 # -- what works
 
@@ -159,23 +91,11 @@ def test_several_threads_import_once(site):
     assert sys.modules["acme_count"].imports == 1
 
 
-class Fine(Backend):
-    def load(self, context):
-        return LoadedModel(context)
-
-
-class Extra:
-    @hookimpl
-    def charonia_backends(self):
-        return {"fine": f"{__name__}:Fine"}
-
-
-def test_object_can_be_a_plugin(monkeypatch):
+def test_object_can_be_a_plugin():
     """A program that embeds the server passes in objects, without any distribution."""
-    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or sys.modules[Fine.__module__])
     plugins = Plugins(entry_points=(), extra=[Extra()])
     assert plugins.backend("fine", asker=ASKER).__name__ == "Fine"
-    assert plugins.records()[0] == PluginRecord("backend", "fine", "Extra", "", "", "ok", "", f"{__name__}:Fine")
+    assert plugins.records()[0] == PluginRecord("backend", "fine", "Extra", "", "", "ok", "", "installed:Fine")
 
 
 def test_two_tables_share_nothing(site):
@@ -188,99 +108,6 @@ def test_two_tables_share_nothing(site):
 
 
 # -- the six ways to fail
-
-
-def test_known_but_not_installed():
-    """A name of this house tells the pip command, and what is there instead."""
-    assert refusal(Plugins(entry_points=(), extra=[Extra()])) == (
-        f'{ASKER} needs the backend "onnxruntime": pip install "charonia-backend-onnx[cpu]" (installed backends: fine)'
-    )
-
-
-def test_unknown_name_gets_the_nearest_one():
-    """A misspelt name tells the right one, also if that is not installed, and what is there."""
-    assert refusal(Plugins(entry_points=(), extra=[Extra()]), "onnxruntme") == (
-        f'{ASKER} needs the backend "onnxruntme", which no installed plugin provides. Did you mean "onnxruntime"? '
-        "(installed: fine)"
-    )
-
-
-@pytest.mark.parametrize("name", ["openvino", "tensorrtllm"])
-def test_name_that_the_reference_knows_is_no_misspelling(name):
-    """A backend that exists elsewhere is not taken for another one, however alike their names are."""
-
-    class Alike:
-        @hookimpl
-        def charonia_backends(self):
-            return {"python": "m:C", "tensorrat": "m:C"}
-
-    assert refusal(Plugins(entry_points=(), extra=[Alike()]), name) == (
-        f'{ASKER} needs the backend "{name}", which no installed plugin provides: it is a backend of Triton, for which a plugin '
-        "is needed here (installed: python, tensorrat)"
-    )
-
-
-def test_unknown_name_without_a_near_one():
-    """Where nothing is similar, nothing is suggested."""
-    assert refusal(Plugins(entry_points=()), "ftp", "storage") == (
-        f'{ASKER} needs the repository storage "ftp", which no installed plugin provides. (installed: file)'
-    )
-
-
-def test_broken_implementation_wins_over_the_pip_hint(site, caplog):
-    """An installed plugin whose framework cannot be imported is named with version and cause, and marked in the list."""
-    site.install(
-        "charonia-backend-onnx",
-        "backend-onnx",
-        offering(onnxruntime="onnx_heavy:OnnxBackend"),
-        version="1.2.0",
-        modules={"onnx_heavy": "raise ImportError('libcudnn.so.9: cannot open shared object file')"},
-    )
-    plugins = site.plugins()
-    assert plugins.names("backend") == ["onnxruntime"]
-    for _ in range(2):
-        with pytest.raises(PluginError) as caught:
-            plugins.backend("onnxruntime", asker=ASKER)
-        assert str(caught.value) == (
-            f'{ASKER} needs the backend "onnxruntime", which comes from charonia-backend-onnx 1.2.0, which failed to import: '
-            'libcudnn.so.9: cannot open shared object file; see "charonia plugins"'
-        )
-        assert isinstance(caught.value.__cause__, ImportError)
-    assert state_of(plugins, "backend-onnx") == (
-        "broken",
-        "failed to import: libcudnn.so.9: cannot open shared object file",
-    )
-    assert plugins.names("backend") == []
-
-
-def test_broken_entry_module_is_reported_and_the_others_are_found(site, caplog):
-    """A plugin that raises at import is kept on record; those after it work; the model that needs it learns the cause."""
-    site.install("charonia-backend-onnx", "a-onnx", "1 / 0", version="1.2.0")
-    site.install("acme", "b-acme", offering(acme="acme_heavy:Acme"))
-    with caplog.at_level(logging.WARNING):
-        plugins = site.plugins()
-    assert plugins.names("backend") == ["acme"]
-    assert plugins.records()[-1] == PluginRecord(
-        "",
-        "",
-        "a-onnx",
-        "charonia-backend-onnx",
-        "1.2.0",
-        "broken",
-        "failed to import: ZeroDivisionError: division by zero",
-        "",
-    )
-    assert 'plugin "a-onnx" of charonia-backend-onnx: failed to import' in caplog.text
-    assert "which comes from charonia-backend-onnx 1.2.0, which failed to import: ZeroDivisionError" in refusal(plugins)
-
-
-def test_unknown_name_mentions_plugins_that_could_not_be_asked(site):
-    """A third party's broken plugin may be what is missing, so that it is named."""
-    site.install("acme", "acme", "raise ImportError('no acme here')", version="2.0")
-    assert refusal(site.plugins(), "acme-net") == (
-        f'{ASKER} needs the backend "acme-net", which no installed plugin provides. (installed: none); plugins that could not '
-        "be asked: acme 2.0, failed to import: no acme here"
-    )
 
 
 @pytest.mark.parametrize("name", ["backend-onnx", "charonia-backend-onnx", "Charonia_Backend.ONNX"])
