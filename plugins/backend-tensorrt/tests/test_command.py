@@ -58,10 +58,25 @@ def test_what_is_wrong_is_one_line(models, tmp_path, options, told):
 
 @pytest.mark.skipif(bool(cuda.gpus()), reason="shows what happens without a GPU, and this machine has one")
 def test_without_a_gpu_the_driver_is_named(models, tmp_path):
-    """Where nobody says for which GPU, this machine's is meant, which is not there."""
+    """Where nobody says for which GPU, this machine's is meant, which is not there; nor need it be."""
     result = charonia(models.perceptron(), tmp_path / "model.plan", "--library", "rtx")
     assert result.exit_code == 1
     assert "no NVIDIA driver was found" in result.stderr
+    assert "; or say with --compute-capability which GPUs will run the plan" in result.stderr
+
+
+def test_tensorrt_is_told_no_compute_capability(models, tmp_path):
+    """It makes plans for this machine's GPU alone, whether there is one or not."""
+    words = ("--library", "tensorrt", "--compute-capability", "8.6")
+    assert "leave --compute-capability out" in charonia(models.perceptron(), tmp_path / "model.plan", *words).stderr
+
+
+def test_what_is_no_model(tmp_path):
+    """A file that cannot be read has no operator that could be named."""
+    (tmp_path / "junk.onnx").write_text("junk")
+    told = charonia(tmp_path / "junk.onnx", tmp_path / "model.plan", "--library", "rtx", "--compute-capability", "8.6")
+    assert told.exit_code == 1
+    assert told.stderr.endswith("Failed to parse the ONNX model.\n")
 
 
 def test_page_has_every_option():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from charonia.errors import InvalidArgumentError, UnsupportedError
+from charonia.errors import InvalidArgumentError, UnavailableError, UnsupportedError
 
 from charonia_backend_tensorrt import cuda
 from charonia_backend_tensorrt.library import Library
@@ -55,8 +55,7 @@ def build(library: Library, model: Path, options: BuildOptions) -> bytes:
         UnavailableError: it takes a GPU, and there is none.
         PluginError: the library is not installed.
     """
-    if library is Library.TENSORRT or not options.capabilities:
-        cuda.require_gpus()
+    _require_what_it_is_made_for(library, options.capabilities)
     for plugin in options.plugins:
         library.load_plugins(plugin)
     builder = library.module.Builder(library.logger)
@@ -74,16 +73,35 @@ def build(library: Library, model: Path, options: BuildOptions) -> bytes:
     return bytes(plan)
 
 
+def _require_what_it_is_made_for(library: Library, capabilities: Sequence[str]) -> None:
+    if library is Library.TENSORRT and capabilities:
+        raise InvalidArgumentError(
+            f"{library} makes plans for the GPU of this machine: leave --compute-capability out, or use {Library.RTX}"
+        )
+    if capabilities:
+        return
+    try:
+        cuda.require_gpus()
+    except UnavailableError as error:
+        if library is Library.TENSORRT:
+            raise
+        raise UnavailableError(f"{error}; or say with --compute-capability which GPUs will run the plan") from error
+
+
 def _parse(library: Library, network: Any, model: Path) -> Any:
     parser = library.module.OnnxParser(network, library.logger)
     with library.complaints() as complaints:
         done = parser.parse_from_file(str(model))
     if not done:
         errors = map(parser.get_error, range(parser.num_errors))
-        lines = [f"{each.desc()} (operator {each.node_operator()})" for each in errors] or complaints
+        lines = [_told(each.desc(), each.node_operator()) for each in errors] or complaints
         told = "; ".join(" ".join(line.split()) for line in lines)
         raise UnsupportedError(f"{library} {library.version} cannot read '{model}' as an ONNX model: {told}")
     return parser
+
+
+def _told(error: str, operator: str) -> str:
+    return f"{error} (operator {operator})" if operator else error
 
 
 def _set_flags(library: Library, config: Any, options: BuildOptions) -> None:
@@ -101,10 +119,6 @@ def _set_flags(library: Library, config: Any, options: BuildOptions) -> None:
 def _set_capabilities(library: Library, config: Any, capabilities: Sequence[str]) -> None:
     if not capabilities:
         return
-    if library is Library.TENSORRT:
-        raise InvalidArgumentError(
-            f"{library} makes plans for the GPU of this machine: leave --compute-capability out, or use {Library.RTX}"
-        )
     known = {
         name: value for name, value in library.module.ComputeCapability.__members__.items() if name.startswith("SM")
     }
