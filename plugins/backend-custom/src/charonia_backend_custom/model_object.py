@@ -197,14 +197,15 @@ class ModelObject:
                 f"InferenceRequest(s) size is:{len(requests)}, and InferenceResponse(s) size is:{len(answers)}\n"
             )
         for request, answer in zip(requests, answers, strict=True):
-            if request.rescheduled and answer is not None:
+            if not request.rescheduled:
+                if not isinstance(answer, pb_utils.InferenceResponse):
+                    raise self._failure(
+                        "Expected an 'InferenceResponse' object in the execute function return list, found type "
+                        f"'{type(answer)}'."
+                    )
+            elif answer is not None:
                 raise self._failure(
                     "Expected a None object in the execute function return list for rescheduled request, found type "
-                    f"'{type(answer)}'."
-                )
-            if not request.rescheduled and not isinstance(answer, pb_utils.InferenceResponse):
-                raise self._failure(
-                    "Expected an 'InferenceResponse' object in the execute function return list, found type "
                     f"'{type(answer)}'."
                 )
         return answers

@@ -18,7 +18,7 @@ from charonia.received_strings import wire_form
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from charonia.tensor import Tensor
+    from charonia.tensor import Array, Tensor
 
 __all__ = ["given_away"]
 
@@ -31,21 +31,29 @@ def given_away(tensor: pb_utils.Tensor, inputs: Iterable[Tensor]) -> Tensor:
         inputs: the request's own tensors, to which nobody writes; one that is passed through is not copied, and neither are
             the strings of one in another shape.
     """
-    if not isinstance(tensor.data, np.ndarray):
-        return tensor.data
-    array_references, base_references = _references(tensor)
-    if array_references <= _ALONE[0] and base_references <= _ALONE[1]:
-        return tensor.data
     data = tensor.data
-    passed = any(data is given for given in inputs) or wire_form(data) is not None
-    return data if passed else data.copy()
+    if not isinstance(data, np.ndarray):
+        return data
+    array_references, base_references = _references(data)
+    if array_references <= _ALONE[0] and base_references <= _ALONE[1]:
+        return data
+    for given in inputs:
+        if given is data:
+            return data
+    return data if wire_form(data) is not None else data.copy()
 
 
-def _references(tensor: pb_utils.Tensor) -> tuple[int, int]:
-    """Count the references to a tensor's array, and to what the array is a view of."""
-    base = tensor.data.base  # type: ignore[union-attr]  # only called for arrays
-    return sys.getrefcount(tensor.data), 0 if base is None else sys.getrefcount(base)
+def _references(data: Array) -> tuple[int, int]:
+    """Count the references to an array, and to what it is a view of."""
+    base = data.base
+    return sys.getrefcount(data), 0 if base is None else sys.getrefcount(base)
 
 
-_ALONE = _references(pb_utils.Tensor("lone", np.zeros((2, 2), np.float32)[1:]))
-"""The counts where only the tensor holds its array, and only the array what it is a view of."""
+def _references_of_a_lone_tensor() -> tuple[int, int]:
+    """Count them where only a tensor, and whoever looks at it, holds the array, and only the array what it is a view of."""
+    tensor = pb_utils.Tensor("lone", np.zeros((2, 2), np.float32)[1:])
+    data = tensor.data
+    return _references(data)  # type: ignore[arg-type]  # made of an array
+
+
+_ALONE = _references_of_a_lone_tensor()
