@@ -76,27 +76,58 @@ def test_loop_is_woken_once_for_many_messages():
         assert loop.woken == 2
 
 
+def post_three_held(mailbox, received):
+    """Post three messages on this thread, which holds its wake-ups back; gives what sends these."""
+    wakeups = Wakeups()
+    wakeups.held = True
+    for number in range(3):
+        mailbox.post(received.append, number)
+    return wakeups.send
+
+
 def test_held_wake_ups_are_sent_together():
     """A thread that holds its wake-ups back posts as before, and wakes each loop once when it sends them."""
-    with asyncio.Runner(loop_factory=CountingLoop) as runner:
+    with asyncio.Runner(loop_factory=CountingLoop) as runner, ThreadPoolExecutor(1) as pool:
         loop = runner.get_loop()
         mailbox = Mailbox(loop)
         received = []
+        mailbox.post(received.append, "before")
+        runner.run(asyncio.sleep(0))
+        send = pool.submit(post_three_held, mailbox, received).result(30)
+        assert loop.woken == 1
+        pool.submit(send).result(30)
+        assert loop.woken == 2
+        runner.run(asyncio.sleep(0))
+        assert received == ["before", 0, 1, 2]
 
-        def post_three():
-            wakeups = Wakeups()
-            wakeups.held = True
-            for number in range(3):
-                mailbox.post(received.append, number)
-            before = loop.woken
-            wakeups.send()
-            return before
 
-        with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(post_three).result(30) == 0
+def test_a_loop_to_which_nobody_has_posted_lately_is_woken():
+    """A wake-up is not held back from a loop that does not look by itself."""
+    with asyncio.Runner(loop_factory=CountingLoop) as runner, ThreadPoolExecutor(1) as pool:
+        loop = runner.get_loop()
+        mailbox = Mailbox(loop)
+        received = []
+        pool.submit(post_three_held, mailbox, received).result(30)
         assert loop.woken == 1
         runner.run(asyncio.sleep(0))
         assert received == [0, 1, 2]
+
+
+async def test_what_is_held_back_does_not_wait_for_its_thread():
+    """As long as something is posted again and again, the loop finds it although the thread never sends its wake-ups."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(20):
+            received, done = [], asyncio.Event()
+
+            def post(received, done):
+                post_three_held(mailbox, received)
+                mailbox.post(lambda _: done.set(), None)
+
+            posting = pool.submit(post, received, done)
+            await asyncio.wait_for(done.wait(), 30)
+            posting.result(30)
+            assert received == [0, 1, 2]
 
 
 async def test_message_posted_by_a_receiver_arrives():

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Mailbox", "Mailboxes", "Sleeper", "Wakeups"]
 
+_LOOK_SECONDS = 0.01
+"""A loop to which somebody posts looks that often whether there is something of which it was not told yet."""
+
 _thread = threading.local()  # `wakeups`: those that the thread itself decides about
 
 
@@ -68,6 +71,9 @@ class Wakeups:
 class Mailbox:
     """Messages for one event loop, from any thread, delivered in the order of posting.
 
+    A thread that holds its wake-ups back may be busy with the next thing for longer than it thought. So as long as something is
+    posted again and again, the loop looks by itself from time to time; where it does not, it is woken in any case.
+
     Nobody needs to close it: a loop that is closed drops what is still posted, since no one is left to read it.
     """
 
@@ -76,11 +82,13 @@ class Mailbox:
         self._messages: deque[tuple[Callable[[Any], object], Any]] = deque()
         self._lock = threading.Lock()  # guards `_woken`
         self._woken = False
+        self._looks = False  # whether the loop does so by itself; turned off before it looks the last time
+        self._delivered = False  # since the last look
 
     def post(self, receiver: Callable[[Any], object], message: object) -> None:
         """Have `receiver(message)` called on the loop's thread. Any thread; never blocks."""
         self._messages.append((receiver, message))
-        if not Wakeups.later(self):
+        if not (self._looks and Wakeups.later(self)):
             self.wake()
 
     def wake(self) -> None:
@@ -103,6 +111,10 @@ class Mailbox:
     def _deliver(self) -> None:
         with self._lock:
             self._woken = False
+        self._delivered = True
+        if not self._looks:
+            self._looks = True
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
         messages = self._messages
         left = len(messages)  # what comes meanwhile wakes the loop anew, so that it gets round to everything else
         try:
@@ -114,6 +126,15 @@ class Mailbox:
             if left:
                 # A receiver raised, which its loop reports; the others' messages are not to wait for the next post.
                 asyncio.get_running_loop().call_soon(self._deliver)
+
+    def _look(self) -> None:
+        """Deliver what the loop was not told of, and look again later, if anything has come lately."""
+        self._looks = self._delivered
+        self._delivered = False
+        if self._looks:
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+        if self._messages:
+            self._deliver()
 
 
 class Mailboxes:
