@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 
 import pytest
+from charonia import Server, ServerOptions
 from charonia.cli.group import group
+from charonia.plugins import Plugins
 from charonia.shared_memory import SharedMemory
 from click.testing import CliRunner
 from installed import Site
+from recorded_models import Loaded, Odd, Record, Recorded, RecordPlugin
 
 TOY = """
 from charonia.frontend_offer import FrontendOffer, FrontendOption
@@ -66,3 +69,29 @@ def regions():
     registered = SharedMemory(allowed=True)
     yield registered
     registered.close()
+
+
+@pytest.fixture
+def record(monkeypatch):
+    """Give what the models and the storage of `make` record."""
+    record = Record()
+    for kind in (Loaded, Recorded, Odd):
+        monkeypatch.setattr(kind, "record", record, raising=False)
+    return record
+
+
+@pytest.fixture
+def make(record):
+    """Make servers whose models and storage are recorded, and close them at the end."""
+    servers = []
+
+    def make(repository, **options):
+        plugins = Plugins(entry_points=(), extra=[RecordPlugin()])
+        servers.append(Server(repository, options=ServerOptions(**options), plugins=plugins))
+        return servers[-1]
+
+    yield make
+    if record.gate is not None:
+        record.gate.set()
+    for server in servers:
+        server.close()

@@ -2,137 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import queue
-import shutil
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from types import ModuleType
-from typing import ClassVar
 
 import pytest
-from charonia import Server, ServerOptions
-from charonia.backend import ArrayExecution, Backend, LoadedModel
+import recorded_models
+from charonia import ServerOptions
 from charonia.errors import InvalidArgumentError, UnavailableError
-from charonia.hookspecs import hookimpl
-from charonia.plugins import Plugins
-from charonia.repository import LocalStorage
-from charonia.testing.builders import model_config, write_model
-
-MODULE = "charonia_test_lifecycle"
-
-
-class Record:
-    """What the backend and the storage of a test have done, and the gate at which loads wait if there is one."""
-
-    def __init__(self):
-        self.loaded = []
-        self.closed = []
-        self.localized = []
-        self.released = []
-        self.entered = queue.SimpleQueue()
-        self.gate = None
-
-
-class Echo(ArrayExecution):
-    def run(self, inputs):
-        return {"OUTPUT0": inputs["INPUT0"]}
-
-
-class Loaded(LoadedModel):
-    record: ClassVar[Record]
-
-    def instantiate(self, context):
-        return Echo(context)
-
-    def close(self):
-        self.record.closed.append((self.context.name, self.context.version))
-
-
-class Recorded(Backend):
-    default_model_filename = "model.txt"
-    record: ClassVar[Record]
-
-    def load(self, context):
-        text = context.model_path.read_text() if context.model_path.exists() else ""
-        if text == "exit":
-            raise SystemExit(3)
-        if text == "interrupt":
-            raise KeyboardInterrupt
-        if text == "broken":
-            raise ValueError("broken")
-        if self.record.gate is not None:
-            self.record.entered.put(context.name)
-            assert self.record.gate.wait(30)
-        self.record.loaded.append((context.name, context.version))
-        return Loaded(context)
-
-
-class Odd(LocalStorage):
-    record: ClassVar[Record]
-
-    def __init__(self, url, options):
-        super().__init__(url.removeprefix("odd://"), options)
-
-    def entries(self, model, folder=""):
-        if model == "odd":
-            raise ValueError("the connection is odd")
-        return super().entries(model, folder)
-
-    def localize(self, model, versions, progress):
-        self.record.localized.append(model)
-        return super().localize(model, versions, progress)
-
-    def release(self, directory):
-        self.record.released.append(directory.name)
-
-
-@pytest.fixture
-def record(monkeypatch):
-    record = Record()
-    for kind in (Loaded, Recorded, Odd):
-        monkeypatch.setattr(kind, "record", record, raising=False)
-    module = ModuleType(MODULE)
-    module.Recorded, module.Odd = Recorded, Odd
-    monkeypatch.setitem(sys.modules, MODULE, module)
-    return record
-
-
-class RecordPlugin:
-    @hookimpl
-    def charonia_backends(self):
-        return {"recorded": f"{MODULE}:Recorded", "slow": f"{MODULE}:Slow"}
-
-    @hookimpl
-    def charonia_repositories(self):
-        return {"odd": f"{MODULE}:Odd"}
-
-
-@pytest.fixture
-def make(record):
-    servers = []
-
-    def make(repository, **options):
-        server = Server(
-            repository, options=ServerOptions(**options), plugins=Plugins(entry_points=(), extra=[RecordPlugin()])
-        )
-        servers.append(server)
-        return server
-
-    yield make
-    if record.gate is not None:
-        record.gate.set()
-    for server in servers:
-        server.close()
-
-
-def write(repository, name, versions, policy="all"):
-    config = model_config(name, backend="recorded", max_batch_size=0)
-    if policy == "all":
-        config.version_policy.all.SetInParent()
-    write_model(repository, config, {f"{version}/model.txt": text for version, text in versions.items()})
-    return repository
+from recorded_models import Recorded, write
 
 
 def threads():
@@ -247,72 +124,6 @@ def test_broken_version_is_forgotten_once_it_is_gone(make, tmp_path):
     ]
 
 
-def test_load_of_an_unchanged_model_does_nothing(make, record, tmp_path):
-    """As in the reference, a load is for what has changed: what serves as it is stored is not loaded again."""
-    server = make(write(tmp_path, "m", {1: "", 2: ""}))
-    server.start()
-    (tmp_path / "m" / "1" / "__pycache__").mkdir()
-    server.load("m")
-    assert record.loaded == [("m", 1), ("m", 2)]
-    assert record.closed == []
-
-
-def test_only_versions_that_have_changed_are_loaded_anew(make, record, tmp_path):
-    """A version that came, one that went and one with other content: the rest of the model goes on as it is."""
-    server = make(write(tmp_path, "m", {1: "", 2: "", 3: ""}))
-    server.start()
-    kept = server.get("m", 3)
-    record.loaded.clear()
-    shutil.rmtree(tmp_path / "m" / "1")
-    write(tmp_path, "m", {2: "other", 4: ""})
-    server.load("m")
-    assert record.loaded == [("m", 2), ("m", 4)]
-    assert server.get("m", 3) is kept
-    assert [(row.version, row.state) for row in server.index() if row.version != "1"] == [
-        ("2", "READY"),
-        ("3", "READY"),
-        ("4", "READY"),
-    ]
-
-
-def test_other_version_policy_loads_what_is_missing(make, record, tmp_path):
-    """A change of the policy alone loads and unloads versions, and touches no other."""
-    server = make(write(tmp_path, "m", {1: "", 2: ""}, policy="latest"))
-    server.start()
-    kept = server.get("m", 2)
-    write(tmp_path, "m", {}, policy="all")
-    server.load("m")
-    assert record.loaded == [("m", 2), ("m", 1)]
-    assert server.get("m", 2) is kept
-
-
-@pytest.mark.parametrize("path", ["config.pbtxt", "labels.txt"])
-def test_what_all_versions_share_loads_all_of_them_anew(make, record, tmp_path, path):
-    """Another configuration, or another file beside it, is a reason to load every version."""
-    server = make(write(tmp_path, "m", {1: "", 2: ""}))
-    server.start()
-    with (tmp_path / "m" / path).open("a") as file:
-        file.write('parameters { key: "a" value { string_value: "b" } }')
-    server.load("m")
-    assert record.loaded == [("m", 1), ("m", 2)] * 2
-
-
-def test_failed_load_is_tried_again_and_its_trace_goes(make, record, tmp_path):
-    """What failed is loaded again though nothing changed; once the old files are back, the index shows no failure any more."""
-    server = make(write(tmp_path, "m", {1: ""}), model_control_mode="explicit", load_model=["m"])
-    server.start()
-    status = (tmp_path / "m" / "1" / "model.txt").stat()
-    write(tmp_path, "m", {1: "broken"})
-    for _ in range(2):
-        with pytest.raises(InvalidArgumentError, match="broken"):
-            server.load("m")
-    write(tmp_path, "m", {1: ""})
-    os.utime(tmp_path / "m" / "1" / "model.txt", ns=(status.st_atime_ns, status.st_mtime_ns))
-    server.load("m")
-    assert [(row.state, row.reason) for row in server.index()] == [("READY", "")]
-    assert record.loaded == [("m", 1)]
-
-
 def test_names_of_nothing_leave_no_trace(make, tmp_path):
     """Asking to load a model that does not exist puts nothing into the index."""
     server = make(write(tmp_path, "m", {1: ""}))
@@ -384,7 +195,7 @@ def test_backend_that_is_slow_to_begin_holds_up_its_own_models_only(make, record
         assert record.gate.wait(30)
         super(Recorded, backend).__init__(options)
 
-    monkeypatch.setattr(sys.modules[MODULE], "Slow", type("Slow", (Recorded,), {"__init__": begin}), raising=False)
+    monkeypatch.setattr(recorded_models, "Slow", type("Slow", (Recorded,), {"__init__": begin}), raising=False)
     record.gate = threading.Event()
     for name in ("s1", "s2"):
         write(tmp_path, name, {1: ""})
@@ -396,7 +207,7 @@ def test_backend_that_is_slow_to_begin_holds_up_its_own_models_only(make, record
         slow = [pool.submit(server.load, name) for name in ("s1", "s2")]
         assert record.entered.get(timeout=30) == "slow"
         quick = pool.submit(server.load, "m")
-        assert record.entered.get(timeout=5) == "m"
+        assert record.entered.get(timeout=30) == "m"
         record.gate.set()
         for load in (*slow, quick):
             load.result(30)
