@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from charonia.binary_tensor import element_count, tensor_from_bytes
@@ -21,7 +18,7 @@ from charonia_frontend_http.json_access import (
     take_unsigned,
     wrong_type,
 )
-from charonia_frontend_http.message import JSON_SIZE
+from charonia_frontend_http.json_size import HeaderLengthError, read_json_size
 from charonia_frontend_http.parameters import read_parameters
 from charonia_frontend_http.raw_request import read_raw
 from charonia_frontend_http.region_parameters import REGION, find_region
@@ -35,19 +32,11 @@ if TYPE_CHECKING:
 
     from charonia_frontend_http.known_requests import KnownRequests
 
-__all__ = ["HeaderLengthError", "decode_infer"]
+__all__ = ["decode_infer"]
 
 _DATATYPES = DataType.__members__
 _NONE: dict[str, Any] = {}
-_INTEGER = re.compile(r"\s*-?[0-9]+\s*")
-_MOST_DIGITS = 40
-"""More than any length has, with spaces around it."""
-
 _SOURCES = "'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in 'parameters'"
-
-
-class HeaderLengthError(InvalidArgumentError):
-    """The header field with the length of the JSON is wrong. As in the reference, this is told before anything is read."""
 
 
 def decode_infer(
@@ -132,19 +121,12 @@ def _json_size(body: bytes | memoryview, header_length: str | None) -> int:
     """Find out how many bytes of the body are JSON; 0 means that all of it is the data of the one input."""
     if header_length is None:
         return len(body)
-    size = _integer(header_length)
+    size = read_json_size(header_length)
     if not 0 <= size <= len(body):
         raise HeaderLengthError(
             f"inference header size should be in range (0, {len(body)}), got: {header_length.strip()}"
         )
     return size
-
-
-@lru_cache(256)
-def _integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise HeaderLengthError(f"Unable to parse {JSON_SIZE}, got: {text.strip()}")
-    return int(text) if len(text) <= _MOST_DIGITS else sys.maxsize
 
 
 class _Inputs:

@@ -14,8 +14,9 @@ from charonia.reply import Reply
 from charonia_frontend_http.compression import CODINGS, accepted_coding, compress, decompress
 from charonia_frontend_http.decoded import Decoded, Wanted
 from charonia_frontend_http.event_stream import EVENT_STREAM, ResponseStream, event_response
-from charonia_frontend_http.infer_request import HeaderLengthError, decode_infer
+from charonia_frontend_http.infer_request import decode_infer
 from charonia_frontend_http.infer_response import ResponseEncoder
+from charonia_frontend_http.json_size import HeaderLengthError, read_json_size
 from charonia_frontend_http.known_requests import KnownRequests
 from charonia_frontend_http.large_json import LARGE_JSON, read_beside
 from charonia_frontend_http.media_type import accepted
@@ -192,8 +193,8 @@ class InferPlan:
 def _is_large(json_size: str) -> bool:
     """Tell whether a header field, which may be anything, says that there is much JSON."""
     try:
-        return int(json_size) > LARGE_JSON
-    except ValueError:
+        return read_json_size(json_size) > LARGE_JSON
+    except HeaderLengthError:
         return False
 
 
