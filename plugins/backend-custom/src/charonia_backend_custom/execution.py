@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
@@ -189,26 +188,25 @@ class UnwaitingExecution(ModelExecution):
 
     def execute(self, batch: Batch) -> None:
         """Have the model answer, as a `UnaryExecution` does. What cannot wait is in no circle: it does not enter its seat."""
-        begun_ns = time.monotonic_ns()
-        batch.mark_compute_start(begun_ns)
+        batch.mark_compute_start()
+        self._probation.begin()
         try:
             answers = self._answers([self._requests.of(request) for request in batch.requests], self._running)
         finally:
-            ended_ns = time.monotonic_ns()
-            self._note(begun_ns, ended_ns)
-        batch.mark_compute_end(ended_ns)
+            spent_ns, away_ns = self._probation.end()
+            if away_ns:
+                self._tell(spent_ns, away_ns)
+        batch.mark_compute_end()
         if answers is not None:
             batch.respond_all(self._responses(batch, answers))
 
-    def _note(self, begun_ns: int, ended_ns: int) -> None:
-        away_ns = self._probation.note(begun_ns, ended_ns)
-        if away_ns:
-            _log.debug(
-                'model instance "%s" has taken %.0f ms: only its own thread executes it for the next %.0f s',
-                self.context.name,
-                (ended_ns - begun_ns) / 1e6,
-                away_ns / 1e9,
-            )
+    def _tell(self, spent_ns: int, away_ns: int) -> None:
+        _log.debug(
+            'model instance "%s" has computed for %.0f ms: only its own thread executes it for the next %.0f s',
+            self.context.name,
+            spent_ns / 1e6,
+            away_ns / 1e9,
+        )
 
 
 class LateExecution(ModelExecution):

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Probation"]
 
 _SLOW_NS = 5_000_000
-"""An execution that takes longer holds everybody up so that they notice. The machine itself does that to quick ones, too, when
-it has other work to do, but seldom."""
+"""An execution that computes for longer holds everybody up so that they notice."""
 
 _AWAY_NS = 1_000_000_000
 """For how long a model is kept away that just took so long. It grows with the square: a second's execution costs eleven hours."""
@@ -27,35 +26,46 @@ class Probation:
     """Whether event loops may execute one instance. Used by one thread at a time, as the instance is.
 
     Args:
-        clock_ns: tells the time, in nanoseconds; the same one by which executions are noted.
+        clock_ns: tells the time, in nanoseconds.
+        computed_ns: tells for how long the thread that asks has computed, in nanoseconds. What else a machine has to do lengthens
+            an execution, and is not the model's fault.
     """
 
-    __slots__ = ("_clock_ns", "_lent", "_until_ns")
+    __slots__ = ("_began_ns", "_clock_ns", "_computed_ns", "_had_computed_ns", "_tried", "_until_ns")
 
-    def __init__(self, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, clock_ns: Callable[[], int] = time.monotonic_ns, computed_ns: Callable[[], int] = time.thread_time_ns
+    ) -> None:
         self._clock_ns = clock_ns
+        self._computed_ns = computed_ns
+        self._began_ns = self._had_computed_ns = 0
         self._until_ns = 0  # 0 as long as nothing is held against it
-        self._lent = False
+        self._tried = False
 
     def lend(self) -> bool:
-        """Tell whether an event loop may execute the next batch. If so, it is taken to do that."""
+        """Tell whether an event loop may execute the next batch. Asked once the model has proved to be quick."""
+        self._tried = True
         if self._until_ns and self._clock_ns() >= self._until_ns:
             self._until_ns = 0
-        self._lent = not self._until_ns
-        return self._lent
+        return not self._until_ns
 
-    def note(self, begun_ns: int, ended_ns: int) -> int:
-        """Take note of an execution, wherever it was: one that was slow counts for an event loop, and for who is kept away.
+    def begin(self) -> None:
+        """Say that an execution begins on this thread."""
+        self._began_ns = self._clock_ns()
+        self._had_computed_ns = self._computed_ns()
 
-        At first a model is on its own thread, where the first execution of all may take as long as it likes.
+    def end(self) -> tuple[int, int]:
+        """Say that it has ended. One that was slow counts wherever it was, unless nothing was expected of the model yet.
 
         Returns:
-            For how long the model is kept away because of it, in nanoseconds; 0 if it is not.
+            For how long it has computed, and for how long the model is kept away for that, in nanoseconds; 0 if it is not.
         """
-        lent, self._lent = self._lent, False
-        spent_ns = ended_ns - begun_ns
-        if spent_ns <= _SLOW_NS or not (lent or self._until_ns):
-            return 0
+        now_ns = self._clock_ns()
+        if now_ns - self._began_ns <= _SLOW_NS or not self._tried:  # reading a thread's own time takes long
+            return 0, 0
+        spent_ns = self._computed_ns() - self._had_computed_ns
+        if spent_ns <= _SLOW_NS:
+            return spent_ns, 0
         away_ns = spent_ns * spent_ns * _AWAY_NS // (_SLOW_NS * _SLOW_NS)
-        self._until_ns = max(self._until_ns, ended_ns + away_ns)
-        return away_ns
+        self._until_ns = max(self._until_ns, now_ns + away_ns)
+        return spent_ns, away_ns
