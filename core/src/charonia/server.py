@@ -373,8 +373,8 @@ class Server:
         return [VersionStatistics.of(model) for number, model in models.items() if version in (None, number)]
 
     def metrics(self) -> list[MetricFamily]:
-        """Give the metrics that backends, their models, the response cache and the memory budget tell, beside the statistics."""
-        return self._loader.metrics()
+        """Give what backends, their models, the response cache, the memory budget and the traces tell, beside the statistics."""
+        return [*self._loader.metrics(), *self.tracer.metrics()]
 
     def trace_setting(self, model: str = "", changes: Mapping[str, Sequence[str] | None] | None = None) -> TraceSetting:
         """Tell the trace settings of a model, or with "" those of the server, and change them first if `changes` says so.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 from charonia.trace_settings import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from charonia.metric_families import MetricFamily
     from charonia.trace import Trace
     from charonia.trace_settings import TraceSetting
 
@@ -73,6 +74,10 @@ class TraceWriter(ABC):
         """Give the header fields by which another process takes a trace up."""
         del trace
         return {}
+
+    def metrics(self) -> Sequence[MetricFamily]:
+        """Tell metrics of the writer, as they are now; asked whenever somebody looks."""
+        return ()
 
     @abstractmethod
     def end(self, trace: Trace) -> None:

@@ -18,6 +18,7 @@ from charonia.trace_settings import TraceSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from charonia.metric_families import MetricFamily
     from charonia.request import InferenceRequest
     from charonia.trace_settings import TraceSetting
     from charonia.trace_writer import TraceWriter
@@ -168,6 +169,10 @@ class Tracer:
 
     def _made(self, setting: TraceSetting) -> _Sampler:
         return _Sampler(setting, on=any(level in self._writer.levels for level in setting.level))
+
+    def metrics(self) -> Sequence[MetricFamily]:
+        """Give the metrics that the writer tells."""
+        return self._writer.metrics()
 
     def close(self) -> None:
         """Write what is left. Idempotent."""

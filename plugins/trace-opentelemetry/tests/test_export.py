@@ -55,6 +55,11 @@ def held(collector):
     export.close()
 
 
+def dropped(export):
+    """Give how many spans were dropped, by the reason."""
+    return {sample.labels["reason"]: sample.value for sample in export.metric().samples}
+
+
 def test_what_is_too_much_is_lost_and_told(held, collector, caplog):
     """While spans are sent, so many others wait as there is room for, and the log says how many did not find any."""
     export, writer = held
@@ -68,6 +73,7 @@ def test_what_is_too_much_is_lost_and_told(held, collector, caplog):
     (record,) = [record for record in caplog.records if "dropped" in record.message]
     assert "than 3 within" in record.message
     assert ": 2 were dropped;" in record.message
+    assert dropped(export) == {"queue_full": 2, "not_sent": 0}
     assert [span.name for span in collector.spans] == ["sent"] * 4
 
 
@@ -81,4 +87,5 @@ def test_what_cannot_be_written_costs_no_other(held, collector, caplog):
     assert writer.written == ["good"]
     assert "1 traces and spans could not be sent" in caplog.text
     assert "this cannot be written" in caplog.text
+    assert dropped(export) == {"queue_full": 0, "not_sent": 1}
     assert [span.name for span in collector.spans] == ["sent"]

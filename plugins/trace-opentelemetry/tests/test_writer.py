@@ -200,11 +200,13 @@ def test_spans_can_go_over_grpc(serve, collector):
 
 
 def test_a_collector_that_is_away_harms_nobody(serve, unused_tcp_port, caplog):
-    """Requests are answered, the server closes, and the log says what was lost."""
+    """Requests are answered, the server closes, the log says what was lost, and the metrics how much."""
     server = serve(url=f"http://127.0.0.1:{unused_tcp_port}/v1/traces")
     server.model("m").infer(INPUT)
     assert server.close()
     assert "export" in caplog.text
+    (family,) = (family for family in server.metrics() if family.name == "charonia_traces_dropped_total")
+    assert {sample.labels["reason"]: sample.value for sample in family.samples} == {"queue_full": 0, "not_sent": 1}
 
 
 def test_nothing_is_lost_under_load(serve, collector):

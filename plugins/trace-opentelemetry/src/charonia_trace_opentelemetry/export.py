@@ -7,8 +7,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from charonia.gathering import Gathering
+from charonia.metric_families import MetricFamily, MetricKind, MetricSample
 from opentelemetry import context as contexts
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from charonia_trace_opentelemetry.senders import sender
 
@@ -23,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 _LAST_SECONDS = 3.0
 """How long the last spans may take at the end. A collector that does not answer does not hold up a server that leaves."""
+
+_NO_ROOM, _NOT_SENT = "queue_full", "not_sent"
+_DROPPED = "Number of traces, and of spans that models' code has made, which did not reach the collector"
 
 _OF_A_REQUEST = 4
 """How many spans a request has in each model."""
@@ -45,7 +50,9 @@ class SpanExport(SpanProcessor):
         self._writer = writer
         self._sender = sender(options.url)
         self._open = True
-        self._lost = 0
+        self._lock = threading.Lock()  # guards `_dropped`
+        self._dropped = dict.fromkeys((_NO_ROOM, _NOT_SENT), 0)
+        self._told = 0  # how many of the first kind the log has told; belongs to the thread
         self._spans: Gathering[ReadableSpan | ModelSpan] = Gathering(
             "charonia-spans",
             self._send_all,
@@ -63,30 +70,43 @@ class SpanExport(SpanProcessor):
         if len(self._spans) < self._most:
             self._spans.put(span)
         else:
-            self._lost += 1
+            self._drop(_NO_ROOM, 1)
+
+    def _drop(self, reason: str, count: int) -> None:
+        with self._lock:
+            self._dropped[reason] += count
+
+    def metric(self) -> MetricFamily:
+        """Tell how many traces, and spans of models' code, were dropped up to now."""
+        samples = [MetricSample({"reason": reason}, count) for reason, count in self._dropped.items()]
+        return MetricFamily("charonia_traces_dropped_total", _DROPPED, MetricKind.COUNTER, samples)
 
     def _send_all(self, spans: list[ReadableSpan | ModelSpan]) -> None:
-        lost, self._lost = self._lost, 0
-        if lost:
+        dropped = self._dropped[_NO_ROOM]
+        if dropped > self._told:
             _log.warning(
                 "more traces and spans came than %d within the time that it takes to send them: %d were dropped; "
                 "--trace-config=opentelemetry,bsp_max_queue_size=N lets more of them wait",
                 self._most,
-                lost,
+                dropped - self._told,
             )
+            self._told = dropped
         # sending is no business of anybody who traces what this process sends
         token = contexts.attach(contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, value=True))  # noqa: SLF001
         for start in range(0, len(spans), self._at_once):
-            if self._open:
-                self._send(spans[start : start + self._at_once])
+            group = spans[start : start + self._at_once]
+            if not (self._open and self._send(group)):
+                self._drop(_NOT_SENT, len(group))
         contexts.detach(token)
 
-    def _send(self, spans: list[ReadableSpan | ModelSpan]) -> None:
+    def _send(self, spans: list[ReadableSpan | ModelSpan]) -> bool:
+        """Write spans, send them, and tell whether the collector has taken them."""
         try:
-            self._sender.send(self._writer.message(spans))
+            return self._sender.send(self._writer.message(spans)) is SpanExportResult.SUCCESS
         except Exception:  # noqa: BLE001 - the border of the thread: what cannot be written or sent must not cost the rest
             if self._open:  # else it was interrupted
                 _log.exception("%d traces and spans could not be sent", len(spans))
+            return False
 
     def close(self) -> None:
         """Send what is left, and join the thread. Idempotent."""

@@ -29,9 +29,10 @@ from charonia_trace_opentelemetry.otlp import MessageWriter
 from charonia_trace_opentelemetry.spans import ModelSpan, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextvars import Token
 
+    from charonia.metric_families import MetricFamily
     from charonia.trace import Trace
     from charonia.trace_settings import TraceSetting
     from opentelemetry.context import Context
@@ -114,6 +115,10 @@ class OpenTelemetryWriter(TraceWriter):
         span: ModelSpan = trace.mark
         span.ended = True
         self._export.take(span)
+
+    def metrics(self) -> Sequence[MetricFamily]:
+        """Tell how much was dropped."""
+        return [self._export.metric()]
 
     def close(self) -> None:
         """Send what is left, for a few seconds at most."""
