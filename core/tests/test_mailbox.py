@@ -7,6 +7,7 @@ import gc
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 from charonia.mailbox import Mailbox, Mailboxes, Wakeups
 
@@ -36,6 +37,25 @@ async def test_messages_arrive_in_order_on_the_loops_thread():
     await asyncio.wait_for(done.wait(), 30)
     thread.join()
     assert received == [(number, True) for number in range(100)]
+
+
+async def test_what_posts_is_not_remembered():
+    """The context of a thread that posts, and all that it refers to, is not that of what the loop does with the message or after it."""
+    mailbox = Mailbox(asyncio.get_running_loop())
+    variable = ContextVar("variable", default=None)
+    seen, done = [], asyncio.Event()
+
+    def receive(_):
+        seen.append(variable.get())
+        done.set()
+
+    def post():
+        variable.set("executed here")
+        mailbox.post(receive, None)
+
+    await asyncio.to_thread(post)
+    await asyncio.wait_for(done.wait(), 30)
+    assert seen == [None]
 
 
 async def test_nothing_is_lost_among_threads():

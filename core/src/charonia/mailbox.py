@@ -10,6 +10,7 @@ import asyncio
 import threading
 import weakref
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Mailbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)  # the mailbox must not keep its own key alive
         self._messages: deque[tuple[Callable[[Any], object], Any]] = deque()
+        self._context = Context()  # not that of whoever posts: it would live on in what the loop has to do later
         self._lock = threading.Lock()  # guards `_woken`
         self._woken = False
         self._looks = False  # whether the loop does so by itself; turned off before it looks the last time
@@ -100,7 +102,7 @@ class Mailbox:
         loop = self._loop()
         try:
             if loop is not None:
-                loop.call_soon_threadsafe(self._deliver)
+                loop.call_soon_threadsafe(self._deliver, context=self._context)
                 return
         except RuntimeError:  # the loop is closed
             pass
