@@ -32,7 +32,7 @@ async def test_the_server_tells_its_settings(client):
     assert client.settings == {
         frames.Setting.MAX_CONCURRENT_STREAMS: 1024,
         frames.Setting.INITIAL_WINDOW_SIZE: 4_194_304,
-        frames.Setting.MAX_FRAME_SIZE: 1_048_576,
+        frames.Setting.MAX_FRAME_SIZE: 4_194_304,
         frames.Setting.MAX_HEADER_LIST_SIZE: 65_536,
     }
 

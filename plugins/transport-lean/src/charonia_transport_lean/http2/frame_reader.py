@@ -28,10 +28,14 @@ from charonia_transport_lean.http2.frames import (
 
 __all__ = ["MAX_FRAME", "DataReceiver", "FrameReader", "FrameReceiver"]
 
-MAX_FRAME = 1_048_576
-"""The largest payload that a client may send in a frame, in bytes. Only DATA may really be so large."""
+MAX_FRAME = 4_194_304
+"""The largest payload that a client may send in a frame, in bytes. Only DATA may really be so large; clients may then send a
+large tensor in one."""
 
-_BUFFER = 131_072
+_BUFFER, _READ = 524_288, 131_072
+"""How much there may be that has yet to be looked at, and how much of it is read ahead, in bytes. What is never used takes no
+memory."""
+
 _LARGEST_BLOCK = 65_536
 """The bytes of a header block, its frames' heads included."""
 
@@ -122,9 +126,9 @@ class FrameReader:
     def __init__(self, data: DataReceiver, receiver: FrameReceiver) -> None:
         self._data = data
         self._receiver = receiver
-        self._view = np.empty(_BUFFER, np.uint8).data  # of which a connection that says little takes little
+        self._view = np.empty(_BUFFER, np.uint8).data
         self._filled = 0
-        self._ahead = _BUFFER
+        self._ahead = _READ
         self._preface = True
         self.more = False
         self._direct = False
@@ -176,7 +180,7 @@ class FrameReader:
                 return
         self._read(at, end)
         if size == self._ahead and not self.missing:
-            self._ahead = _BUFFER
+            self._ahead = _READ
 
     def run(self) -> list[memoryview]:
         """Give the places for all that is foreseen, one after the other; none where `room` is to be asked for the next bytes."""
@@ -194,7 +198,7 @@ class FrameReader:
             ConnectionFault: they break a rule of the connection.
         """
         placed, self.missing, rest, wrong = self._run.read(size)
-        self._ahead = _BUFFER if wrong else _AHEAD
+        self._ahead = _READ if wrong else _AHEAD
         self._data.placed(self._open_stream, placed, end=False)
         self._view[: len(rest)] = rest
         self._read(0, len(rest))
