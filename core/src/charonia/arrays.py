@@ -99,8 +99,9 @@ class TensorLayout:
         if self._output_reshapes:
             outputs = {name: self._reshaped_output(name, tensor) for name, tensor in outputs.items()}
         if len(requests) == 1:
-            if requests[0].requested_outputs:
-                outputs = {name: tensor for name, tensor in outputs.items() if _is_wanted(requests[0], name)}
+            wanted = requests[0].requested_outputs
+            if wanted:
+                outputs = {name: tensor for name, tensor in outputs.items() if name in wanted}
             return [InferenceResponse(outputs)]
         total = sum(request.batch_size for request in requests)
         arrays = {name: self._divisible(name, tensor, total) for name, tensor in outputs.items()}

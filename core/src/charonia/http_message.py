@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from charonia.byte_parts import ByteParts
     from charonia.trace import Passage
 
-__all__ = ["BodyStream", "HttpRequest", "HttpResponse", "RequestHead", "refusal", "response_head"]
+__all__ = [
+    "BodyStream",
+    "HttpAnswering",
+    "HttpRequest",
+    "HttpResponse",
+    "RequestHead",
+    "refusal",
+    "response_head",
+    "settled",
+]
 
 _REASON = {
     200: "OK",
@@ -112,6 +121,15 @@ class HttpResponse:
     content_type: str = "text/plain"
     headers: Mapping[str, str] = field(default_factory=dict)
     stream: BodyStream | None = None
+
+
+HttpAnswering: TypeAlias = "HttpResponse | Coroutine[Any, Any, HttpResponse]"
+"""The response where it is there at once, or else what gives it."""
+
+
+async def settled(answering: HttpAnswering) -> HttpResponse:
+    """Wait for a response that is not there at once."""
+    return answering if isinstance(answering, HttpResponse) else await answering
 
 
 def refusal(status: int, text: str) -> bytes:

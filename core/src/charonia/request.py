@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from charonia.alike import Alike
 from charonia.errors import CancelledError, InferenceError, InternalError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from charonia.flow import Flow
     from charonia.shared_memory import RegionSlice
-    from charonia.signature import Signature
     from charonia.tensor import MalformedTensor, Tensor
     from charonia.trace import Passage, Trace
     from charonia.turns import Turns
@@ -73,39 +73,6 @@ class InferenceResponse:
 
 ResponseSink: TypeAlias = "Callable[[InferenceResponse], None]"
 """Takes each response of a request. Called on the thread that made the response: it must be quick and must not raise."""
-
-
-class Alike:
-    """What requests have in common that differ in their inputs' elements alone.
-
-    Args:
-        request: one of them.
-
-    Attributes:
-        said: what they say that is not usual, by the names of their attributes.
-        fits: the signature that they are known to fit, or None.
-        batch_size: their batch size, as that signature has it.
-    """
-
-    __slots__ = ("batch_size", "fits", "said")
-
-    def __init__(self, request: InferenceRequest) -> None:
-        usual = InferenceRequest("", {}, _nowhere)
-        names = (
-            "model_version",
-            "id",
-            "requested_outputs",
-            "parameters",
-            "priority",
-            "timeout_us",
-            "correlation_id",
-            "flags",
-        )
-        self.said = tuple(
-            (name, getattr(request, name)) for name in names if getattr(request, name) != getattr(usual, name)
-        )
-        self.fits: Signature | None = None
-        self.batch_size = 1
 
 
 _Account: TypeAlias = "Callable[[InferenceRequest, InferenceResponse], None]"
@@ -261,14 +228,13 @@ class InferenceRequest:
         """Make a request of its own that asks the same, without shared memory.
 
         Args:
-            inputs: of the same names, dtypes and shapes as those of all others that are made of this one: what is found to be
-                right once is not looked at again.
+            inputs: of the same names, dtypes and shapes as those of all others that are made of it, which are checked once.
             sink: takes the responses.
         """
         request = InferenceRequest(self.model_name, inputs, sink)
         alike = self.alike
         if alike is None:
-            alike = self.alike = Alike(self)
+            alike = self.alike = Alike(self, InferenceRequest("", {}, _nowhere))
         for name, value in alike.said:
             setattr(request, name, value)
         request.alike = alike

@@ -200,18 +200,11 @@ class Server:
             InvalidArgumentError: the request does not fit the model.
             UnavailableError: the model or the server does not take requests now.
         """
-        while True:
-            model = self._accepting(request)
-            try:
-                model.submit(request)
-            except ModelRetiredError:
-                self._check_replaced(model)
-            else:
-                return
+        self._pass_on(request, "submit")
 
     def submit_direct(self, request: InferenceRequest) -> bool:
         """Execute a request in the calling thread, if an instance is free. False if not: then `submit` it. Raises the same."""
-        return self._execute_here(request, "submit_direct")
+        return self._pass_on(request, "submit_direct")
 
     def submit_prompt(self, request: InferenceRequest, model: Model | None = None) -> bool:
         """Execute a request in the calling thread, which must not be held up. Raises what `submit` raises.
@@ -224,9 +217,9 @@ class Server:
                 return model.submit_prompt(request)
             except ModelRetiredError:
                 return self.submit_prompt(request)
-        return self._execute_here(request, "submit_prompt")
+        return self._pass_on(request, "submit_prompt")
 
-    def _execute_here(self, request: InferenceRequest, way: Literal["submit_direct", "submit_prompt"]) -> bool:
+    def _pass_on(self, request: InferenceRequest, way: Literal["submit", "submit_direct", "submit_prompt"]) -> bool:
         while True:
             model = self._accepting(request)
             try:

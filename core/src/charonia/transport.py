@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from charonia.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from charonia.http_message import HttpRequest, HttpResponse
+    from charonia.http_message import HttpAnswering, HttpRequest
     from charonia.rpc import RpcApplication
     from charonia.tls import TlsFiles
 
@@ -38,8 +38,9 @@ STANDARD = "standard"
 AUTOMATIC = "auto"
 """Means the transport of the one plugin that offers one, and the standard one where none does, or several do."""
 
-HttpHandler: TypeAlias = "Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]"
-"""Answers a request. Does not raise, except where it is cancelled: then the client has gone."""
+HttpHandler: TypeAlias = "Callable[[HttpRequest], HttpAnswering]"
+"""Answers a request, at once where nothing has to be waited for. Does not raise, except where what it gives is cancelled: then
+the client has gone."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import charonia_frontend_http
 import charonia_transport_lean
 import pytest
 from charonia import Server, ServerOptions
-from charonia.http_message import HttpRequest, RequestHead
+from charonia.http_message import HttpRequest, RequestHead, settled
 from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
@@ -106,7 +106,7 @@ def asking(model_repository):
             async def ask(method, target, document=None):
                 given = isinstance(document, bytes) or document is None
                 body = (document or b"") if given else json.dumps(document).encode()
-                response = await application.handle(HttpRequest(RequestHead(method, target, {}), body))
+                response = await settled(application.handle(HttpRequest(RequestHead(method, target, {}), body)))
                 return response.status, response.content_type, json.loads(response.body or b"null")
 
             yield ask

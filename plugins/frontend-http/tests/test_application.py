@@ -9,7 +9,7 @@ import logging
 import pytest
 from charonia.config import config_to_json
 from charonia.errors import ErrorCode, InferenceError
-from charonia.http_message import HttpRequest, HttpResponse, RequestHead, response_head
+from charonia.http_message import HttpRequest, HttpResponse, RequestHead, response_head, settled
 from charonia.testing.builders import model_config, write_model
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.status import STATUS
@@ -34,7 +34,7 @@ async def ask(running):
 
     async def send(method, target, body=b"", **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await application.handle(HttpRequest(RequestHead(method, target, named), body))
+        return await settled(application.handle(HttpRequest(RequestHead(method, target, named), body)))
 
     return send
 
@@ -232,7 +232,7 @@ async def test_head_that_came_before_asks_the_model_that_serves_now(running):
 
     async def answer(value):
         document = {"inputs": [{"name": "X", "shape": [1, 1], "datatype": "FP32", "data": [value]}]}
-        response = await application.handle(HttpRequest(head, json.dumps(document).encode()))
+        response = await settled(application.handle(HttpRequest(head, json.dumps(document).encode())))
         return response.status
 
     assert await answer(8) == 200

@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 from charonia.errors import InvalidArgumentError
-from charonia.http_message import HttpRequest, RequestHead
+from charonia.http_message import HttpRequest, RequestHead, settled
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.compression import accepted_coding, decompress
 from hypothesis import given
@@ -27,7 +27,7 @@ async def infer(running):
 
     async def send(body, **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await application.handle(HttpRequest(RequestHead("POST", "/v2/models/m/infer", named), body))
+        return await settled(application.handle(HttpRequest(RequestHead("POST", "/v2/models/m/infer", named), body)))
 
     return send
 

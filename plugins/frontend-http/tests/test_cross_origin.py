@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from charonia.errors import CharoniaError
-from charonia.http_message import HttpRequest, HttpResponse, RequestHead
+from charonia.http_message import HttpRequest, HttpResponse, RequestHead, settled
 from charonia_frontend_http.cross_origin import CrossOrigin, read_origins
 
 ALLOWED = "https://app.example"
@@ -91,7 +91,7 @@ async def test_marks_are_added_to_what_is_there():
         return shared
 
     application = CrossOrigin(answer, {ALLOWED})
-    response = await application.handle(HttpRequest(RequestHead("GET", "/", {"Origin": ALLOWED.upper()}), b""))
+    response = await settled(application.handle(HttpRequest(RequestHead("GET", "/", {"Origin": ALLOWED.upper()}), b"")))
     assert response.headers["Vary"] == "Accept, Origin"
     assert response.headers["A"] == "b"
     assert response.headers["Access-Control-Allow-Origin"] == ALLOWED.upper()

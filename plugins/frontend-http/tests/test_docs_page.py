@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from importlib import resources
 
 import pytest
-from charonia.http_message import HttpRequest, RequestHead
+from charonia.http_message import HttpRequest, RequestHead, settled
 from charonia_frontend_http.application import HttpApplication
 
 FILES = {
@@ -42,7 +42,7 @@ class _Links(HTMLParser):
 async def test_page_comes_from_the_package(running, target, content_type, name):
     """The page, its style and its script are files of the package, and may load nothing from elsewhere."""
     application = HttpApplication(running, running.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
-    response = await application.handle(HttpRequest(RequestHead("GET", target, {}), b""))
+    response = await settled(application.handle(HttpRequest(RequestHead("GET", target, {}), b"")))
     assert (response.status, response.content_type) == (200, content_type)
     assert response.body.decode() == FILES[name]
     assert "default-src 'none'" in response.headers["Content-Security-Policy"]

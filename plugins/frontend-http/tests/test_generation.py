@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 from charonia.errors import InvalidArgumentError, UnavailableError
-from charonia.http_message import HttpRequest, RequestHead
+from charonia.http_message import HttpRequest, RequestHead, settled
 from charonia.plugins import Plugins
 from charonia.request import InferenceResponse
 from charonia.testing.builders import model_config, write_model
@@ -46,7 +46,7 @@ async def ask(server, held_repository):
     async def send(target, document, **headers):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await application.handle(HttpRequest(RequestHead("POST", f"/v2/models/{target}", named), body))
+        return await settled(application.handle(HttpRequest(RequestHead("POST", f"/v2/models/{target}", named), body)))
 
     return send
 
@@ -274,6 +274,6 @@ def answer_by(server, held_repository):
 
         def send(target, document):
             request = HttpRequest(RequestHead("POST", f"/v2/models/{target}", {}), json.dumps(document).encode())
-            return runner.run(application.handle(request))
+            return runner.run(settled(application.handle(request)))
 
         yield send

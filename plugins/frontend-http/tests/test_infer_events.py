@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from charonia.http_message import HttpRequest, RequestHead
+from charonia.http_message import HttpRequest, RequestHead, settled
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import Gate
 from charonia_frontend_http.application import HttpApplication
@@ -35,7 +35,9 @@ async def ask(running):
 
     async def send(model, body, **headers):
         named = {"Accept": "text/event-stream"} | {name.replace("_", "-"): value for name, value in headers.items()}
-        return await application.handle(HttpRequest(RequestHead("POST", f"/v2/models/{model}/infer", named), body))
+        return await settled(
+            application.handle(HttpRequest(RequestHead("POST", f"/v2/models/{model}/infer", named), body))
+        )
 
     return send
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from charonia.http_message import HttpRequest, RequestHead
+from charonia.http_message import HttpRequest, RequestHead, settled
 from charonia.testing.builders import model_config, write_model
 from charonia_frontend_http.application import HttpApplication
 from charonia_frontend_http.routes import _TABLE, Routes
@@ -41,7 +41,7 @@ async def ask(running):
     application = HttpApplication(running, running.mailboxes.of(asyncio.get_running_loop()), 1 << 20)
 
     async def send(method, target, body=b""):
-        return await application.handle(HttpRequest(RequestHead(method, target, {}), body))
+        return await settled(application.handle(HttpRequest(RequestHead(method, target, {}), body)))
 
     return send
 

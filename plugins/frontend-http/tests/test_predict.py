@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from charonia.datatypes import DataType
 from charonia.header_forwarding import HeaderForwarding
-from charonia.http_message import HttpRequest, RequestHead
+from charonia.http_message import HttpRequest, RequestHead, settled
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import Gate
 from charonia_frontend_http.application import HttpApplication
@@ -49,8 +49,8 @@ async def predict(running):
     async def send(model, body, query="", **headers):
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await application.handle(
-            HttpRequest(RequestHead("POST", f"/v2/models/{model}/predict{query}", named), content)
+        return await settled(
+            application.handle(HttpRequest(RequestHead("POST", f"/v2/models/{model}/predict{query}", named), content))
         )
 
     return send
@@ -259,11 +259,13 @@ async def test_chosen_headers_are_passed_on(running, monkeypatch):
     submit = running.submit
     monkeypatch.setattr(running, "submit", lambda request: (submitted.append(request), submit(request)))
     target = "/v2/models/m/predict"
-    answered = await application.handle(
-        HttpRequest(RequestHead("POST", target, {"X-User": "me", "Other": "no"}), b'{"X": [[1]]}')
+    answered = await settled(
+        application.handle(HttpRequest(RequestHead("POST", target, {"X-User": "me", "Other": "no"}), b'{"X": [[1]]}'))
     )
     assert (answered.status, submitted[0].parameters) == (200, {"X-User": "me"})
-    refused = await application.handle(HttpRequest(RequestHead("POST", target, {"Timeout": "1"}), b'{"X": [[1]]}'))
+    refused = await settled(
+        application.handle(HttpRequest(RequestHead("POST", target, {"Timeout": "1"}), b'{"X": [[1]]}'))
+    )
     assert refused.status == 400
 
 
@@ -326,7 +328,9 @@ def test_any_value_is_answered(running, model):
 
     async def ask(body):
         application = HttpApplication(running, running.mailboxes.of(asyncio.get_running_loop()), 1 << 16)
-        return await application.handle(HttpRequest(RequestHead("POST", f"/v2/models/{model}/predict", {}), body))
+        return await settled(
+            application.handle(HttpRequest(RequestHead("POST", f"/v2/models/{model}/predict", {}), body))
+        )
 
     with asyncio.Runner() as runner:
 

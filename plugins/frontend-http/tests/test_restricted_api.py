@@ -11,7 +11,7 @@ import pytest
 from charonia import Server
 from charonia.errors import CharoniaError
 from charonia.header_forwarding import HeaderForwarding
-from charonia.http_message import HttpRequest, RequestHead
+from charonia.http_message import HttpRequest, RequestHead, settled
 from charonia.plugins import Plugins
 from charonia.request import InferenceResponse
 from charonia.restricted_access import CATEGORIES
@@ -107,7 +107,7 @@ async def infer(running):
 
     async def send(headers, body, verb="infer"):
         asking = asyncio.ensure_future(
-            application.handle(HttpRequest(RequestHead("POST", f"/v2/models/held/{verb}", headers), body))
+            settled(application.handle(HttpRequest(RequestHead("POST", f"/v2/models/held/{verb}", headers), body)))
         )
         request = await asyncio.to_thread(HeldBackend.taken.get, timeout=30)
         request.respond(InferenceResponse({"Y": np.zeros(1, np.float32)}))
@@ -140,8 +140,8 @@ async def test_generate_gets_no_headers(infer):
 
 async def test_headers_cannot_pass_for_the_protocols_parameters(infer):
     """A chosen header with a reserved name is the client's mistake."""
-    response = await infer.application.handle(
-        HttpRequest(RequestHead("POST", "/v2/models/held/infer", {"Timeout": "1"}), tensors())
+    response = await settled(
+        infer.application.handle(HttpRequest(RequestHead("POST", "/v2/models/held/infer", {"Timeout": "1"}), tensors()))
     )
     assert (response.status, response.content_type) == (400, "application/json")
     assert json.loads(response.body)["error"] == (

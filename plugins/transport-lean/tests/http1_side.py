@@ -15,7 +15,8 @@ GET = b"GET %b HTTP/1.1\r\nHost: here\r\n\r\n"
 class Application:
     """Answers with the target and the body.
 
-    `/wait` waits until it is let go, `/large` is large, `/stream` never ends, `/fault` and `/later-fault` raise.
+    `/wait` waits until it is let go, `/large` is large, `/stream` never ends, `/fault` and `/later-fault` raise. What has nothing to
+    wait for is answered at once, but for `/large`.
     """
 
     def __init__(self):
@@ -25,17 +26,22 @@ class Application:
         self.large = 10_000_000
         self.pieces = 0
 
-    async def handle(self, request):
+    def handle(self, request):
         self.asked.append(request.target)
         if request.target == "/fault":
             raise RuntimeError("a fault")
+        if request.target == "/stream":
+            return HttpResponse(200, stream=_Endless(self))
+        if request.target in {"/large", "/later-fault", "/wait"}:
+            return self._answer_later(request)
+        return HttpResponse(200, request.target.encode() + request.body)
+
+    async def _answer_later(self, request):
         if request.target == "/later-fault":
             await asyncio.sleep(0)
             raise RuntimeError("a later fault")
         if request.target == "/large":
             return HttpResponse(200, b"x" * self.large)
-        if request.target == "/stream":
-            return HttpResponse(200, stream=_Endless(self))
         if request.target == "/wait":
             try:
                 await self.go.wait()

@@ -55,7 +55,10 @@ class ResponseEncoder:
     def encode_apart(self, decoded: Decoded, response: InferenceResponse) -> bytes | ByteParts:
         """Write a ModelInferResponse, whose large outputs stay where they are. Otherwise as `encode`."""
         parts = self._parts(decoded, response)
-        return ByteParts(parts) if max(map(len, parts)) >= _VIEWED_FROM else b"".join(parts)
+        for part in parts:
+            if len(part) >= _VIEWED_FROM:
+                return ByteParts(parts)
+        return b"".join(parts)
 
     def encode(self, decoded: Decoded, response: InferenceResponse, extra: bytes = b"") -> bytes:
         """Write a ModelInferResponse with the outputs in the order in which the model made them, all as raw contents.

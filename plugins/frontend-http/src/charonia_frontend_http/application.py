@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import orjson
 from charonia.config import config_to_json
@@ -28,20 +28,19 @@ from charonia_frontend_http.settings_endpoints import SettingsEndpoints
 from charonia_frontend_http.shared_memory_endpoints import SharedMemoryEndpoints
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from charonia.header_forwarding import HeaderForwarding
-    from charonia.http_message import HttpRequest, RequestHead
+    from charonia.http_message import HttpAnswering, HttpRequest, RequestHead
     from charonia.mailbox import Mailbox
     from charonia.server import Server
+    from charonia.transport import HttpHandler
 
     from charonia_frontend_http.routes import Route
 
 __all__ = ["HttpApplication"]
 
 _log = logging.getLogger(__name__)
-
-_Answer: TypeAlias = "Callable[[HttpRequest], Awaitable[HttpResponse]]"
 
 _NOT_FOUND = HttpResponse(404, error_body("Not Found"), PLAIN)
 _NOT_ALLOWED = error_body("Method Not Allowed")
@@ -65,7 +64,7 @@ class _Plan:
     content_type: str
     passage: Callable[[], Passage | None] | None
     traced_already: bool
-    answer: _Answer
+    answer: HttpHandler
 
 
 class HttpApplication:
@@ -97,7 +96,7 @@ class HttpApplication:
         generate = GenerateEndpoints(server, mailbox, outbox, max_input_size)
         repository = RepositoryEndpoints(server)
         docs = DocsEndpoints(server)
-        self._slow: Mapping[str, Callable[[Route, HttpRequest], Awaitable[HttpResponse]]] = {
+        self._answers: Mapping[str, Callable[[Route, HttpRequest], HttpAnswering]] = {
             "generate": generate.whole,
             "generate_stream": generate.stream,
             "index": repository.index,
@@ -109,8 +108,6 @@ class HttpApplication:
             "docs_style": docs.page,
             "docs_script": docs.page,
             "predict": PredictEndpoint(server, max_input_size, forwarding).answer,
-        }
-        self._quick: Mapping[str, Callable[[Route, HttpRequest], HttpResponse]] = {
             "live": self._live,
             "ready": self._ready,
             "server_metadata": self._server_metadata,
@@ -121,26 +118,27 @@ class HttpApplication:
             **SharedMemoryEndpoints(server.shared_memory).by_name,
         }
 
-    def handle(self, request: HttpRequest) -> Coroutine[Any, Any, HttpResponse]:
-        """Answer a request. Does not raise, except where the caller's task is cancelled: then the inference is, too."""
+    def handle(self, request: HttpRequest) -> HttpAnswering:
+        """Answer a request, at once where nothing has to be waited for.
+
+        Does not raise, except where what is given otherwise is cancelled: then the inference is, too.
+        """
         plan: _Plan | None = request.head.plan
         if plan is None:
             plan = request.head.plan = self._plan(request.head)
         if plan.passage is not None:
             passage = plan.passage() if plan.traced_already or next(self._tracer.turns, True) else None
             if passage is not None or self._timing:
-                answer = self._answer(plan, request)
+                answer = partial(self._answer, plan)
                 return observed(answer, request, passage or Passage(RECEIVING, SENDING), timing=self._timing)
         return self._answer(plan, request)
 
-    async def _answer(self, plan: _Plan, request: HttpRequest) -> HttpResponse:
+    def _answer(self, plan: _Plan, request: HttpRequest) -> HttpAnswering:
         try:
-            return await plan.answer(request)
-        except InferenceError as error:
-            return error_response(error, plan.content_type)
+            answering = plan.answer(request)
         except Exception as error:  # noqa: BLE001 - the border of requests: a fault of ours is told and survived
-            _log.exception("failed to answer %s %s", request.method, request.target)
-            return error_response(InternalError(f"{type(error).__name__}: {error}"), plan.content_type)
+            return _failure(plan, request, error)
+        return answering if isinstance(answering, HttpResponse) else _guarded(plan, request, answering)
 
     def _plan(self, head: RequestHead) -> _Plan:
         route = self._routes.find(head.target)
@@ -151,7 +149,7 @@ class HttpApplication:
         passage = partial(self._tracer.passage, route.model, RECEIVING, SENDING, field)
         return _Plan(route, content_type, passage if route.endpoint in OBSERVED else None, traced_already, answer)
 
-    def _way(self, route: Route, head: RequestHead, content_type: str) -> _Answer:
+    def _way(self, route: Route, head: RequestHead, content_type: str) -> HttpHandler:
         if not route.endpoint:
             return _always(_NOT_FOUND)
         if not route.takes(head.method):
@@ -160,9 +158,7 @@ class HttpApplication:
             return _always(error_response(route.error, content_type))
         if route.endpoint == "infer":
             return InferPlan(self._infer, route, head.headers).answer
-        if route.endpoint in self._slow:
-            return partial(self._slow[route.endpoint], route)
-        return _at_once(partial(self._quick[route.endpoint], route))
+        return partial(self._answers[route.endpoint], route)
 
     def _live(self, route: Route, request: HttpRequest) -> HttpResponse:
         return HttpResponse(200 if self._server.live else 400, b"", PLAIN)
@@ -188,18 +184,23 @@ class HttpApplication:
         return _document(statistics_document(self._server.statistics(route.model, route.version)))
 
 
-def _always(response: HttpResponse) -> _Answer:
-    async def answer(_request: HttpRequest) -> HttpResponse:
-        return response
-
-    return answer
+def _always(response: HttpResponse) -> HttpHandler:
+    return lambda _request: response
 
 
-def _at_once(make: Callable[[HttpRequest], HttpResponse]) -> _Answer:
-    async def answer(request: HttpRequest) -> HttpResponse:
-        return make(request)
+async def _guarded(plan: _Plan, request: HttpRequest, answering: Awaitable[HttpResponse]) -> HttpResponse:
+    """Wait for a response at the border of requests, too."""
+    try:
+        return await answering
+    except Exception as error:  # noqa: BLE001 - as above
+        return _failure(plan, request, error)
 
-    return answer
+
+def _failure(plan: _Plan, request: HttpRequest, error: Exception) -> HttpResponse:
+    if not isinstance(error, InferenceError):
+        _log.error("failed to answer %s %s", request.method, request.target, exc_info=error)
+        error = InternalError(f"{type(error).__name__}: {error}")
+    return error_response(error, plan.content_type)
 
 
 def _document(document: object) -> HttpResponse:

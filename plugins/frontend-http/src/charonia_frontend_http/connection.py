@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import (  # noqa: TID253 - the same
 )
 from aiohttp.http_parser import RawRequestMessage  # noqa: TID253 - the same
 from charonia.byte_parts import parts_of
-from charonia.http_message import HttpRequest, RequestHead, refusal, response_head
+from charonia.http_message import HttpRequest, RequestHead, refusal, response_head, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ class Connection(web_protocol.RequestHandler):
         retiring: whether the server takes no further requests.
     """
 
-    __slots__ = ("_handle", "_limits", "_retiring")
+    __slots__ = ("_handle", "_head", "_limits", "_retiring", "_said")
 
     def __init__(
         self,
@@ -76,6 +76,8 @@ class Connection(web_protocol.RequestHandler):
         self._handle = handle
         self._limits = limits
         self._retiring = retiring
+        self._head: RequestHead
+        self._said: tuple[str, str, Any] | None = None  # by the last head
 
     @property
     def idle(self) -> bool:
@@ -124,9 +126,16 @@ class Connection(web_protocol.RequestHandler):
         except BadHttpMessage as error:
             self._send(refusal(400, f"malformed request body: {error.message}"))
             return False
-        head = RequestHead(message.method, message.path, message.headers)
-        response = await self._handle(HttpRequest(head, body))
+        response = await settled(self._handle(HttpRequest(self._head_of(message), body)))
         return await self._write(message, response)
+
+    def _head_of(self, message: RawRequestMessage) -> RequestHead:
+        """Give the head of a request: the same object as long as the client sends the same, since thinking about one costs."""
+        said = message.method, message.path, message.raw_headers
+        if said != self._said:
+            self._said = said
+            self._head = RequestHead(message.method, message.path, message.headers)
+        return self._head
 
     async def _read(self, message: RawRequestMessage, payload: StreamReader) -> bytes:
         if payload.is_eof():

@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from charonia.errors import CharoniaError
-from charonia.http_message import HttpResponse
+from charonia.http_message import HttpResponse, settled
 
 from charonia_frontend_http.message import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Collection
 
     from charonia.http_message import HttpRequest
+    from charonia.transport import HttpHandler
 
 __all__ = ["CrossOrigin", "read_origins"]
 
@@ -50,7 +51,7 @@ class CrossOrigin:
         origins: the allowed ones in lower case; `*` is every one.
     """
 
-    def __init__(self, handle: Callable[[HttpRequest], Awaitable[HttpResponse]], origins: Collection[str]) -> None:
+    def __init__(self, handle: HttpHandler, origins: Collection[str]) -> None:
         self._handle = handle
         self._origins = origins
 
@@ -60,7 +61,7 @@ class CrossOrigin:
         origin = headers.get("Origin")
         anyone = "*" in self._origins
         if origin is None or not (anyone or origin.lower() in self._origins):
-            response = await self._handle(request)
+            response = await settled(self._handle(request))
             # a cache between must not give this answer, which lacks the mark, to a page that is allowed
             return response if anyone else _marked(response, {"Vary": "Origin"})
         mark = (
@@ -70,7 +71,7 @@ class CrossOrigin:
         )
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in headers:
             return HttpResponse(200, b"", PLAIN, mark | _permission(request))
-        response = await self._handle(request)
+        response = await settled(self._handle(request))
         return _marked(response, mark | {"Access-Control-Expose-Headers": _READABLE})
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from charonia.classification import takes_long
 from charonia.errors import InferenceError, UnsupportedError
+from charonia.http_message import settled
 from charonia.per_model import PerModel
 from charonia.reply import Reply
 
@@ -24,10 +25,10 @@ from charonia_frontend_http.message import JSON, JSON_SIZE, PLAIN, error_respons
 from charonia_frontend_http.response_queue import ResponseQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
 
     from charonia.header_forwarding import HeaderForwarding
-    from charonia.http_message import HttpRequest, HttpResponse
+    from charonia.http_message import HttpAnswering, HttpRequest, HttpResponse
     from charonia.mailbox import Mailbox
     from charonia.model import Model
     from charonia.outbox import Outbox
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InferEndpoint", "InferPlan"]
 
-_Answer: TypeAlias = "Callable[[Model, HttpRequest], Coroutine[Any, Any, HttpResponse]]"
+_Answer: TypeAlias = "Callable[[Model, HttpRequest], HttpAnswering]"
 
 
 class InferEndpoint:
@@ -96,11 +97,11 @@ class InferPlan:
         self._encoder: ResponseEncoder
         self._known: KnownRequests
 
-    def answer(self, request: HttpRequest) -> Coroutine[Any, Any, HttpResponse]:
-        """Answer a request. Where the caller's task is cancelled, the inference is, too.
+    def answer(self, request: HttpRequest) -> HttpAnswering:
+        """Answer a request. Where what is given is cancelled, the inference is, too.
 
         Raises:
-            InferenceError: the model cannot be asked, or failed.
+            InferenceError: the model cannot be asked, or failed; at once, or when what was given is awaited.
         """
         route = self._route
         model = self._endpoint.server.get(route.model, route.version)
@@ -118,35 +119,66 @@ class InferPlan:
         if self._coding not in CODINGS:
             return _refused_coding()
         request.body = await decompress(request.body, self._endpoint.max_input_size)
-        return await answer(model, request)
+        return await settled(answer(model, request))
 
-    async def _one(self, model: Model, request: HttpRequest) -> HttpResponse:
+    def _one(self, model: Model, request: HttpRequest) -> HttpAnswering:
         """Answer with the one response of a model."""
+        if self._takes_long and len(request.body) > LARGE_JSON:
+            return self._one_beside(model, request)
         reply = Reply(self._endpoint.mailbox)
-        encoder = self._encoder
         try:
-            if self._takes_long and len(request.body) > LARGE_JSON:
-                decoded = await read_beside(len(request.body), self._decode, model, request, reply.sink)
-            else:
-                decoded = self._decode(model, request, reply.sink)
+            decoded = self._decode(model, request, reply.sink)
         except HeaderLengthError:
             raise
         except InferenceError as error:
             return error_response(error, JSON)
-        self._endpoint.outbox.put(decoded.request, reply.refuse)
+        return self._ask(model, self._encoder, request, decoded, reply)
+
+    async def _one_beside(self, model: Model, request: HttpRequest) -> HttpResponse:
+        """Do as `_one`, and read much JSON beside the loop."""
+        encoder = self._encoder
+        reply = Reply(self._endpoint.mailbox)
+        try:
+            decoded = await read_beside(len(request.body), self._decode, model, request, reply.sink)
+        except HeaderLengthError:
+            raise
+        except InferenceError as error:
+            return error_response(error, JSON)
+        return await settled(self._ask(model, encoder, request, decoded, reply))
+
+    def _ask(
+        self, model: Model, encoder: ResponseEncoder, request: HttpRequest, decoded: Decoded, reply: Reply
+    ) -> HttpAnswering:
+        self._endpoint.outbox.put(decoded.request, reply.refuse, model)
+        if not reply.here:
+            return self._wait(encoder, request, decoded, reply)
+        try:
+            response = reply.outcome()
+        except InferenceError as error:  # refused: what fails later is told by the response
+            return error_response(error, JSON)
+        return self._tell(encoder, request, decoded, response)
+
+    async def _wait(
+        self, encoder: ResponseEncoder, request: HttpRequest, decoded: Decoded, reply: Reply
+    ) -> HttpResponse:
         try:
             response = await reply
-        except InferenceError as error:  # refused: what fails later is told by the response
+        except InferenceError as error:
             return error_response(error, JSON)
         except asyncio.CancelledError:
             decoded.request.cancel()
             raise
+        return await settled(self._tell(encoder, request, decoded, response))
+
+    def _tell(
+        self, encoder: ResponseEncoder, request: HttpRequest, decoded: Decoded, response: InferenceResponse
+    ) -> HttpAnswering:
         if response.error is not None:
             return error_response(response.error, PLAIN)
         if request.passage is not None:
             request.passage.answer()
         if self._accept or decoded.wanted.classes:
-            return await _encode_as_wished(encoder, decoded, response, self._accept)
+            return _encode_as_wished(encoder, decoded, response, self._accept)
         return encoder.encode(decoded, response)
 
     def _decode(self, model: Model, request: HttpRequest, sink: ResponseSink) -> Decoded:

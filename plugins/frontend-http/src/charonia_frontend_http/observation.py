@@ -6,13 +6,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from charonia.http_message import BodyStream
+from charonia.http_message import BodyStream, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from charonia.http_message import HttpRequest, HttpResponse
     from charonia.trace import Passage, TracedRequest
+    from charonia.transport import HttpHandler
 
 __all__ = ["OBSERVED", "RECEIVING", "SENDING", "observed"]
 
@@ -23,20 +22,18 @@ RECEIVING, SENDING = "HTTP_RECV", "HTTP_SEND"
 """What traces call the times before and after the model's."""
 
 
-async def observed(
-    answer: Awaitable[HttpResponse], request: HttpRequest, passage: Passage, *, timing: bool
-) -> HttpResponse:
+async def observed(answer: HttpHandler, request: HttpRequest, passage: Passage, *, timing: bool) -> HttpResponse:
     """Look on while a request is answered. Raises what that raises.
 
     Args:
-        answer: gives the response.
+        answer: answers it.
         request: the request.
         passage: its passage, which has just begun.
         timing: whether the response tells how long its parts took.
     """
     request.passage = passage
     try:
-        response = await answer
+        response = await settled(answer(request))
     except BaseException:
         passage.end()
         raise

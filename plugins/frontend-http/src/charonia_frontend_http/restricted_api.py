@@ -10,10 +10,11 @@ from charonia_frontend_http.message import PLAIN, error_body
 from charonia_frontend_http.routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
-    from charonia.http_message import HttpRequest
+    from charonia.http_message import HttpAnswering, HttpRequest
     from charonia.restricted_access import Restriction
+    from charonia.transport import HttpHandler
 
 __all__ = ["CATEGORY", "RestrictedApi"]
 
@@ -43,19 +44,17 @@ class RestrictedApi:
         restrictions: by category; the key is the name of a header field, in any case.
     """
 
-    def __init__(
-        self, handle: Callable[[HttpRequest], Awaitable[HttpResponse]], restrictions: Mapping[str, Restriction]
-    ) -> None:
+    def __init__(self, handle: HttpHandler, restrictions: Mapping[str, Restriction]) -> None:
         self._handle = handle
         self._routes = Routes()
         self._restrictions = {
             endpoint: restrictions[category] for endpoint, category in CATEGORY.items() if category in restrictions
         }
 
-    async def handle(self, request: HttpRequest) -> HttpResponse:
+    def handle(self, request: HttpRequest) -> HttpAnswering:
         """Answer a request, or refuse it with the name of what is missing."""
         restriction = self._restrictions.get(self._routes.find(request.target).endpoint)
         if restriction is not None and not restriction.admits(request.headers.get(restriction.key)):
             text = f"This API is restricted, expecting header '{restriction.key}'"
             return HttpResponse(_FORBIDDEN, error_body(text), PLAIN)
-        return await self._handle(request)
+        return self._handle(request)

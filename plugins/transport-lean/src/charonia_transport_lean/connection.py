@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from charonia.byte_parts import parts_of
-from charonia.http_message import refusal, response_head
+from charonia.http_message import HttpResponse, refusal, response_head
 
 from charonia_transport_lean.eager import run
 from charonia_transport_lean.guest import Guest
@@ -23,7 +23,7 @@ from charonia_transport_lean.request_reader import RefusedError, RequestReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from charonia.http_message import BodyStream, HttpResponse
+    from charonia.http_message import BodyStream
     from charonia.transport import HttpTransport
 
     from charonia_transport_lean.guest import Host
@@ -241,11 +241,12 @@ class Connection(asyncio.Protocol, Guest):
     def _begin(self, incoming: Incoming) -> None:
         head, request = incoming
         try:
-            response = run(self._hub.loop, self._handle(request))
-            if isinstance(response, asyncio.Task):
-                self._await(response, partial(self._respond, head))
-            else:
+            answering = self._handle(request)
+            response = answering if isinstance(answering, HttpResponse) else run(self._hub.loop, answering)
+            if isinstance(response, HttpResponse):
                 self._respond(head, response)
+            else:
+                self._await(response, partial(self._respond, head))
         except Exception:  # noqa: BLE001 - the application's promise broken: a fault of ours ends this connection alone
             _log.exception("failed to answer a request")
             self._transport.abort()

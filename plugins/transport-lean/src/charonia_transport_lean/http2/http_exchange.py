@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from charonia.byte_parts import parts_of
-from charonia.http_message import HttpRequest, HttpResponse
+from charonia.http_message import HttpRequest, HttpResponse, settled
 
 from charonia_transport_lean.body_buffer import BodyBuffer
 from charonia_transport_lean.http2.stream import Exchange
@@ -67,7 +67,7 @@ class HttpExchange(Exchange):
         self._send(HttpResponse(413, text.encode()))
 
     async def _answer(self, request: HttpRequest) -> None:
-        response = await self._handle(request)
+        response = await settled(self._handle(request))
         if response.stream is None:
             self._send(response)
         else:
