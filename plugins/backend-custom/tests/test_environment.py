@@ -79,6 +79,7 @@ def test_a_list_of_requirements(serve, tmp_path):
     ("path", "expected"),
     [
         ("/nowhere.tar.gz", "Invalid argument: model 'm': EXECUTION_ENV_PATH is '/nowhere.tar.gz', and there is no"),
+        ("env.tar.gz", "/env.tar.gz': in the model's directory it is '$$TRITON_MODEL_DIRECTORY/env.tar.gz'"),
         ("$$TRITON_MODEL_DIRECTORY/1", "and there is no 'bin/python' in it"),
         (
             "$$TRITON_MODEL_DIRECTORY/1/model.py",

@@ -50,7 +50,8 @@ def interpreter_of(context: ModelContext, cache: Path | None = None) -> Interpre
     named = Path(said.replace(_MODEL_DIRECTORY, str(context.directory.absolute())))
     where = f"model '{context.name}': {ENVIRONMENT} is '{said}'"
     if not named.exists():
-        raise InvalidArgumentError(f"{where}, and there is no '{named}'")
+        hint = "" if named.is_absolute() else f": in the model's directory it is '{_MODEL_DIRECTORY}/{named}'"
+        raise InvalidArgumentError(f"{where}, and there is no '{named.absolute()}'{hint}")
     kept = _cache_directory() if cache is None else cache
     if named.is_dir():
         directory = named
