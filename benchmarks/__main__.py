@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from benchmarks.batching import measure_batching
 from benchmarks.decision import QUEUED, measure_decisions
 from benchmarks.ensemble import measure_ensemble
-from benchmarks.generators import OwnGenerator, PerfAnalyzer
+from benchmarks.generators import H2Load, OwnGenerator, PerfAnalyzer
 from benchmarks.in_process import measure_in_process
 from benchmarks.latency import LoadError
 from benchmarks.measure import Workload, measure
@@ -131,10 +131,14 @@ def _possible(
     ways: Sequence[Way], generator: LoadGenerator, sides: Sequence[Side], left_out: dict[str, str]
 ) -> list[Way]:
     """Keep the ways that the generator and at least one side know; and tell of each side that does not know one."""
-    possible = [way for way in ways if generator.can(way)]
+    possible = [way for way in ways if (H2Load() if way.h2load else generator).can(way)]
     for way in ways:
         if way not in possible:
-            left_out[way.name] = f"the load generator {generator.name!r} does not know it; perf_analyzer does"
+            left_out[way.name] = (
+                "h2load is not installed; the package nghttp2-client has it"
+                if way.h2load
+                else f"the load generator {generator.name!r} does not know it; perf_analyzer does"
+            )
             continue
         for side in sides:
             if not side.serves(way):

@@ -9,8 +9,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from benchmarks.cpu_clock import CpuClock
-from benchmarks.generators import OwnGenerator
-from benchmarks.models import MODELS
+from benchmarks.generators import OwnGenerator, sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,29 +85,31 @@ def measure(
         LoadError: a request failed.
         ServerError: a server has ended.
     """
-    runs = [run for run in _all_runs(sides, workload) if _can(run[0], run[1], run[-1])]
-    for way, model, concurrency, side in runs:
-        if OwnGenerator().can(way):
+    runs = list(_all_runs(sides, workload, generator))
+    for _, way, model, concurrency, side in runs:
+        if not way.shared_memory:
             OwnGenerator().run(way, side.port(way), model, concurrency, min(_WARM_UP_SECONDS, workload.seconds))
     figures: dict[Point, list[Figures]] = defaultdict(list)
     for number in range(1, workload.rounds + 1):
-        for way, model, concurrency, side in runs:
+        for sends, way, model, concurrency, side in runs:
             with CpuClock(side.process.cpu_reader()) as clock:
-                sender = OwnGenerator() if MODELS[model].large else generator
-                load = sender.run(way, side.port(way), model, concurrency, workload.seconds)
+                load = sends.run(way, side.port(way), model, concurrency, workload.seconds)
             point = Point(way.name, model, concurrency, side.name)
             figures[point].append(_figures(load, concurrency, clock.seconds_between(load.begin_ns, load.end_ns)))
             tell(f"round {number} of {workload.rounds}: {_line(point, figures[point][-1])}")
     return dict(figures)
 
 
-def _all_runs(sides: Sequence[Side], workload: Workload) -> Iterator[tuple[Way, str, int, Side]]:
-    return itertools.product(workload.ways, workload.models, workload.concurrencies, sides)
-
-
-def _can(way: Way, model: str, side: Side) -> bool:
-    """Tell whether a side can be loaded so: large tensors are the own generator's, since perf_analyzer records every tensor."""
-    return side.serves(way) and (OwnGenerator().can(way) or not MODELS[model].large)
+def _all_runs(
+    sides: Sequence[Side], workload: Workload, generator: LoadGenerator
+) -> Iterator[tuple[LoadGenerator, Way, str, int, Side]]:
+    """Give the runs of a round that can be had, each with what sends its requests."""
+    for way, model, concurrency, side in itertools.product(
+        workload.ways, workload.models, workload.concurrencies, sides
+    ):
+        sends = sender(way, model, generator)
+        if sends is not None and side.serves(way):
+            yield sends, way, model, concurrency, side
 
 
 def _figures(load: Load, concurrency: int, cpu_seconds: float) -> Figures:

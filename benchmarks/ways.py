@@ -22,12 +22,14 @@ class Way:
         protocol: http or grpc.
         streaming: whether requests go over streams, instead of each being a call.
         shared_memory: whether the tensors lie in system shared memory, and the requests only say where.
+        h2load: whether they are sent by h2load, whichever generator sends the others.
     """
 
     name: str
     protocol: Literal["http", "grpc"]
     streaming: bool = False
     shared_memory: bool = False
+    h2load: bool = False
 
 
 WAYS = {
@@ -35,6 +37,7 @@ WAYS = {
     for way in (
         Way("http", "http"),
         Way("grpc", "grpc"),
+        Way("grpc-h2load", "grpc", h2load=True),
         Way("grpc-stream", "grpc", streaming=True),
         Way("http-shm", "http", shared_memory=True),
         Way("grpc-shm", "grpc", shared_memory=True),
