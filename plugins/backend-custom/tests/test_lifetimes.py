@@ -44,9 +44,9 @@ with Server(sys.argv[1]) as server:
 """
 
 
-def shared_memory():
-    """Name what lies in the machine's shared memory."""
-    return sorted(path.name for path in Path("/dev/shm").iterdir())
+def named_memory(pid):
+    """List what a process has mapped of the machine's shared memory by name, which would outlive it."""
+    return [line for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/dev/shm/" in line]
 
 
 def has_ended(pid):
@@ -69,7 +69,6 @@ def test_what_a_model_has_started_does_not_hide_its_end(serve, capfd):
 
 def test_a_process_ends_with_its_server(serve):
     """When the server is killed, the process of a model goes, whatever it is doing, and nothing is left of what the two shared."""
-    shared = shared_memory()
     source = """
     import os, time
 
@@ -86,10 +85,10 @@ def test_a_process_ends_with_its_server(serve):
     )
     with server:
         pid = int(server.stdout.readline())
-        assert Path(f"/proc/{pid}").exists()
+        assert "memfd:charonia-block" in Path(f"/proc/{pid}/maps").read_text()
+        assert named_memory(pid) == named_memory(server.pid) == []
         server.send_signal(signal.SIGKILL)
     wait_until(lambda: has_ended(pid))
-    assert shared_memory() == shared
 
 
 def test_ending_while_it_completes_a_configuration(serve):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import logging
 import os
 import socket
 import struct
@@ -15,10 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel"]
 
+_log = logging.getLogger(__name__)
+
 _HEAD = struct.Struct("<Q?")
 """A frame's size, and whether a descriptor comes with it."""
 
 _ROOM = 1 << 16
+_LARGEST = 1 << 40
+"""No frame has so many bytes."""
+
 _ANCILLARY = socket.CMSG_SPACE(array.array("i").itemsize)
 _WAITING = int(socket.MSG_CMSG_CLOEXEC)
 _AT_ONCE = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
@@ -31,6 +37,9 @@ class Channel:
 
     Args:
         connection: a stream socket of the Unix family; the channel's own from now on.
+
+    Attributes:
+        given_up: whether what came made no sense.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -38,6 +47,7 @@ class Channel:
         self._buffer = memoryview(bytearray(_ROOM))
         self._begin = self._end = 0  # what has come and is not given out yet, in the buffer
         self._descriptors: deque[int] = deque()
+        self.given_up = False
 
     def send(self, frame: bytes, descriptor: int | None = None) -> None:
         """Send a frame, with a descriptor if one is given, which stays the caller's. Blocks until the system has taken it.
@@ -87,6 +97,8 @@ class Channel:
         if self._end < start:
             return None
         size, described = _HEAD.unpack_from(self._buffer, self._begin)
+        if size > _LARGEST:
+            raise self.give_up()
         if self._end < start + size:
             return None
         self._begin = start + size
@@ -126,6 +138,16 @@ class Channel:
             self._buffer = memoryview(bytearray(max(_ROOM, needed)))
             self._buffer[: len(rest)] = rest
             self._begin, self._end = 0, len(rest)
+
+    def give_up(self) -> EOFError:
+        """End both directions, since what comes makes no sense. Gives the error that tells of it."""
+        _log.error(
+            "what comes from another process makes no sense, so that its line is closed: a model must neither close nor write to "
+            "descriptors that it has not opened"
+        )
+        self.given_up = True
+        self.shut_down()
+        return EOFError("what comes makes no sense")
 
     def fileno(self) -> int:
         """Give the socket's descriptor."""

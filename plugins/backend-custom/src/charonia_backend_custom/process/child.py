@@ -27,6 +27,7 @@ from charonia_backend_custom.model_object import ModelObject
 from charonia_backend_custom.process.channel import Channel
 from charonia_backend_custom.process.child_host import RemoteHost
 from charonia_backend_custom.process.child_requests import RemoteRequest
+from charonia_backend_custom.process.last_words import LastWords
 from charonia_backend_custom.process.link import Link
 from charonia_backend_custom.process.messages import (
     TRACE,
@@ -38,6 +39,7 @@ from charonia_backend_custom.process.messages import (
     Make,
     Open,
 )
+from charonia_backend_custom.process.patience import Patience
 from charonia_backend_custom.process.trace_context import current_trace
 
 if TYPE_CHECKING:
@@ -46,16 +48,18 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _HOLD_NS = 500_000
-"""No answer waits for later ones for longer than half a millisecond and one quick execution."""
+"""No answer waits for later ones for longer than half a millisecond and one execution, and for no slow one."""
 
 
-def serve(main: int, side: int) -> None:
-    """Serve one instance over two sockets, until the server says that it is enough, or has gone."""
+def serve(main: int, side: int, kept: int) -> None:
+    """Serve one instance over two sockets, until the server says that it is enough, or has gone; `kept` is its last words'."""
     keep_freed_memory()
     faulthandler.enable()  # what ends the process is told on the server's stderr
     for descriptor in (main, side):
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - the system's signature
-    link = Link(Channel(socket.socket(fileno=main)), Channel(socket.socket(fileno=side)), serves=False)
+    with os.fdopen(kept, "r+b") as memory:
+        last_words = LastWords(memory)
+    link = Link(Channel(socket.socket(fileno=main)), Channel(socket.socket(fileno=side)), last_words, serves=False)
     os.register_at_fork(after_in_child=link.abandon)
     logging.getLogger().addHandler(_ToServer(link))
     child = _Child(link)
@@ -107,6 +111,8 @@ class _Child:
         self._decoupled = False
         self._log_level = logging.NOTSET
         self._promptness = Promptness()
+        self._patience = Patience(link.asking.send)
+        threading.Thread(target=self._patience.watch, name="charonia-patience", daemon=True).start()
 
     # -- on the thread that reads
 
@@ -145,6 +151,9 @@ class _Child:
                 held_since = now
             elif now - held_since > _HOLD_NS:
                 wakeups.send()
+            if wakeups.owed:
+                self._link.keep_answer()
+                self._patience.begin()
             wakeups.held = self._promptness.proven
             try:
                 if isinstance(question, Execute):

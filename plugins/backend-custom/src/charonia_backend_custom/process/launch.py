@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charonia_backend_custom.process.channel import Channel
+from charonia_backend_custom.process.last_words import LastWords, room_for_last_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,12 +54,14 @@ class RunningProcess:
 
     Attributes:
         channels: the two that the line to it has, the main one first.
+        last_words: the answers that it has put off.
     """
 
     def __init__(self, interpreter: Interpreter) -> None:
         (main, their_main), (side, their_side) = socket.socketpair(), socket.socketpair()
-        descriptors = [their_main.fileno(), their_side.fileno()]
-        with their_main, their_side:
+        with their_main, their_side, room_for_last_words() as kept:
+            self.last_words = LastWords(kept)
+            descriptors = [their_main.fileno(), their_side.fileno(), kept.fileno()]
             told = {
                 "ours": _places(*_OURS),
                 "plain": _places(*_PLAIN),

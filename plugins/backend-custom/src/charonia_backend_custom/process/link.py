@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from charonia_backend_custom.process.channel import Channel
+    from charonia_backend_custom.process.last_words import Answered, LastWords
     from charonia_backend_custom.process.messages import Plain
 
 __all__ = ["Link", "LinkEndedError", "Listener", "Take"]
@@ -68,6 +69,7 @@ class Link:
     Args:
         main: the channel on which the server asks, and the process says everything; closed with the link.
         side: the channel on which the server says everything else; closed with the link.
+        last_words: what of the process's answers is kept until it is sent.
         serves: whether this is the server's side.
 
     Attributes:
@@ -75,7 +77,7 @@ class Link:
         saying: where everything else goes, and what is within it.
     """
 
-    def __init__(self, main: Channel, side: Channel, *, serves: bool) -> None:
+    def __init__(self, main: Channel, side: Channel, last_words: LastWords, *, serves: bool) -> None:
         self._main = main
         self._side = side
         self._heard = main if serves else side
@@ -86,10 +88,12 @@ class Link:
         self._ended = False
         self._later: deque[Any] = deque()  # not guarded: the collection of garbage may come at any moment
         self._reader = 0
+        self._last_words = last_words
+        self._put_off: Answered | None = None  # the latest answer, if it is held back, and not kept yet
         self._pool = BlockPool()
         self._views = BlockViews(self._give_back)
-        self.asking = Outgoing(main, self._pool, self._views, self._later)
-        self.saying = Outgoing(side, self._pool, self._views, self._later) if serves else self.asking
+        self.asking = Outgoing(main, self._pool, self._views, self._later, last_words)
+        self.saying = Outgoing(side, self._pool, self._views, self._later, last_words) if serves else self.asking
 
     # -- saying
 
@@ -157,8 +161,19 @@ class Link:
     def answer(self, number: int, value: Any = None, error: Exception | None = None) -> None:
         """Answer a question, together with others where the thread holds its wake-ups back."""
         self.saying.put(ANSWER, number, (value, error))
-        if self.saying is not self.asking or not Wakeups.later(self):
+        if self.saying is self.asking and Wakeups.later(self):
+            self._put_off = number, value, error
+        else:
             self.saying.send()
+
+    def keep_answer(self) -> None:
+        """See to it that the server has the answer that was put off last, if there is one, even if this process ends now.
+
+        On the process's side, on the thread that puts answers off.
+        """
+        put_off, self._put_off = self._put_off, None
+        if put_off is not None and not (self._ended or self._last_words.keep(put_off)):
+            self.asking.send()
 
     def wake(self) -> None:
         """Send what was put off. Where an event loop does so, it also reads what comes, as long as it gets round to that."""
@@ -176,15 +191,23 @@ class Link:
         """Pass on what comes, until the other side has gone, or `end` is called."""
         self._reader = threading.get_ident()
         self._reading.read(partial(self._pass_on, listener), listener.on_pause)
+        if self._heard.given_up:
+            self.end()
         with self._lock:
             self._ended = True
             left, self._open = self._open, {}
+        for number, value, error in self._last_words.read():
+            if number in left:
+                left.pop(number)(value, error)
         listener.on_end()
         for take in left.values():
             take(None, LinkEndedError())
 
     def _pass_on(self, listener: Listener, frame: memoryview, descriptor: int | None) -> None:
-        messages: _Messages = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
+        try:
+            messages: _Messages = pickle.loads(frame)  # noqa: S301 - the other side is this program, too, and was started by it
+        except Exception as error:
+            raise self._heard.give_up() from error
         for kind, number, body in messages:
             if kind == ANSWER:
                 with self._lock:

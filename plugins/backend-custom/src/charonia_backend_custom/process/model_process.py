@@ -117,7 +117,7 @@ class ModelProcess:
             raise InternalError(
                 f"the process of model instance '{instance}' cannot be started: {interpreter.python}: {error.strerror}"
             ) from error
-        self._link = Link(*self._process.channels, serves=True)
+        self._link = Link(*self._process.channels, self._process.last_words, serves=True)
         self._reader = threading.Thread(target=self._read, name=f"charonia-process-{instance}", daemon=True)
         self._reader.start()
         place = str(context.version_directory.absolute())

@@ -13,6 +13,7 @@ from charonia_backend_custom.process.messages import NewBlock, plain
 if TYPE_CHECKING:
     from charonia_backend_custom.process.blocks import BlockPool, BlockViews
     from charonia_backend_custom.process.channel import Channel
+    from charonia_backend_custom.process.last_words import LastWords
 
 __all__ = ["ANSWER", "QUESTION", "TOLD", "Outgoing"]
 
@@ -28,13 +29,17 @@ class Outgoing:
         pool: the blocks of this side.
         views: those of the other side.
         later: what is told with the next frame; anybody may add to it at any moment.
+        last_words: what of all this is kept until it is sent.
 
     Attributes:
         carrier: makes tensors into parts of messages that go over this channel, and back.
     """
 
-    def __init__(self, channel: Channel, pool: BlockPool, views: BlockViews, later: deque[Any]) -> None:
+    def __init__(
+        self, channel: Channel, pool: BlockPool, views: BlockViews, later: deque[Any], last_words: LastWords
+    ) -> None:
         self._channel = channel
+        self._last_words = last_words
         self._later = later
         self._waiting: deque[tuple[int, int, Any]] = deque()
         self._sending = threading.Lock()  # held while one frame is made and sent
@@ -58,6 +63,7 @@ class Outgoing:
                 self._sending.release()
 
     def _send(self, descriptor: int | None) -> None:
+        kept = self._last_words.mark
         waiting, messages = self._waiting, []
         while waiting:
             messages.append(waiting.popleft())
@@ -69,6 +75,8 @@ class Outgoing:
                 self._channel.send(frame, descriptor)
             except OSError:
                 pass  # whoever reads notices the end, too, and acts on it
+            if kept:
+                self._last_words.forget(kept)
 
     def _announce(self, number: int, size: int, kept: bool, descriptor: int) -> None:  # noqa: FBT001 - a block's facts
         """Tell of a block, in a frame whose only new block it is."""

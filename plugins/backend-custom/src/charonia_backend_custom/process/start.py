@@ -44,7 +44,8 @@ def start(told: Mapping[str, Any]) -> None:
     Args:
         told: "ours", "plain" and "compiled" are packages and their directories; of the latter two, the environment's own count
             where it has them, and those that are compiled are only lent to the server's own version of Python, "python". "paths"
-            are further directories of packages, and "descriptors" are the two sockets of the line to the server.
+            are further directories of packages, and "descriptors" are the two sockets of the line to the server, and the memory
+            of last words.
     """
     sys.meta_path.insert(0, LentFinder(told["ours"]))
     sys.meta_path.append(LentFinder(told["plain"]))
