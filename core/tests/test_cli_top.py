@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from charonia.cli.metrics_page import MetricsPage
 from charonia.cli.top import Moment, Version, table_of
+from rich.console import Console
 
 
 def moment(requests, closed, *, seconds=0.0, states=None):
@@ -69,3 +71,36 @@ def test_models_of_one_name_are_told_apart():
         ("/a::m", "READY", "3"),
         ("/b::m", "UNLOADING", "4"),
     ]
+
+
+def busy(number):
+    """Make a look at many models, of which the last one has most to do."""
+    rows = [({"model": f"model_{index:02}", "version": "1"}, index) for index in range(number)]
+    return Moment(MetricsPage({"nv_inference_request_success": rows}), 1.0, {})
+
+
+def test_a_narrow_terminal_has_whole_cells():
+    """Columns are left out instead of folding what is in them, and those are named."""
+    before, now = moment(100, {"full": 50}), moment(140, {"full": 52, "queue_empty": 18}, seconds=4.0)
+    table = table_of(before, now, width=60)
+    assert [column.header for column in table.columns] == [
+        *("Model", "State", "Req/s", "Fail/s", "p99", "Waiting", "Batch"),
+    ]
+    assert table.caption == "a wider terminal shows Version, p50, Queue p99, In flight, Reasons, Memory"
+    assert [column.header for column in table_of(before, now, width=1).columns] == ["Model", "Req/s", "p99"]
+    assert len(table_of(before, now, width=150).columns) == 13
+
+
+@pytest.mark.parametrize("width", range(30, 160, 10))
+def test_what_is_shown_fits(width):
+    """No line is longer than the terminal."""
+    table = table_of(moment(100, {}), moment(140, {"full": 52, "queue_empty": 18}, seconds=4.0), width=width)
+    console = Console(width=200)
+    assert console.measure(table).maximum <= width
+
+
+def test_a_low_terminal_has_those_with_most_to_do():
+    """In their order, with the number of the others."""
+    table = table_of(Moment(MetricsPage({}), 0.0, {}), busy(20), height=8)
+    assert [cells[0] for cells in rows_of(table)] == ["model_17", "model_18", "model_19"]
+    assert table.caption == "17 more that have less to do"

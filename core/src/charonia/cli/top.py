@@ -14,7 +14,7 @@ from charonia.cli.exit_codes import EXIT_CODES_EPILOG, RefusedError, Unreachable
 from charonia.cli.metrics_page import metrics_url_option, read_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
@@ -37,6 +37,12 @@ _HEADINGS = (
     *("Model", "Version", "State", "Req/s", "Fail/s", "p50", "p99", "Queue p99"),
     *("Waiting", "In flight", "Batch", "Reasons", "Memory"),
 )
+_EXPENDABLE = ("Memory", "In flight", "Reasons", "p50", "Queue p99", "Version", "Batch", "Waiting", "Fail/s", "State")
+"""The columns that a narrow terminal does without, the least wanted first."""
+
+_GAP = 3  # between two columns
+_FRAME = 5  # lines of a table that are no rows: the headings, their rule, the caption's two, and the cursor's
+_UNBOUNDED = 1_000_000
 _PATIENCE_SECONDS = 10.0
 _TOLD_REASONS = 2
 
@@ -98,12 +104,14 @@ def top(*, metrics_url: str, url: str, interval: float, count: int) -> None:
     before = _look(metrics_url, client)
     pause = threading.Event()  # nobody sets it: Ctrl-C ends the wait
     shown = 0
-    with Live(console=make_console(), auto_refresh=False) as live:
+    console = make_console()
+    with Live(console=console, auto_refresh=False) as live:
         try:
             while not count or shown < count:
                 pause.wait(interval)
                 now = _look(metrics_url, client)
-                live.update(table_of(before, now), refresh=True)
+                height = console.height if console.is_terminal else _UNBOUNDED
+                live.update(table_of(before, now, console.width, height), refresh=True)
                 before = now
                 shown += 1
         except KeyboardInterrupt:
@@ -133,16 +141,41 @@ def _states(client: Client) -> dict[Version, str]:
     }
 
 
-def table_of(before: Moment, now: Moment) -> Table:
-    """Make the table of what happened between two looks, with a row for each version that serves, or was asked to."""
+def table_of(before: Moment, now: Moment, width: int = _UNBOUNDED, height: int = _UNBOUNDED) -> Table:
+    """Make the table of what happened between two looks, with a row for each version that serves, or was asked to.
+
+    Args:
+        before: the earlier look.
+        now: the later one.
+        width: how many characters wide the table may be; it leaves out columns, and says which.
+        height: how many lines it may have; it leaves out the versions that have least to do, and says how many.
+    """
     from charonia.cli.console import make_table
 
+    rows = _rows(before, now)
+    shown = _busiest(rows, max(height - _FRAME, 1))
+    columns = _columns(shown, width)
+    memory = now.page.total("process_resident_memory_bytes")
+    told = [f"{memory / 2**20:.0f} MiB of memory"] if memory else []
+    if len(shown) < len(rows):
+        told.append(f"{len(rows) - len(shown)} more that have less to do")
+    if len(columns) < len(_HEADINGS):
+        missing = [heading for heading in _HEADINGS if heading not in columns]
+        told.append(f"a wider terminal shows {', '.join(missing)}")
+    table = make_table(
+        columns, [[cell for heading, cell in zip(_HEADINGS, row, strict=True) if heading in columns] for row in shown]
+    )
+    table.caption = "; ".join(told) or None
+    return table
+
+
+def _rows(before: Moment, now: Moment) -> list[list[str]]:
     serving = {
         Version(having["model"], having["version"], having.get("namespace", ""))
         for having, _ in now.page.of("nv_inference_request_success")
     }
     idle = ["-"] * (len(_HEADINGS) - 3)
-    rows = [
+    return [
         [
             *version.cells,
             now.states.get(version, "-"),
@@ -150,10 +183,25 @@ def table_of(before: Moment, now: Moment) -> Table:
         ]
         for version in sorted(serving | set(now.states))
     ]
-    table = make_table(_HEADINGS, rows)
-    memory = now.page.total("process_resident_memory_bytes")
-    table.caption = f"{memory / 2**20:.0f} MiB of memory" if memory else None
-    return table
+
+
+def _busiest(rows: Sequence[list[str]], number: int) -> list[list[str]]:
+    """Give so many rows with the most requests, in their order."""
+    rate = _HEADINGS.index("Req/s")
+    order = sorted(range(len(rows)), key=lambda index: -float(rows[index][rate].replace("-", "0")))
+    return [rows[index] for index in sorted(order[:number])]
+
+
+def _columns(rows: Sequence[list[str]], width: int) -> list[str]:
+    """Give the headings of the columns that fit."""
+    wide = {
+        heading: max(len(cell) for cell in (heading, *cells)) for heading, *cells in zip(_HEADINGS, *rows, strict=True)
+    }
+    for expendable in _EXPENDABLE:
+        if sum(wide.values()) + _GAP * (len(wide) - 1) <= width:
+            break
+        del wide[expendable]
+    return list(wide)
 
 
 class _Interval:
