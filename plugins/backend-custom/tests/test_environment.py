@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tarfile
 import zipfile
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,58 @@ def test_an_archive_in_the_models_directory(serve, bare):
     made = first.stat().st_mtime_ns
     assert Path(served(serve, "$$TRITON_MODEL_DIRECTORY/env.tar.gz")) == first
     assert first.stat().st_mtime_ns == made
+
+
+def member(name, **attributes):
+    """Describe a member of an archive."""
+    described = tarfile.TarInfo(name)
+    for attribute, value in attributes.items():
+        setattr(described, attribute, value)
+    return described
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ([member("../escaped")], "its member '../escaped' would lie outside of the environment's directory"),
+        ([member("{outside}/escaped")], "/escaped' would lie outside of the environment's directory"),
+        (
+            [member("way", type=tarfile.SYMTYPE, linkname="{outside}"), member("way/escaped")],
+            "its member 'way/escaped' would lie outside of the environment's directory",
+        ),
+        (
+            [member("link", type=tarfile.LNKTYPE, linkname="../../../secret")],
+            "its member 'link' would lie outside of the environment's directory",
+        ),
+        ([member("pipe", type=tarfile.FIFOTYPE)], "its member 'pipe' is neither a file, a directory nor a link"),
+    ],
+    ids=["above", "absolute", "by a link", "hard link", "device"],
+)
+def test_an_archive_that_reaches_out(serve, tmp_path, members, reason):
+    """An archive is unpacked into its directory, and nowhere else."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "secret").write_text("secret")
+    archive = tmp_path / "env.tar"
+    with tarfile.open(archive, "w") as content:
+        for described in members:
+            made = copy(described)
+            made.name, made.linkname = (text.format(outside=outside) for text in (made.name, made.linkname))
+            content.addfile(made)
+    assert reason in serve.reason("", parameters={"EXECUTION_ENV_PATH": str(archive)})
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_what_was_left_of_an_environment_is_made_anew(serve, bare, tmp_path):
+    """What a server has left that was killed while it unpacked an archive is no part of the environment."""
+    archive = tmp_path / "env.tar.gz"
+    with tarfile.open(archive, "w:gz") as content:
+        content.add(bare, ".")
+    directory = Path(served(serve, archive))
+    (directory / "left").touch()
+    directory.with_suffix(".done").unlink()
+    assert Path(served(serve, archive)) == directory
+    assert not (directory / "left").exists()
 
 
 def test_a_list_of_requirements(serve, tmp_path):

@@ -80,6 +80,12 @@ class BlockPool:
             else:
                 self._free[size].append(number)
 
+    def abandon(self) -> None:
+        """Leave the blocks to the process of which this one is a fork, and which goes on to write into them."""
+        self._lock = threading.Lock()  # somebody may have held the other one, who is not here
+        self._blocks = {}
+        self._free = defaultdict(list)
+
     def close(self) -> None:
         """Let go of all blocks. Nobody writes any more."""
         with self._lock:

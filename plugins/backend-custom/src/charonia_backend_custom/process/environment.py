@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -99,16 +100,32 @@ def _alone(file: Path) -> Iterator[None]:
 
 
 def _unpack(archive: Path, directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)  # what is there was left by somebody who did not come to the end
+    directory.mkdir()
     try:
         with tarfile.open(archive) as content:
-            # Python has it from 3.11.4 on; before that nothing is filtered, as little as the code that the archive brings
-            content.extraction_filter = getattr(tarfile, "tar_filter", None)
-            content.extractall(directory)  # noqa: S202 - see above
+            content.extraction_filter = getattr(tarfile, "tar_filter", None)  # Python has it from 3.11.4 on
+            content.extractall(directory, _harmless(content, directory.resolve()))  # noqa: S202 - they are looked at
     except (OSError, tarfile.TarError) as error:
         raise InternalError(f"the environment '{archive}' cannot be unpacked: {error}") from error
     mend = directory / "bin" / "conda-unpack"
     if mend.exists():
         _run(archive, str(directory / "bin" / "python"), str(mend))
+
+
+def _harmless(archive: tarfile.TarFile, directory: Path) -> Iterator[tarfile.TarInfo]:
+    """Give an archive's members one by one, each to be unpacked before the next one is looked at.
+
+    Raises:
+        TarError: one would lie, by its name or by a link before it, outside of the directory; or it is a device.
+    """
+    for member in archive:
+        for name in (member.name, member.linkname) if member.islnk() else (member.name,):
+            if not (directory / name).resolve().is_relative_to(directory):
+                raise tarfile.TarError(f"its member '{member.name}' would lie outside of the environment's directory")
+        if member.isdev():
+            raise tarfile.TarError(f"its member '{member.name}' is neither a file, a directory nor a link")
+        yield member
 
 
 def _install(requirements: Path, directory: Path) -> None:

@@ -253,6 +253,8 @@ class Link:
         """Leave the line to the process of which this one is a fork, and which would otherwise seem to live as long as that."""
         self._lock = threading.Lock()  # somebody may have held the other one, who is not here
         self._ended = True
+        self.asking.abandon()
+        self._pool.abandon()
         self._main.close()
         self._side.close()
 

@@ -62,6 +62,10 @@ class Outgoing:
             finally:
                 self._sending.release()
 
+    def abandon(self) -> None:
+        """Send nothing more: this process is a fork of the one whose channel it is."""
+        self._sending = threading.Lock()  # somebody may have held the other one, who is not here
+
     def _send(self, descriptor: int | None) -> None:
         kept = self._last_words.mark
         waiting, messages = self._waiting, []
