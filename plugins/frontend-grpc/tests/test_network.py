@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import grpc
 import numpy as np
@@ -228,11 +228,22 @@ def test_answers_are_compressed(serve, calls, infer_request, level, small, name)
     assert (relay.received < 10_000) is small
 
 
+@contextmanager
+def states_of(channel):
+    """Give the states of a connection as they come. The thread that looks at them must not find the channel closed: it would raise."""
+    states, before = queue.SimpleQueue(), set(threading.enumerate())
+    channel.subscribe(states.put)
+    looking = [thread for thread in threading.enumerate() if thread not in before and "_run" in thread.name]
+    yield states
+    channel.unsubscribe(states.put)
+    for thread in looking:
+        thread.join(PATIENCE_SECONDS)
+
+
 def test_a_connection_ends_with_its_age(serve, calls, infer_request):
     """The server ends old connections, and the client makes a new one for its next call."""
-    states = queue.SimpleQueue()
-    with grpc.insecure_channel(serve(grpc_max_connection_age=200, grpc_max_connection_age_grace=200)) as channel:
-        channel.subscribe(states.put)
+    address = serve(grpc_max_connection_age=200, grpc_max_connection_age_grace=200)
+    with grpc.insecure_channel(address) as channel, states_of(channel) as states:
         infer = calls(channel, "ModelInfer")
         assert infer(infer_request())
         while states.get(timeout=PATIENCE_SECONDS) is not grpc.ChannelConnectivity.READY:
