@@ -117,3 +117,33 @@ def test_memory_of_messages_has_an_end(read):
     decoded, known = read(message_of(["X"], ["INT8"], [[1, 499]], [b"\1" * 499]))
     assert known
     assert decoded.request.inputs["X"].tolist() == [[1] * 499]
+
+
+def test_large_messages_are_known_and_stay_where_they_lie(read):
+    """However large the data is, only what stands before it is looked at, and a tensor that lies well is a view of the message."""
+    for turn in range(3):
+        data = [np.full(20_000, turn + place, np.float32).tobytes() for place in range(2)]
+        message = message_of(["X", "Z"], ["FP32"] * 2, [[100, 200], [1, 20_000]], data)
+        memory = np.empty(-(-len(message) // 4), np.float32).view(np.uint8)[-len(message) :]
+        memory[:] = np.frombuffer(message, np.uint8)
+        decoded, known = read(memory.data)
+        assert known is (turn > 0)
+        first, last = decoded.request.inputs.values()
+        assert (first.shape, last.shape) == ((100, 200), (1, 20_000))
+        assert (first == turn).all()
+        assert (last == turn + 1).all()
+        assert np.shares_memory(last, memory)
+
+
+@pytest.mark.parametrize("size", [16, 80_000])
+def test_data_that_does_not_come_last_is_read_anew(read, size):
+    """Even where the message ends as if it did."""
+    data = np.arange(size // 4, dtype=np.float32).tobytes()
+    rest = message_of(["X"], ["FP32"], [[1, size // 4]], [])
+    raw = message_of([], [], [], [data], model_version="")[len(b"\x0a\x01m") :]
+    unknown = b"\xc2\x3e" + raw[1:]  # a field of an age to come, of the same bytes
+    for body in (raw + rest, raw + rest + unknown):
+        for _ in range(2):
+            decoded, known = read(body)
+            assert not known
+            assert decoded.request.inputs["X"].tobytes() == data

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from charonia.tensor_place import place_of
 from charonia_protos.wire import length_delimited
 
@@ -25,9 +26,6 @@ __all__ = ["KnownRequest", "KnownRequests"]
 _RAW = 7  # a field's number in ModelInferRequest
 _LONGEST = 4096
 """How much may stand before the first tensor, in bytes: what is longer costs more to compare than it saves."""
-
-_LARGEST = 32_768
-"""The largest message that is looked for, in bytes. Reading a message costs next to nothing beside more data than that."""
 
 _MOST_LENGTHS, _MOST_OF_A_LENGTH = 64, 4
 
@@ -87,7 +85,7 @@ class KnownRequests:
             decoded: what it says, before anybody has changed it.
         """
         request = decoded.request
-        if len(body) > _LARGEST or request.id or request.output_regions or len(raw) != len(request.inputs):
+        if request.id or request.output_regions or len(raw) != len(request.inputs):
             return
         heads = [length_delimited(_RAW, len(data)) for data in raw]
         start = len(body) - sum(map(len, heads)) - sum(map(len, raw))
@@ -96,11 +94,7 @@ class KnownRequests:
         places, ends = [], [start]
         for (name, tensor), head, data in zip(request.inputs.items(), heads, raw, strict=True):
             place = place_of(name, tensor, ends[-1] + len(head), len(data))
-            if (
-                place is None
-                or body[ends[-1] : place.start] != head
-                or body[place.start : place.start + len(data)] != data
-            ):
+            if place is None or body[ends[-1] : place.start] != head or not _lies_at(place.start, data, body):
                 return
             places.append(place)
             ends.append(place.start + len(data))
@@ -119,3 +113,15 @@ class KnownRequests:
         if len(alike) >= _MOST_OF_A_LENGTH:
             alike.clear()
         alike.append(known)
+
+
+def _lies_at(start: int, data: bytes | memoryview, body: bytes | memoryview) -> bool:
+    """Tell whether an entry is what stands in its message from a place on: by its memory if it is still a part of that."""
+    if isinstance(data, memoryview):
+        return _address(data) == _address(body) + start
+    return body[start : start + len(data)] == data
+
+
+def _address(data: bytes | memoryview) -> int:
+    place: int = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
+    return place
