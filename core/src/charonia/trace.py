@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
@@ -10,7 +9,7 @@ from charonia.datatypes import DataType
 from charonia.tensor import as_numpy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from charonia.errors import InferenceError
@@ -21,8 +20,6 @@ __all__ = ["TENSORS", "TIMESTAMPS", "Passage", "Trace", "TracedRequest", "Traced
 
 TIMESTAMPS = "TIMESTAMPS"
 TENSORS = "TENSORS"
-
-_PHASES = ("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END")
 
 
 class TracedRequest(Protocol):
@@ -154,7 +151,7 @@ class Trace:
         self._in_frontend: Passage | None = None
         self._writer = writer
         passage = request.passage
-        # one item for each of model and frontend, which takes out the last one, on whichever thread: the first stands for the end
+        # one item for each of model and frontend, which takes one out when it is done: the one that comes last gets the True
         self._open = [True] if passage is None or not passage.through_frontend else [True, False]
 
     @property
@@ -184,15 +181,12 @@ class Trace:
         if response.error is not None:
             self.error = str(response.error) or response.error.code.name
         self._in_model = (request.queued_ns, request.started_ns, request.compute_ns, time.monotonic_ns())
-        self.leave()
+        if self._open.pop():
+            self._writer.end(self)
 
     def finish_passage(self, passage: Passage) -> None:
         """Take note of a passage that has ended."""
         self._in_frontend = passage
-        self.leave()
-
-    def leave(self) -> None:
-        """Say that the model, or the frontend, is done. Whoever is last hands the trace over."""
         if self._open.pop():
             self._writer.end(self)
 
@@ -202,10 +196,19 @@ class Trace:
 
         Made anew each time: whoever takes the trace asks for it, when nobody waits any more.
         """
-        queued_ns, _, _, done_ns = self._in_model
+        queued_ns, started_ns, compute_ns, done_ns = self._in_model
         moments = {"REQUEST_START": self.arrival_ns, "QUEUE_START": queued_ns}
         if not self.composed:
-            moments.update(zip(_PHASES, _execution(*self._in_model), strict=False))
+            input_ns, infer_ns, output_ns = compute_ns
+            if input_ns or infer_ns or output_ns:
+                moments["COMPUTE_START"] = started_ns
+                moments["COMPUTE_INPUT_END"] = computing_ns = started_ns + input_ns
+                moments["COMPUTE_OUTPUT_START"] = computed_ns = computing_ns + infer_ns
+                moments["COMPUTE_END"] = computed_ns + output_ns
+            elif started_ns and started_ns != queued_ns:
+                # answered in full before the execution has returned, as decoupled ones are
+                moments["COMPUTE_START"] = moments["COMPUTE_INPUT_END"] = started_ns
+                moments["COMPUTE_OUTPUT_START"] = moments["COMPUTE_END"] = done_ns
         if self.parent is None:
             moments["INFER_RESPONSE_COMPLETE"] = done_ns
         moments["REQUEST_END"] = done_ns
@@ -301,16 +304,6 @@ class Passage:
 
     def __exit__(self, *_: object) -> None:
         self.end()
-
-
-def _execution(queued_ns: int, started_ns: int, compute_ns: tuple[int, int, int], done_ns: int) -> Iterable[int]:
-    """Tell when the phases of an execution began; nothing where there was none, as for a hit of the response cache."""
-    if any(compute_ns):
-        return itertools.accumulate(compute_ns, initial=started_ns)
-    if started_ns == queued_ns or not started_ns:
-        return ()
-    # answered in full before the execution has returned, as decoupled ones are
-    return (started_ns, started_ns, done_ns, done_ns)
 
 
 def _described(activity: str, tensors: Mapping[str, Tensor]) -> list[TracedTensor]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from charonia.gathering import Gathering
 from charonia.trace import TIMESTAMPS
@@ -25,12 +26,17 @@ __all__ = ["TraceFile"]
 
 _log = logging.getLogger(__name__)
 
+_GATHERED_SECONDS = 0.5
+_WRITTEN_AT_ONCE = 1000
+"""How many traces are written before that. Python does nothing else meanwhile, for a few milliseconds."""
+
 
 class TraceFile(TraceWriter):
     """A file, or several that are numbered.
 
-    The thread starts, and the file is made, when there is something to write. With a log frequency of so many traces, that many
-    fill a numbered file, `<path>.0` first; with 0 all of them go to one file without a number.
+    The thread starts, and the file is made, when there is something to write; what is written is there half a second later. With a
+    log frequency of so many traces, that many fill a numbered file, `<path>.0` first; with 0 all of them go to one file without
+    a number.
 
     Args:
         setting: has the path.
@@ -39,7 +45,9 @@ class TraceFile(TraceWriter):
     def __init__(self, setting: TraceSetting) -> None:
         super().__init__(setting)
         self._path = setting.file
-        self._ended: Gathering[Trace] = Gathering("charonia-trace-file", self._write)
+        self._ended: Gathering[Trace] = Gathering(
+            "charonia-trace-file", self._write, seconds=_GATHERED_SECONDS, enough=_WRITTEN_AT_ONCE
+        )
         # what follows belongs to its thread, and at the end to whoever closes
         self._failed = False
         self._whole: TextIO | None = None
@@ -55,10 +63,14 @@ class TraceFile(TraceWriter):
         if self._failed:
             return
         try:
+            whole: list[str] = []
             for trace in traces:
-                self._take(trace)
-            if self._whole is not None:
-                self._whole.flush()
+                if trace.setting.log_frequency:
+                    self._gather(trace)
+                else:
+                    whole += _records(trace)
+            if whole:
+                self._append(whole)
         except OSError as error:
             self._fail(error)
 
@@ -66,25 +78,19 @@ class TraceFile(TraceWriter):
         _log.error("traces cannot be written: %s; there are no more of them", error)
         self._failed = True
 
-    def _take(self, trace: Trace) -> None:
-        frequency = trace.setting.log_frequency
-        if not frequency:
-            self._append(_records(trace))
-            return
+    def _gather(self, trace: Trace) -> None:
         self._gathered += _records(trace)
         self._traces += trace.parent is None
-        if self._traces >= frequency:
+        if self._traces >= trace.setting.log_frequency:
             self._write_numbered()
 
     def _append(self, records: Sequence[str]) -> None:
-        if not records:
-            return
+        before = ","
         if self._whole is None:
+            before = "["
             self._whole = Path(self._path).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open until the end
-            self._whole.write("[")
-        else:
-            self._whole.write(",")
-        self._whole.write(",".join(records))
+        self._whole.write(before + ",".join(records))
+        self._whole.flush()
 
     def _write_numbered(self) -> None:
         Path(f"{self._path}.{self._index}").write_text(f"[{','.join(self._gathered)}]", encoding="utf-8")
@@ -114,7 +120,7 @@ def _records(trace: Trace) -> list[str]:
     records = []
     number = trace.number
     if TIMESTAMPS in trace.setting.level:
-        records.append(_json(_head(trace)))
+        records.append(_head(trace))
         records += [
             f'{{"id":{number},"timestamps":[{{"name":"{name}","ns":{ns}}}]}}' for name, ns in trace.moments.items()
         ]
@@ -124,13 +130,15 @@ def _records(trace: Trace) -> list[str]:
     return records
 
 
-def _head(trace: Trace) -> dict[str, Any]:
-    head: dict[str, Any] = {"id": trace.number, "model_name": trace.model, "model_version": trace.version}
-    if trace.request_id:
-        head["request_id"] = trace.request_id
-    if trace.parent is not None:
-        head["parent_id"] = trace.parent.number
-    return head
+def _head(trace: Trace) -> str:
+    request = f',"request_id":{_json(trace.request_id)}' if trace.request_id else ""
+    parent = "" if trace.parent is None else f',"parent_id":{trace.parent.number}'
+    return f'{{"id":{trace.number},{_model(trace.model, trace.version)}{request}{parent}}}'
+
+
+@lru_cache(1024)  # there are few
+def _model(name: str, version: int) -> str:
+    return f'"model_name":{_json(name)},"model_version":{version}'
 
 
 _json = json.JSONEncoder(separators=(",", ":")).encode

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Tracer"]
 
+_ENDED: Iterator[bool] = iter(())
+
 
 class _Sampler:
     """Chooses requests: every one whose number its rate divides, until its count were chosen.
@@ -43,14 +45,10 @@ class _Sampler:
         self.setting = setting
         self.on = on
         self.left = setting.count
-        self.turns = self._until_next()
+        self.turns = self.until_next()
 
-    def count(self) -> None:
-        """Begin anew: a request was chosen."""
-        self.left -= self.left > 0
-        self.turns = self._until_next()
-
-    def _until_next(self) -> Iterator[bool]:
+    def until_next(self) -> Iterator[bool]:
+        """Give `turns` as they begin anew."""
         if not (self.on and self.setting.rate and self.left):
             return itertools.repeat(object=False)
         return itertools.repeat(object=False, times=self.setting.rate - 1)
@@ -119,8 +117,10 @@ class Tracer:
         with self._lock:
             chosen = next(sampler.turns, True)
             if chosen:
-                sampler.count()
-                self._show_turns()
+                sampler.left -= sampler.left > 0
+                sampler.turns = sampler.until_next()
+                if sampler is self._everywhere and self.turns is not _ENDED:
+                    self.turns = sampler.turns
             return chosen
 
     def begin(self, request: InferenceRequest, version: int, *, composed: bool) -> None:
@@ -161,11 +161,8 @@ class Tracer:
         }
         self._everywhere = self._samplers[""]
         self.on = any(sampler.on for sampler in self._samplers.values())
-        self._show_turns()
-
-    def _show_turns(self) -> None:
-        alike = len(self._samplers) == 1 or not self.on
-        self.turns = self._everywhere.turns if alike else iter(())
+        own = self.on and len(self._samplers) > 1
+        self.turns = _ENDED if own else self._everywhere.turns
 
     def _made(self, setting: TraceSetting) -> _Sampler:
         return _Sampler(setting, on=any(level in self._writer.levels for level in setting.level))
