@@ -119,6 +119,17 @@ def test_doubtful_ends_are_refused(smuggled):
     assert refused.value.status == 400
 
 
+def test_what_is_no_http():
+    """A method that nobody knows is one that is not allowed, but a greeting of TLS is told apart."""
+    for came, status, text in (
+        (b"HELLO there\r\n\r\n", 405, "Method Not Allowed"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400, "TLS is not spoken here: ask http://"),
+    ):
+        with pytest.raises(RefusedError, match=text) as refused:
+            RequestReader(LIMITS).feed(came)
+        assert refused.value.status == status
+
+
 def test_known_head_does_not_outlive_a_doubt():
     """A head that ends by bare line feeds, before the first empty line as the protocol writes it, is never taken for known."""
     reader = RequestReader(LIMITS)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Incoming", "RefusedError", "RequestReader", "WireHead"]
 
 _HEAD_END = b"\r\n\r\n"
+_TLS_BEGINS = b"\x16\x03"
 _HEAD_LINES = 4
 """How many of the longest lines a head may take as a whole."""
 
@@ -275,6 +276,8 @@ class RequestReader:
                 self._feed(bytes(rest))
             return
         except httptools.HttpParserInvalidMethodError:
+            if bytes(data[:2]) == _TLS_BEGINS:
+                raise RefusedError(400, "TLS is not spoken here: ask http://, or serve with --http-use-ssl") from None
             raise RefusedError(405, "Method Not Allowed") from None
         except httptools.HttpParserError as error:
             self.in_body = False  # nobody knows how much of it there is
