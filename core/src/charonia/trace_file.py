@@ -34,8 +34,8 @@ _WRITTEN_AT_ONCE = 1000
 class TraceFile(TraceWriter):
     """A file, or several that are numbered.
 
-    The thread starts, and the file is made, when there is something to write; what is written is there half a second later. With a
-    log frequency of so many traces, that many fill a numbered file, `<path>.0` first; with 0 all of them go to one file without
+    The thread starts, and the file is made, when there is something to write; what is written is there half a second later. With
+    a log frequency of so many traces, that many fill a numbered file, `<path>.0` first; with 0 all of them go to one file without
     a number.
 
     Args:
