@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from charonia_transport_lean.http2.frame_run import FrameRun
+from charonia_transport_lean.http2.frame_run import WORTH_A_RUN, FrameRun
 from charonia_transport_lean.http2.frames import (
     ACK,
     END_HEADERS,
@@ -29,8 +29,7 @@ from charonia_transport_lean.http2.frames import (
 __all__ = ["MAX_FRAME", "DataReceiver", "FrameReader", "FrameReceiver"]
 
 MAX_FRAME = 4_194_304
-"""The largest payload that a client may send in a frame, in bytes. Only DATA may really be so large; clients may then send a
-large tensor in one."""
+"""The largest payload that a client may send in a frame, in bytes, so that a tensor may come in one. Only DATA is so large."""
 
 _BUFFER, _READ = 524_288, 131_072
 """How much there may be that has yet to be looked at, and how much of it is read ahead, in bytes. What is never used takes no
@@ -96,6 +95,7 @@ class FrameReader:
     Args:
         data: is told of the data in frames.
         receiver: is told of the other frames.
+        worth_a_run: from payloads of how many bytes on frames alike are foreseen.
 
     Attributes:
         missing: how many bytes are missing of a DATA frame, or of one that is dropped.
@@ -123,7 +123,7 @@ class FrameReader:
         "more",
     )
 
-    def __init__(self, data: DataReceiver, receiver: FrameReceiver) -> None:
+    def __init__(self, data: DataReceiver, receiver: FrameReceiver, worth_a_run: int = WORTH_A_RUN) -> None:
         self._data = data
         self._receiver = receiver
         self._view = np.empty(_BUFFER, np.uint8).data
@@ -132,7 +132,7 @@ class FrameReader:
         self._preface = True
         self.more = False
         self._direct = False
-        self._run = FrameRun(_BUFFER)
+        self._run = FrameRun(_BUFFER, worth_a_run)
         self._open_stream = 0  # the DATA frame of which a part is missing, or the frame that is dropped
         self._open_length = 0
         self.missing = 0

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from charonia_transport_lean.http2.frames import HEAD_BYTES, FrameType, frame_head
 
-__all__ = ["FrameRun", "Stretch"]
+__all__ = ["WORTH_A_RUN", "FrameRun", "Stretch"]
 
-_LEAST_LENGTH = 4096
+WORTH_A_RUN = 4096
 """From payloads of so many bytes on, a run is worth its preparation."""
 
 _LEAST_COUNT, _MOST_COUNT = 2, 31
@@ -44,12 +44,14 @@ class FrameRun:
 
     Args:
         most: the most that may have to be read anew, in bytes.
+        least: the least payload of a frame that is worth a run.
     """
 
-    __slots__ = ("_doubt", "_full", "_head", "_heads", "_left", "_length", "_most", "_place", "_slots")
+    __slots__ = ("_doubt", "_full", "_head", "_heads", "_least", "_left", "_length", "_most", "_place", "_slots")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, least: int = WORTH_A_RUN) -> None:
         self._most = most
+        self._least = least
         self._doubt = 0
         self._slots: list[memoryview] = []
         self._heads: memoryview
@@ -69,7 +71,7 @@ class FrameRun:
         Returns:
             No places, where nothing is foreseen.
         """
-        if length < _LEAST_LENGTH:
+        if length < self._least:
             return []
         rest = len(place) - left - 1  # whose last frame may be another one, since it ends the stream
         count = min(rest // length, (self._most - HEAD_BYTES) // (HEAD_BYTES + length), _MOST_COUNT)
