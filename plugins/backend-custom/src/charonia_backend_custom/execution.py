@@ -44,6 +44,8 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+_INPUTS_ON_CPU = "FORCE_CPU_ONLY_INPUT_TENSORS"
+
 _AT_ONCE = 64
 """How many batches of an `execute` that is a coroutine are in progress at once, unless the model says otherwise."""
 
@@ -110,7 +112,8 @@ class ModelExecution(Execution):
         config = context.model.config
         layout = TensorLayout(config)
         decoupled = config.model_transaction_policy.decoupled
-        self._requests = RequestMaker(layout, Answers(config, layout), decoupled=decoupled)
+        on_cpu = ModelParameters("python", config).choice(_INPUTS_ON_CPU, {"yes": True, "no": False}, default=True)
+        self._requests = RequestMaker(layout, Answers(config, layout), decoupled=decoupled, on_cpu=on_cpu)
         self._graph = graph
         self._seat = graph.join(context.model.key, context.model.version)
         self._calls = calls

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NoReturn
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
 from charonia.request import InferenceResponse
+from charonia.tensor import as_numpy
+from triton_python_backend_utils.dlpack import CPU_DEVICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +70,8 @@ class ServedRequest(pb_utils.InferenceRequest):
     def inputs(self) -> list[pb_utils.Tensor]:
         """List the inputs that the request has."""
         if self._made_inputs is None:
-            self._made_inputs = [Input.around(name, tensor) for name, tensor in self.tensors().items()]
+            place = self._shared.place
+            self._made_inputs = [Input.around(name, place(tensor)) for name, tensor in self.tensors().items()]
         return self._made_inputs
 
     def tensors(self) -> Mapping[str, Tensor]:
@@ -143,6 +147,16 @@ def trace_context(request: InferenceRequest) -> str | None:
     return json.dumps(dict(fields), separators=(",", ":")) if fields else None
 
 
+def _on_cpu(tensor: Tensor) -> Tensor:
+    if isinstance(tensor, np.ndarray) or int(tensor.__dlpack_device__()[0]) in CPU_DEVICES:
+        return tensor
+    return as_numpy(tensor)
+
+
+def _where_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
 class RequestMaker:
     """Makes the requests that a model gets, and holds what they have in common.
 
@@ -150,14 +164,16 @@ class RequestMaker:
         layout: its reshapes.
         answers: makes its responses.
         decoupled: whether a request may have more or less than one response.
+        place: gives an input where the model wants to find it.
     """
 
-    __slots__ = ("answers", "decoupled", "layout")
+    __slots__ = ("answers", "decoupled", "layout", "place")
 
-    def __init__(self, layout: TensorLayout, answers: Answers, *, decoupled: bool) -> None:
+    def __init__(self, layout: TensorLayout, answers: Answers, *, decoupled: bool, on_cpu: bool = True) -> None:
         self.layout = layout
         self.answers = answers
         self.decoupled = decoupled
+        self.place = _on_cpu if on_cpu else _where_it_is
 
     def of(self, request: InferenceRequest) -> ServedRequest:
         """Make the model's view of a request."""
