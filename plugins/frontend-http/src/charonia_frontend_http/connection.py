@@ -1,12 +1,14 @@
 """One HTTP connection: aiohttp parses what comes, the application answers, and the response is written in one piece.
 
 aiohttp's own loop makes a task, a request object and a writer for every request, which together cost as much as decoding and
-encoding a small inference; here a connection has one task for its life.
+encoding a small inference; here a connection has one task for its life, which sleeps while requests are answered in the
+callback that brings them, since nothing has to be waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +21,14 @@ from aiohttp.http_exceptions import (  # noqa: TID253 - the same
 )
 from aiohttp.http_parser import RawRequestMessage  # noqa: TID253 - the same
 from charonia.byte_parts import parts_of
-from charonia.http_message import HttpRequest, RequestHead, refusal, response_head, settled
+from charonia.http_message import HttpRequest, HttpResponse, RequestHead, refusal, response_head, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp import web
     from aiohttp.streams import StreamReader
-    from charonia.http_message import BodyStream, HttpResponse
+    from charonia.http_message import BodyStream, HttpAnswering
     from charonia.transport import HttpHandler, HttpLimits
 
 __all__ = ["Connection"]
@@ -54,7 +56,7 @@ class Connection(web_protocol.RequestHandler):
         retiring: whether the server takes no further requests.
     """
 
-    __slots__ = ("_handle", "_head", "_limits", "_retiring", "_said")
+    __slots__ = ("_begun", "_handle", "_head", "_limits", "_retiring", "_said")
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class Connection(web_protocol.RequestHandler):
         self._handle = handle
         self._limits = limits
         self._retiring = retiring
+        self._begun: HttpAnswering | None = None  # the answer to the queue's first request, for the task
         self._head: RequestHead
         self._said: tuple[str, str, Any] | None = None  # by the last head
 
@@ -83,6 +86,41 @@ class Connection(web_protocol.RequestHandler):
     def idle(self) -> bool:
         """Whether it waits for a request, no part of which is being handled."""
         return self._waiter is not None and not self._waiter.done()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - the base's
+        """Read again, where reading was paused: aiohttp says so for every body, and would look for what it left unparsed."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and answer it as far as nothing has to be waited for; the rest wakes the task."""
+        waiter, self._waiter = self._waiter, None  # which the base would wake for every request
+        try:
+            super().data_received(data)
+            if waiter is None or waiter.done():
+                return  # the task is busy, and looks for itself when it is not any more
+            while self._messages and self._answer_at_once(*self._messages[0]):
+                self._messages.popleft()
+            if self._messages:
+                waiter.set_result(None)
+        finally:
+            self._waiter = waiter
+
+    def _answer_at_once(self, message: Any, payload: StreamReader) -> bool:
+        """Answer a request that is all there. False if that is left to the task, which may find that it has begun."""
+        whole = isinstance(message, RawRequestMessage) and payload.is_eof() and payload.total_bytes <= self._limits.body
+        if not whole or self._buffer_paused or self.transport is None or self.transport.is_closing():
+            return False
+        answering = self._handle(HttpRequest(self._head_of(message), payload.read_nowait()))
+        if isinstance(answering, HttpResponse) and answering.stream is None and len(answering.body) < _DRAIN_ABOVE:
+            head, keep = self._head_for(message, answering)
+            if keep:
+                self._consumed()
+                self._send(head if message.method == "HEAD" else head + bytes(answering.body))
+                self._next_keepalive_close_time = self._loop.time() + _IDLE_SECONDS
+                return True
+        self._begun = answering
+        return False
 
     async def start(self) -> None:
         """Answer requests in their order until one side wants no more. The one task of this connection."""
@@ -99,6 +137,8 @@ class Connection(web_protocol.RequestHandler):
         except ConnectionError:
             pass  # the client has gone, and with it whoever could be told
         finally:
+            if self._begun is not None:
+                _give_up(self._begun)
             if self.transport is not None:
                 self.transport.close()
 
@@ -110,14 +150,21 @@ class Connection(web_protocol.RequestHandler):
             finally:
                 self._waiter = None
         message, payload = self._messages.popleft()
-        if self._parser is not None:
-            self._parser.message_consumed()
+        self._consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
         return message, payload
 
+    def _consumed(self) -> None:
+        """Take note that a request is off the queue."""
+        if self._parser is not None:
+            self._parser.message_consumed()
+
     async def _answer(self, message: RawRequestMessage, payload: StreamReader) -> bool:
-        """Answer one request. False if the connection is to be closed after it."""
+        """Answer one request, which may have begun. False if the connection is to be closed after it."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            return await self._write(message, await settled(begun))
         try:
             body = await self._read(message, payload)
         except _TooLargeError:
@@ -164,14 +211,8 @@ class Connection(web_protocol.RequestHandler):
         """Write a response. False if it says that the connection closes."""
         if response.stream is not None:
             return await self._write_stream(message, response, response.stream)
-        closing = "Connection" in response.headers
-        keep = not (closing or message.should_close or self._force_close or self._retiring())
-        if message.version > _HTTP_1_0:
-            version, connection = "HTTP/1.1", "" if keep or closing else "Connection: close\r\n"
-        else:
-            version, connection = "HTTP/1.0", "Connection: keep-alive\r\n" if keep else ""
+        head, keep = self._head_for(message, response)
         body = response.body
-        head = response_head(version, response, connection, f"Content-Length: {len(body)}\r\n")
         if message.method == "HEAD":
             self._send(head)
         elif isinstance(body, bytes) and len(body) < _DRAIN_ABOVE:
@@ -181,6 +222,16 @@ class Connection(web_protocol.RequestHandler):
                 self._send(part)
             await self._drain_helper()
         return keep
+
+    def _head_for(self, message: RawRequestMessage, response: HttpResponse) -> tuple[bytes, bool]:
+        """Write the head of a response, and tell whether the connection is kept."""
+        closing = "Connection" in response.headers
+        keep = not (closing or message.should_close or self._force_close or self._retiring())
+        if message.version > _HTTP_1_0:
+            version, connection = "HTTP/1.1", "" if keep or closing else "Connection: close\r\n"
+        else:
+            version, connection = "HTTP/1.0", "Connection: keep-alive\r\n" if keep else ""
+        return response_head(version, response, connection, f"Content-Length: {len(response.body)}\r\n"), keep
 
     async def _write_stream(self, message: RawRequestMessage, response: HttpResponse, stream: BodyStream) -> bool:
         """Write a response while it is made, as fast as the client reads it; it stops being made when the client goes away."""
@@ -224,3 +275,14 @@ class Connection(web_protocol.RequestHandler):
         ):  # a verb that aiohttp does not know
             status, text = 405, "Method Not Allowed"
         self._send(refusal(status, text))
+
+
+def _give_up(begun: HttpAnswering) -> None:
+    """End an answer that nobody waits for any more: what it has set going is taken back."""
+    if isinstance(begun, HttpResponse):
+        if begun.stream is not None:
+            begun.stream.close()
+        return
+    with contextlib.suppress(asyncio.CancelledError, StopIteration):
+        begun.send(None)  # one that has not begun to wait would notice nothing
+        begun.throw(asyncio.CancelledError())
