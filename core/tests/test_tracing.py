@@ -142,11 +142,8 @@ class Kept(TraceWriter):
     def origin(self, field):
         return field("x-trace") or None
 
-    def begin(self, trace, origin):
-        trace.mark = origin
-
     def end(self, trace):
-        self.taken.append((trace.mark, list(trace.moments)))
+        self.taken.append((trace.origin, list(trace.moments)))
 
     def close(self):
         """Have nothing left."""

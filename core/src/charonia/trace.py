@@ -88,6 +88,7 @@ class Trace:
         number: its number, from 1 up.
         setting: what is traced.
         parent: the trace of the request on whose behalf this one was made, or None.
+        origin: what the writer's `origin` or `caller` gave, or None.
         model: the name of the model that is asked.
         version: the version that answers.
         composed: whether that model has no execution of its own, but is an ensemble.
@@ -95,7 +96,7 @@ class Trace:
         arrival_ns: when the request was decoded, in monotonic nanoseconds.
         tensors: the tensors, where these are wanted.
         error: the text of the error that the request ended with, or "".
-        mark: whatever the writer keeps with the trace.
+        mark: whatever the writer keeps with the trace; None at first.
 
     Args:
         number: see above.
@@ -118,6 +119,7 @@ class Trace:
         "mark",
         "model",
         "number",
+        "origin",
         "parent",
         "request_id",
         "setting",
@@ -151,6 +153,7 @@ class Trace:
         self._in_frontend: Passage | None = None
         self._writer = writer
         passage = request.passage
+        self.origin = None if passage is None else passage.origin
         # one item for each of model and frontend, which takes one out when it is done: the one that comes last gets the True
         self._open = [True] if passage is None or not passage.through_frontend else [True, False]
 

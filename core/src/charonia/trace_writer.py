@@ -22,7 +22,8 @@ __all__ = ["TraceWriter"]
 class TraceWriter(ABC):
     """Takes traces. Its methods may be called from any thread; closed by the server.
 
-    What it needs to know of a trace from its beginning to its end, it keeps in the trace's `mark`.
+    It is not told when a client's request begins: that has to cost as little as can be. What the writer needs to know of a trace
+    until its end, it keeps in the trace's `mark`, when it is first asked for something.
 
     Args:
         setting: how the server was started; what belongs to the writer alone are its `options`.
@@ -58,8 +59,8 @@ class TraceWriter(ABC):
         """Find the trace that a caller in process is in, on its thread, where its request is traced. None if it is in none."""
         return None
 
-    def begin(self, trace: Trace, origin: object | None) -> None:
-        """A request begins to be traced; `origin` is what `origin` or `caller` gave."""
+    def begin_below(self, trace: Trace) -> None:
+        """A request begins that a traced one has caused, its `parent`; on the thread on which it is made."""
 
     def current(self, trace: Trace) -> AbstractContextManager[object]:
         """Stand around the execution of a traced request."""

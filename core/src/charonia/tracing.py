@@ -136,11 +136,11 @@ class Tracer:
         setting = parent.setting if parent is not None else None if passage is None else passage.setting
         if setting is None:
             return
-        trace = Trace(
+        request.trace = Trace(
             next(self._numbers), setting, parent, request, version=version, composed=composed, writer=self._writer
         )
-        self._writer.begin(trace, None if passage is None else passage.origin)
-        request.trace = trace
+        if parent is not None:
+            self._writer.begin_below(request.trace)
 
     def update(self, changes: Mapping[str, Sequence[str] | None], model: str = "") -> TraceSetting:
         """Change settings as `TraceSettings.update` does, and tell them; of the count what is left of it. Raises the same."""

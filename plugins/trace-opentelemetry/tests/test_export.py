@@ -49,7 +49,7 @@ def held(collector):
     """Give an export to a collector, of at most three waiting spans, and what writes for it."""
     told = {"url": collector.url, "bsp_max_queue_size": "3", "bsp_max_export_batch_size": "2"}
     writer = HeldWriter()
-    export = SpanExport(read_options(told.items()), writer)
+    export = SpanExport(read_options(told.items()), writer.message)
     yield export, writer
     writer.may_go_on.set()
     export.close()

@@ -15,9 +15,11 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from charonia_trace_opentelemetry.senders import sender
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from charonia.trace import Trace
+
     from charonia_trace_opentelemetry.options import ExportOptions
-    from charonia_trace_opentelemetry.otlp import MessageWriter
-    from charonia_trace_opentelemetry.spans import ModelSpan
 
 __all__ = ["SpanExport"]
 
@@ -38,22 +40,22 @@ class SpanExport(SpanProcessor):
 
     Args:
         options: where to, and in what batches.
-        writer: writes what is sent, on that thread.
+        write: writes what is sent, on that thread.
 
     Raises:
         CharoniaError: the collector is to be spoken to in a way that is not installed.
     """
 
-    def __init__(self, options: ExportOptions, writer: MessageWriter) -> None:
+    def __init__(self, options: ExportOptions, write: Callable[[Sequence[ReadableSpan | Trace]], bytes]) -> None:
         self._most = options.bsp_max_queue_size
         self._at_once = max(1, options.bsp_max_export_batch_size // _OF_A_REQUEST)
-        self._writer = writer
+        self._write = write
         self._sender = sender(options.url)
         self._open = True
         self._lock = threading.Lock()  # guards `_dropped`
         self._dropped = dict.fromkeys((_NO_ROOM, _NOT_SENT), 0)
         self._told = 0  # how many of the first kind the log has told; belongs to the thread
-        self._spans: Gathering[ReadableSpan | ModelSpan] = Gathering(
+        self._spans: Gathering[ReadableSpan | Trace] = Gathering(
             "charonia-spans",
             self._send_all,
             seconds=options.bsp_schedule_delay / 1000,
@@ -65,8 +67,8 @@ class SpanExport(SpanProcessor):
         if span.context is not None and span.context.trace_flags.sampled:
             self.take(span)
 
-    def take(self, span: ReadableSpan | ModelSpan) -> None:
-        """Take a span; with that of a request those around and below it are sent. Does not wait: what is too much is lost."""
+    def take(self, span: ReadableSpan | Trace) -> None:
+        """Take a span, or a trace, which becomes several. Does not wait: what is too much is dropped."""
         if len(self._spans) < self._most:
             self._spans.put(span)
         else:
@@ -81,7 +83,7 @@ class SpanExport(SpanProcessor):
         samples = [MetricSample({"reason": reason}, count) for reason, count in self._dropped.items()]
         return MetricFamily("charonia_traces_dropped_total", _DROPPED, MetricKind.COUNTER, samples)
 
-    def _send_all(self, spans: list[ReadableSpan | ModelSpan]) -> None:
+    def _send_all(self, spans: list[ReadableSpan | Trace]) -> None:
         dropped = self._dropped[_NO_ROOM]
         if dropped > self._told:
             _log.warning(
@@ -99,10 +101,10 @@ class SpanExport(SpanProcessor):
                 self._drop(_NOT_SENT, len(group))
         contexts.detach(token)
 
-    def _send(self, spans: list[ReadableSpan | ModelSpan]) -> bool:
+    def _send(self, spans: list[ReadableSpan | Trace]) -> bool:
         """Write spans, send them, and tell whether the collector has taken them."""
         try:
-            return self._sender.send(self._writer.message(spans)) is SpanExportResult.SUCCESS
+            return self._sender.send(self._write(spans)) is SpanExportResult.SUCCESS
         except Exception:  # noqa: BLE001 - the border of the thread: what cannot be written or sent must not cost the rest
             if self._open:  # else it was interrupted
                 _log.exception("%d traces and spans could not be sent", len(spans))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, TraceState, format_trace_id, get_current_span, set_span_in_context
@@ -65,10 +66,12 @@ class OpenTelemetryWriter(TraceWriter):
         super().__init__(replace(setting, options=options.describe()))
         environment = OTELResourceDetector().detect().attributes  # OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME
         resource = Resource.create({SERVICE_NAME: _SERVICE, **environment, **options.resource})
-        self._export = SpanExport(options, MessageWriter(resource, InstrumentationScope("charonia", __version__)))
+        self._messages = MessageWriter(resource, InstrumentationScope("charonia", __version__))
+        self._export = SpanExport(options, self._message)
         self._provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(self._export)
         self._context = of_server(self._provider, contexts.Context())
+        self._lock = threading.Lock()  # guards the marks of traces, which are made once
         serve_models(self._provider)
 
     def origin(self, field: _Field) -> Context | None:
@@ -81,40 +84,53 @@ class OpenTelemetryWriter(TraceWriter):
         current = contexts.get_current()
         return of_server(self._provider, current) if current else None
 
-    def begin(self, trace: Trace, origin: object | None) -> None:
-        """Give a trace its place: below its client, its maker, or in process the span that the caller is in."""
-        if trace.parent is not None:
-            maker: ModelSpan = trace.parent.mark
-            trace.mark = ModelSpan(trace, maker.origin, getrandbits(_SPAN_ID_BITS), _inner(trace.parent))
-            return
+    def begin_below(self, trace: Trace) -> None:
+        """Give a trace its place below the request that has caused it."""
+        assert trace.parent is not None  # noqa: S101 - only such begin here
+        maker = self._span(trace.parent)
+        trace.mark = ModelSpan(trace, maker.origin, getrandbits(_SPAN_ID_BITS), _inner(maker))
+
+    def _span(self, trace: Trace) -> ModelSpan:
+        """Give the span of a request in its model, which is made when it is first asked for: of most when it is sent."""
+        with self._lock:
+            if trace.mark is None:
+                trace.mark = self._begun(trace)
+        span: ModelSpan = trace.mark
+        return span
+
+    def _begun(self, trace: Trace) -> ModelSpan:
+        """Give a client's request its place: below its client, or in process below the span that the caller is in."""
         bits = getrandbits(4 * _SPAN_ID_BITS)  # all that is random at once; that a number is 0 is not to be expected
         trace_id, state, client = bits >> 2 * _SPAN_ID_BITS, _NO_STATE, INVALID_SPAN_CONTEXT
-        context = self._context if origin is None else cast("Context", origin)
-        if origin is not None and (around := get_current_span(context).get_span_context()).is_valid:
+        context = self._context if trace.origin is None else cast("Context", trace.origin)
+        if trace.origin is not None and (around := get_current_span(context).get_span_context()).is_valid:
             trace_id, state, client = around.trace_id, around.trace_state, around
         common = Origin(trace_id, state, client, context, time.time_ns() - time.monotonic_ns())
-        trace.mark = ModelSpan(trace, common, bits & _SPAN_ID, above=bits >> _SPAN_ID_BITS & _SPAN_ID)
+        return ModelSpan(trace, common, bits & _SPAN_ID, above=bits >> _SPAN_ID_BITS & _SPAN_ID)
 
     def current(self, trace: Trace) -> _Within:
         """Make the request's span the current one."""
-        return _Within(_context_of(trace))
+        return _Within(_context_of(self._span(trace)))
 
     def id_of(self, trace: Trace) -> str:
         """Give the id that OpenTelemetry knows the trace by."""
-        span: ModelSpan = trace.mark
-        return format_trace_id(span.origin.trace_id)
+        return format_trace_id(self._span(trace).origin.trace_id)
 
     def context_of(self, trace: Trace) -> Mapping[str, str]:
         """Give `traceparent`, and `tracestate` and `baggage` where there are any."""
         fields: dict[str, str] = {}
-        _PROPAGATOR.inject(fields, _context_of(trace))
+        _PROPAGATOR.inject(fields, _context_of(self._span(trace)))
         return fields
 
     def end(self, trace: Trace) -> None:
         """Send the spans of a trace."""
-        span: ModelSpan = trace.mark
-        span.ended = True
-        self._export.take(span)
+        if trace.mark is not None:
+            trace.mark.ended = True
+        self._export.take(trace)
+
+    def _message(self, ended: Sequence[ReadableSpan | Trace]) -> bytes:
+        """Write a message, on the thread that sends it."""
+        return self._messages.message([one if isinstance(one, ReadableSpan) else self._span(one) for one in ended])
 
     def metrics(self) -> Sequence[MetricFamily]:
         """Tell how much was dropped."""
@@ -156,15 +172,14 @@ class _Fields(Getter[_Field]):
 _FIELDS = _Fields()
 
 
-def _context_of(trace: Trace) -> Context:
+def _context_of(span: ModelSpan) -> Context:
     """Give the context in which a request is executed."""
-    span: ModelSpan = trace.mark
     return set_span_in_context(span, span.origin.context)
 
 
-def _inner(maker: Trace) -> int:
+def _inner(maker: ModelSpan) -> int:
     """Find the span below which a request belongs that a model makes: one of the model's own, if it is made within such."""
-    own: ModelSpan = maker.mark
     current = get_current_span().get_span_context()
     # an ensemble's steps are made on the thread of the step before, whose span is none of the ensemble's
-    return own.span_id if maker.composed or current.trace_id != own.origin.trace_id else current.span_id
+    elsewhere = maker.trace.composed or current.trace_id != maker.origin.trace_id
+    return maker.span_id if elsewhere else current.span_id
