@@ -7,12 +7,38 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from charonia.mailbox import Mailbox
     from charonia.request import InferenceResponse
 
-__all__ = ["Reply"]
+__all__ = ["Reply", "Waiting"]
+
+
+class Waiting(asyncio.Future[None]):
+    """What a coroutine that awaits a reply waits for.
+
+    A task goes on in one of the loop's next turns, as with every future. Whoever runs a coroutine without one can go on in the
+    turn in which the response comes.
+
+    Attributes:
+        at_once: called when it has come, on the loop's thread while no task runs; None if nobody wants that.
+    """
+
+    at_once: Callable[[], object] | None = None
+
+    def settle(self) -> None:
+        """Say that it has come. On the loop's thread."""
+        if self.done():
+            return
+        self.set_result(None)
+        if self.at_once is None:
+            return
+        loop = self.get_loop()
+        if asyncio.current_task(loop) is None:
+            self.at_once()
+        else:
+            loop.call_soon(self.at_once)
 
 
 class Reply:
@@ -31,7 +57,7 @@ class Reply:
         self._mailbox = mailbox
         self._thread = threading.get_ident()
         self._outcome: InferenceResponse | BaseException | None = None
-        self._waiting: asyncio.Future[None] | None = None
+        self._waiting: Waiting | None = None
 
     def sink(self, response: InferenceResponse) -> None:
         """Take a response, on whichever thread it was made; those that are not final are dropped."""
@@ -48,8 +74,8 @@ class Reply:
 
     def _settle(self, outcome: InferenceResponse | BaseException) -> None:
         self._outcome = outcome
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        if self._waiting is not None:
+            self._waiting.settle()
 
     @property
     def here(self) -> bool:
@@ -58,7 +84,7 @@ class Reply:
 
     def __await__(self) -> Generator[asyncio.Future[None], None, InferenceResponse]:
         if self._outcome is None:
-            self._waiting = asyncio.get_running_loop().create_future()
+            self._waiting = Waiting(loop=asyncio.get_running_loop())
             yield from self._waiting
         return self.outcome()
 

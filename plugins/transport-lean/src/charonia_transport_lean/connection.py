@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from charonia.http_message import BodyStream
     from charonia.transport import HttpTransport
 
+    from charonia_transport_lean.eager import Progress
     from charonia_transport_lean.guest import Host
     from charonia_transport_lean.request_reader import Incoming, WireHead
 
@@ -78,7 +79,7 @@ class Connection(asyncio.Protocol, Guest):
         self._handle = http.handle
         self._reader = RequestReader(http.limits)
         self._transport: asyncio.Transport
-        self._task: asyncio.Task[Any] | None = None
+        self._task: Progress[Any] | None = None
         self._room: asyncio.Future[None] | None = None
         self._flaw: RefusedError | None = None
         self._full = False
@@ -261,12 +262,12 @@ class Connection(asyncio.Protocol, Guest):
             if writing is not None:
                 self._await(writing, _nothing)
 
-    def _await(self, task: asyncio.Task[T], then: Callable[[T], None]) -> None:
+    def _await(self, task: Progress[T], then: Callable[[T], None]) -> None:
         """Answer nothing else until a task has ended, and go on with what it gives."""
         self._task = task
         task.add_done_callback(partial(self._go_on, then))
 
-    def _go_on(self, then: Callable[[T], None], task: asyncio.Task[T]) -> None:
+    def _go_on(self, then: Callable[[T], None], task: Progress[T]) -> None:
         self._task = None
         try:
             then(task.result())

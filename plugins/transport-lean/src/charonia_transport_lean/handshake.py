@@ -13,6 +13,7 @@ from charonia_transport_lean.guest import Guest
 if TYPE_CHECKING:
     import ssl
 
+    from charonia_transport_lean.eager import Progress
     from charonia_transport_lean.guest import Host
 
 __all__ = ["Handshake"]
@@ -37,7 +38,7 @@ class Handshake(asyncio.Protocol, Guest):
         self._door = door
         self._context = context
         self._came = b""
-        self._task: asyncio.Task[None] | None = None
+        self._task: Progress[None] | None = None
         self._transport: asyncio.Transport
         self.touched = door.loop.time()
 

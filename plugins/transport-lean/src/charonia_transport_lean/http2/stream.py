@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
 
+    from charonia_transport_lean.eager import Progress
     from charonia_transport_lean.http2.frames import ErrorCode
     from charonia_transport_lean.http2.outflow import Outflow
     from charonia_transport_lean.http2.request_head import RequestHead
@@ -142,7 +143,7 @@ class Exchange(ABC):
     def __init__(self, connection: Line, stream: Stream) -> None:
         self._connection = connection
         self._stream = stream
-        self._task: asyncio.Task[None] | None = None
+        self._task: Progress[None] | None = None
 
     @property
     def patient(self) -> bool:
@@ -185,7 +186,7 @@ class Exchange(ABC):
             if self._task is not None:
                 self._task.add_done_callback(self._ran)
 
-    def _ran(self, task: asyncio.Task[None]) -> None:
+    def _ran(self, task: Progress[None]) -> None:
         self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             self._broken(error)

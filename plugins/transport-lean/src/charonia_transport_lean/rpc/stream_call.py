@@ -15,10 +15,9 @@ from charonia_transport_lean.rpc.messages import message_prefix
 from charonia_transport_lean.rpc.status import OK_HEAD, OK_TRAILERS
 
 if TYPE_CHECKING:
-    import asyncio
-
     from charonia.rpc import RpcStream
 
+    from charonia_transport_lean.eager import Progress
     from charonia_transport_lean.http2.stream import Line, Stream
     from charonia_transport_lean.rpc.call_head import CallHead
 
@@ -38,7 +37,7 @@ class StreamCall(Call):
         self._finished = False
         # What waits for room waits as it came, which is the least that it can take.
         self._unread: deque[bytes] = deque()
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: Progress[None] | None = None
         self._task = connection.loop.create_task(self._send_all())
         self._task.add_done_callback(self._ran)
         self._start_clock()
@@ -104,7 +103,7 @@ class StreamCall(Call):
         else:
             self._connection.consumed(self._stream)
 
-    def _read(self, task: asyncio.Task[None]) -> None:
+    def _read(self, task: Progress[None]) -> None:
         self._reading = None
         if not task.cancelled():
             error = task.exception()
