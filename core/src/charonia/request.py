@@ -245,10 +245,7 @@ class InferenceRequest:
         return self.again({}, _nowhere)
 
     def accept(self, on_final: _Account) -> None:
-        """Name the model's own account of this request, called once, just before the final response is delivered.
-
-        A second call takes the place of the first.
-        """
+        """Name the model's own account of this request, or another, called once, just before the final response is delivered."""
         self._on_final = on_final
 
     def watch_final(self, on_final: Callable[[], None]) -> None:
@@ -289,6 +286,8 @@ class InferenceRequest:
         if self.trace is not None:
             self.trace.finish(self, response)
         self._deliver(response)
+        # They may lead back here, and would then keep all tensors on the way until the garbage is collected.
+        self._sink, self._on_final = _nowhere, None
 
     def _respond_early(self, response: InferenceResponse) -> None:
         if self.flow is not None:

@@ -22,7 +22,7 @@ from charonia_transport_lean.http2.outflow import TURN, Outflow
 from charonia_transport_lean.http2.patience import Patience
 from charonia_transport_lean.http2.request_head import MalformedError, RequestHead, read_head
 from charonia_transport_lean.http2.straight import Straight, straight
-from charonia_transport_lean.http2.stream import Line, Stream
+from charonia_transport_lean.http2.stream import OVER, Line, Stream
 from charonia_transport_lean.pace import credited
 
 if TYPE_CHECKING:
@@ -343,6 +343,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         known = self.streams.pop(stream.number, None)
         if known is None:
             return
+        known.exchange = OVER
         self._inflow.forget(known)
         self._keeping.sent()
         self._allowance.answers += 1

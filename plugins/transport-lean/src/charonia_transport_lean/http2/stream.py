@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from charonia_transport_lean.http2.outflow import Outflow
     from charonia_transport_lean.http2.request_head import RequestHead
 
-__all__ = ["Exchange", "Line", "Opener", "Stream"]
+__all__ = ["OVER", "Exchange", "Line", "Opener", "Stream"]
 
 _log = logging.getLogger(__name__)
 
@@ -195,3 +195,25 @@ class Exchange(ABC):
         """Survive a fault of ours: only this stream ends."""
         _log.error("failed to answer a request", exc_info=error)
         self._connection.break_stream(self._stream)
+
+
+class _Over(Exchange):
+    """An exchange that is over. What still comes for it is dropped."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        pass
+
+    def data(self, payload: memoryview) -> None:
+        """Drop it."""
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def abandon(self) -> None:
+        """Do nothing."""
+
+
+OVER = _Over()
+"""Stands in a stream for its exchange when that is over. They would keep each other alive otherwise until the garbage is collected."""
