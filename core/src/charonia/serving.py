@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from charonia.plugins import Plugins
     from charonia.server import Server
 
-__all__ = ["Serving", "frontend_options", "serve_in_thread"]
+__all__ = ["Serving", "serve_in_thread"]
 
 _log = logging.getLogger(__name__)
 
 
-def frontend_options(plugins: Plugins) -> dict[str, OptionValue]:
+def _defaults(plugins: Plugins) -> dict[str, OptionValue]:
     """Give every option that the installed frontends take, with its default."""
     return {option.name: option.default for offer in plugins.frontends().values() for option in offer.options}
 
@@ -43,7 +43,7 @@ class Serving:
     """
 
     def __init__(self, server: Server, options: Mapping[str, OptionValue] | None = None) -> None:
-        settings = frontend_options(server.plugins)
+        settings = _defaults(server.plugins)
         unknown = sorted(set(options or {}) - set(settings))
         if unknown:
             known = ", ".join(sorted(settings)) or "none"

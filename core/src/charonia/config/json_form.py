@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["config_from_json", "config_to_json"]
 
-_64_BIT = {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
-
 _STAY_STRINGS = {
     "inference.ModelSequenceBatching.InitialState.dims",
     "inference.ModelOptimizationPolicy.Cuda.GraphSpec.Shape.dim",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web_protocol  # noqa: TID253 - this module is imported with the frontend, not with the plugin
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_log = logging.getLogger(__name__)
 
 _DRAIN_ABOVE = 65_536
 _HTTP_1_0 = (1, 0)
