@@ -159,13 +159,13 @@ def test_streams_in_turns_are_seldom_guessed():
 
 def test_small_frames_and_small_rests_are_no_run():
     """Where a run would cost more than it saves, nothing is foreseen, nor is a frame that may be the last."""
-    run = FrameRun(100_000)
+    run = FrameRun(memoryview(bytearray(100_000)), 1000)
     place = memoryview(bytearray(30_000))
     assert run.foresee(1, place, 100, 4095) == []
     assert run.foresee(1, place, 22_000, 4096) == []
     assert run.foresee(1, place[: 100 + 2 * 4096], 100, 4096) == []
     sizes = [len(place) for place in run.foresee(1, place[: 101 + 2 * 4096], 100, 4096)]
-    assert sizes == [100, HEAD_BYTES, 4096, HEAD_BYTES, 4096, HEAD_BYTES]
+    assert sizes == [100, HEAD_BYTES, 4096, HEAD_BYTES, 4096, 1000]
 
 
 @pytest.fixture

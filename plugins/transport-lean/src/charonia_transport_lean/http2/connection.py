@@ -50,7 +50,7 @@ _LINGER_SECONDS = 1.0
 """How long a client may take to close its side."""
 
 _DROPPED_AT_ONCE = 65_536
-_RUNS_IN_A_TURN = 16
+_RUNS_IN_A_TURN = 4
 
 
 class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
@@ -216,9 +216,8 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
             if not places or self._closed:
                 return
             size = socket.read(places)
-            if not size:
+            if not size or not self._reader.ran(size):
                 return
-            self._reader.ran(size)
 
     def _read_on(self) -> None:
         if not self._closed:

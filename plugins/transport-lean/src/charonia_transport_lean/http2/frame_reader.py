@@ -31,7 +31,7 @@ __all__ = ["MAX_FRAME", "DataReceiver", "FrameReader", "FrameReceiver"]
 MAX_FRAME = 4_194_304
 """The largest payload that a client may send in a frame, in bytes, so that a tensor may come in one. Only DATA is so large."""
 
-_BUFFER, _READ = 524_288, 131_072
+_BUFFER, _READ = 1_114_112, 131_072
 """How much there may be that has yet to be looked at, and how much of it is read ahead, in bytes. What is never used takes no
 memory."""
 
@@ -132,7 +132,7 @@ class FrameReader:
         self._preface = True
         self.more = False
         self._direct = False
-        self._run = FrameRun(_BUFFER, worth_a_run)
+        self._run = FrameRun(self._view, _AHEAD, worth_a_run)
         self._open_stream = 0  # the DATA frame of which a part is missing, or the frame that is dropped
         self._open_length = 0
         self.missing = 0
@@ -191,17 +191,17 @@ class FrameReader:
             return []
         return self._run.foresee(self._open_stream, place, self.missing, self._open_length)
 
-    def ran(self, size: int) -> None:
-        """Read so many bytes, at least one, which are now where `run` said.
+    def ran(self, size: int) -> bool:
+        """Read so many bytes, at least one, which are now where `run` said. Tells whether there may be more.
 
         Raises:
             ConnectionFault: they break a rule of the connection.
         """
-        placed, self.missing, rest, wrong = self._run.read(size)
+        placed, self.missing, rest, wrong, full = self._run.read(size)
         self._ahead = _READ if wrong else _AHEAD
         self._data.placed(self._open_stream, placed, end=False)
-        self._view[: len(rest)] = rest
-        self._read(0, len(rest))
+        self._read(0, rest)
+        return full
 
     def _read(self, at: int, end: int) -> None:
         """Read what has come of frames, and keep the beginning of one that has to be whole."""
