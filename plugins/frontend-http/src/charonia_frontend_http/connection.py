@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-
 _DRAIN_ABOVE = 65_536
 _HTTP_1_0 = (1, 0)
 _IDLE_SECONDS = 3600.0
