@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +35,17 @@ class TritonPythonModel:
 """
 
 SERVER = """
-import sys
+import os, signal, sys
 import numpy as np
 from charonia import Server
 
 with Server(sys.argv[1]) as server:
     answer = server.model("m").infer({"X": np.arange(100_000, dtype=np.int32)})
+    fork = os.fork() if sys.argv[2:] else None
+    if fork == 0:
+        signal.pause()
     print(answer["Y"][0], flush=True)
+    print(fork, flush=True)
     sys.stdin.read()
 """
 
@@ -67,9 +73,7 @@ def test_what_a_model_has_started_does_not_hide_its_end(serve, capfd):
     assert "from the fork" in capfd.readouterr().err
 
 
-def test_a_process_ends_with_its_server(serve):
-    """When the server is killed, the process of a model goes, whatever it is doing, and nothing is left of what the two shared."""
-    source = """
+SERVED = """
     import os, time
 
     class TritonPythonModel:
@@ -78,17 +82,42 @@ def test_a_process_ends_with_its_server(serve):
             pid = np.full(x.shape, os.getpid(), np.int32)
             threading.Timer(0.0, lambda: time.sleep(600)).start()
             return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", pid)])]
-    """
-    serve.write("m", source, **LARGE, **APART)
+"""
+
+
+@contextmanager
+def killed_server(repository, *options):
+    """Serve in a process of its own, which is killed at the end of the block; gives it, its model's process and its fork."""
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(serve.repository)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVER, str(repository), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with server:
-        pid = int(server.stdout.readline())
-        assert "memfd:charonia-block" in Path(f"/proc/{pid}/maps").read_text()
-        assert named_memory(pid) == named_memory(server.pid) == []
+        yield server.pid, int(server.stdout.readline()), server.stdout.readline()
         server.send_signal(signal.SIGKILL)
+
+
+def test_a_process_ends_with_its_server(serve):
+    """When the server is killed, the process of a model goes, whatever it is doing, and nothing is left of what the two shared."""
+    serve.write("m", SERVED, **LARGE, **APART)
+    with killed_server(serve.repository) as (server, pid, _):
+        assert "memfd:charonia-block" in Path(f"/proc/{pid}/maps").read_text()
+        assert named_memory(pid) == named_memory(server) == []
     wait_until(lambda: has_ended(pid))
+
+
+def test_a_fork_of_the_server_keeps_no_process_alive(serve):
+    """What an embedding program forks does not take the server's place, so that the process of a model goes with the server."""
+    serve.write("m", SERVED, **LARGE, **APART)
+    with killed_server(serve.repository, "fork") as (_, pid, fork):
+        assert not has_ended(int(fork))
+    try:
+        wait_until(lambda: has_ended(pid))
+        assert not has_ended(int(fork))
+    finally:
+        os.kill(int(fork), signal.SIGKILL)
 
 
 def test_ending_while_it_completes_a_configuration(serve):

@@ -60,7 +60,6 @@ def serve(main: int, side: int, kept: int) -> None:
     with os.fdopen(kept, "r+b") as memory:
         last_words = LastWords(memory)
     link = Link(Channel(socket.socket(fileno=main)), Channel(socket.socket(fileno=side)), last_words, serves=False)
-    os.register_at_fork(after_in_child=link.abandon)
     logging.getLogger().addHandler(_ToServer(link))
     child = _Child(link)
     threading.Thread(target=link.read, args=(child,), name="charonia-line", daemon=True).start()

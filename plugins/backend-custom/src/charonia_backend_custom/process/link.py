@@ -9,6 +9,7 @@ passes on, and waits for nothing, so that neither side ever waits for the other 
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import threading
 from collections import deque
@@ -16,6 +17,7 @@ from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from weakref import WeakSet
 
 from charonia.mailbox import Wakeups
 
@@ -94,6 +96,7 @@ class Link:
         self._views = BlockViews(self._give_back)
         self.asking = Outgoing(main, self._pool, self._views, self._later, last_words)
         self.saying = Outgoing(side, self._pool, self._views, self._later, last_words) if serves else self.asking
+        _links.add(self)
 
     # -- saying
 
@@ -250,10 +253,11 @@ class Link:
         self._side.shut_down()
 
     def abandon(self) -> None:
-        """Leave the line to the process of which this one is a fork, and which would otherwise seem to live as long as that."""
+        """Leave the line to the process of which this one is a fork, and which would otherwise seem to live as long as this."""
         self._lock = threading.Lock()  # somebody may have held the other one, who is not here
         self._ended = True
         self.asking.abandon()
+        self.saying.abandon()
         self._pool.abandon()
         self._main.close()
         self._side.close()
@@ -264,3 +268,15 @@ class Link:
         self._side.close()
         self._pool.close()
         self._views.close()
+
+
+_links: WeakSet[Link] = WeakSet()
+"""All of this process."""
+
+
+def _abandon_all() -> None:
+    for link in list(_links):
+        link.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)
