@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 import pytest
+from charonia.machine_gpus import machine_gpus
 from charonia.request import InferenceRequest
-from charonia_backend_onnx.providers import CUDA, TENSORRT, machine_gpus
+from charonia_backend_onnx.providers import CUDA, TENSORRT
 
 pytestmark = [
     pytest.mark.gpu,

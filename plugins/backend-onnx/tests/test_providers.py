@@ -13,7 +13,6 @@ from charonia_backend_onnx.providers import (
     available_providers,
     check_obtained,
     idle_accelerators,
-    machine_gpus,
     wanted_providers,
 )
 from charonia_protos.model_config_pb2 import ModelConfig
@@ -124,20 +123,6 @@ def test_precision_modes_of_tensorrt(mode, flags):
 def test_installed_onnxruntime_serves_the_cpu():
     """The list of providers is the real one."""
     assert CPU in available_providers()
-
-
-@pytest.mark.parametrize(
-    ("visible", "expected"),
-    [(None, 3), ("", 0), ("-1", 0), ("2", 1), ("0,1", 2), ("1,-1,2", 1), ("GPU-8932f937", 1), ("0,1,2,3,4", 3)],
-)
-def test_gpus_are_counted_as_cuda_counts_them(monkeypatch, tmp_path, visible, expected):
-    """CUDA numbers what it sees from 0, and CUDA_VISIBLE_DEVICES says what that is, up to the first number that is none."""
-    for name in ("nvidia0", "nvidia1", "nvidia4", "nvidiactl", "nvidia-uvm"):
-        (tmp_path / name).touch()
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert machine_gpus(tmp_path) == list(range(expected))
 
 
 def test_accelerators_without_an_instance_are_idle():

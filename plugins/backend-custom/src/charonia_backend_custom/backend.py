@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from charonia.backend import Backend
 from charonia.config import config_from_json, config_to_json
+from charonia.machine_gpus import machine_gpus
 from charonia.model_parameters import ModelParameters
 
 from charonia_backend_custom.circles import WaitGraph
@@ -46,6 +47,10 @@ class CustomBackend(Backend):
         self._finder = ModelFinder()
         self._graph = WaitGraph()
         self._metrics = MetricTable()
+
+    def gpus(self) -> Sequence[int]:
+        """List the GPUs of this machine. What an instance does with its one is the model's affair, which is told its number."""
+        return machine_gpus()
 
     def complete_config(self, context: ModelContext) -> ModelConfig:
         """Have the model's `auto_complete_config`, if it has one, fill the configuration in, where the model runs."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from charonia.backend import Backend, LoadedModel
 from charonia.graph import check_against_graph, complete_from_graph, is_complete
+from charonia.machine_gpus import machine_gpus
 from charonia.model_parameters import warn_of_misspelt
 
 from charonia_backend_onnx.execution import OnnxExecution
@@ -18,7 +19,6 @@ from charonia_backend_onnx.providers import (
     available_providers,
     check_obtained,
     idle_accelerators,
-    machine_gpus,
     wanted_providers,
 )
 from charonia_backend_onnx.runtime import onnxruntime, share_thread_pool

@@ -5,8 +5,6 @@ Accelerators are named as in the reference: `tensorrt` and `cuda` for instances 
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from charonia.errors import InvalidArgumentError, UnavailableError
@@ -31,7 +29,6 @@ __all__ = [
     "available_providers",
     "check_obtained",
     "idle_accelerators",
-    "machine_gpus",
     "wanted_providers",
 ]
 
@@ -59,23 +56,6 @@ _TENSORRT_OPTIONS = {
     "int8_calibration_table_name": "trt_int8_calibration_table_name",
     "int8_use_native_calibration_table": "trt_int8_use_native_calibration_table",
 }
-
-
-def machine_gpus(devices: Path = Path("/dev")) -> list[int]:
-    """List the NVIDIA GPUs that this process may use, by the numbers that CUDA gives them.
-
-    CUDA counts what it sees from 0: the devices of the driver, or those of them that CUDA_VISIBLE_DEVICES names.
-
-    Args:
-        devices: the directory in which the driver shows its devices.
-    """
-    present = len(list(devices.glob("nvidia[0-9]*")))
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None:
-        return list(range(present))
-    names = [name.strip() for name in chosen.split(",")]
-    stop = next((place for place, name in enumerate(names) if name in {"", "-1"}), len(names))  # as CUDA reads it
-    return list(range(min(present, stop)))
 
 
 def available_providers() -> list[str]:
