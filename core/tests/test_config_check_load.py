@@ -239,3 +239,10 @@ def test_somebody_must_answer():
         "all instances of model m are passive, so that nobody would answer its requests (add a group that is not passive)"
     )
     assert not check(f"{IO} {group('kind: KIND_CPU count: 1 passive: true')} {group('kind: KIND_CPU count: 1')}")
+
+
+@pytest.mark.parametrize("written", ["kind: KIND_GPU", "kind: KIND_GPU gpus: 0"])
+def test_what_to_do_without_a_gpu_is_told(written):
+    """A configuration that was written for another machine is the usual reason."""
+    (problem,) = check(group(written))
+    assert problem.hint.startswith("write kind: KIND_CPU or KIND_AUTO, without gpus")

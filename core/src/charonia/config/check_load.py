@@ -24,6 +24,7 @@ __all__ = ["check_loadable"]
 
 _BATCH_INPUT_TYPES = {DataType.TYPE_INT32, DataType.TYPE_FP32}
 _NO_PLACES: Mapping[str, int] = {}
+_WITHOUT_GPUS = "write kind: KIND_CPU or KIND_AUTO, without gpus, or see why the backend finds no GPU"
 
 
 def check_loadable(
@@ -141,15 +142,14 @@ def _check_instance_groups(config: ModelConfig, gpus: Sequence[int], problems: P
                 problems.add_whole(text, f"{where}.gpus", found=list(group.gpus), hint=hint)
         elif not group.gpus:
             text = "specifies no GPUs" if gpus else "no GPUs are available"
-            hint = "" if gpus else "write kind: KIND_CPU or KIND_AUTO, or see why the backend finds no GPU"
-            problems.add_whole(f"{who} has kind KIND_GPU but {text}", where, hint=hint)
+            problems.add_whole(f"{who} has kind KIND_GPU but {text}", where, hint="" if gpus else _WITHOUT_GPUS)
         for number, gpu in enumerate(group.gpus):
             if group.kind == ModelInstanceGroup.KIND_GPU and gpu not in gpus:
                 text = (
                     f"{who} specifies invalid or unsupported gpu id {gpu}. GPUs with at least the minimum required CUDA "
                     f"compute compatibility of 6.000000 are: {', '.join(map(str, gpus))}"
                 )
-                problems.add_whole(text, f"{where}.gpus[{number}]")
+                problems.add_whole(text, f"{where}.gpus[{number}]", hint="" if gpus else _WITHOUT_GPUS)
         if group.profile and config.platform != "tensorrt_plan":
             platform = f"platform {config.platform}".rstrip()
             text = f"{who} and {platform} specifies profile field which is only supported for TensorRT models"
