@@ -31,9 +31,8 @@ __all__ = ["MAX_FRAME", "DataReceiver", "FrameReader", "FrameReceiver"]
 MAX_FRAME = 4_194_304
 """The largest payload that a client may send in a frame, in bytes, so that a tensor may come in one. Only DATA is so large."""
 
-_BUFFER, _READ = 1_114_112, 131_072
-"""How much there may be that has yet to be looked at, and how much of it is read ahead, in bytes. What is never used takes no
-memory."""
+_BUFFER, _RUN_BUFFER = 131_072, 1_114_112
+"""How much there may be that has yet to be looked at, and how much once frames have been foreseen, in bytes."""
 
 _LARGEST_BLOCK = 65_536
 """The bytes of a header block, its frames' heads included."""
@@ -119,6 +118,7 @@ class FrameReader:
         "_receiver",
         "_run",
         "_view",
+        "_worth_a_run",
         "missing",
         "more",
     )
@@ -126,13 +126,14 @@ class FrameReader:
     def __init__(self, data: DataReceiver, receiver: FrameReceiver, worth_a_run: int = WORTH_A_RUN) -> None:
         self._data = data
         self._receiver = receiver
-        self._view = np.empty(_BUFFER, np.uint8).data
+        self._view = np.empty(_BUFFER, np.uint8).data  # of which a connection that says little takes little
         self._filled = 0
-        self._ahead = _READ
+        self._ahead = _BUFFER
         self._preface = True
         self.more = False
         self._direct = False
-        self._run = FrameRun(self._view, _AHEAD, worth_a_run)
+        self._worth_a_run = worth_a_run
+        self._run: FrameRun | None = None
         self._open_stream = 0  # the DATA frame of which a part is missing, or the frame that is dropped
         self._open_length = 0
         self.missing = 0
@@ -180,7 +181,7 @@ class FrameReader:
                 return
         self._read(at, end)
         if size == self._ahead and not self.missing:
-            self._ahead = _READ
+            self._ahead = _BUFFER
 
     def run(self) -> list[memoryview]:
         """Give the places for all that is foreseen, one after the other; none where `room` is to be asked for the next bytes."""
@@ -189,6 +190,9 @@ class FrameReader:
         place = self._data.place(self._open_stream)
         if place is None:
             return []
+        if self._run is None:
+            self._view = np.empty(_RUN_BUFFER, np.uint8).data  # nothing is in it while a frame is open
+            self._run = FrameRun(self._view, _AHEAD, self._worth_a_run)
         return self._run.foresee(self._open_stream, place, self.missing, self._open_length)
 
     def ran(self, size: int) -> bool:
@@ -197,8 +201,9 @@ class FrameReader:
         Raises:
             ConnectionFault: they break a rule of the connection.
         """
+        assert self._run is not None  # noqa: S101 - `run` has made it
         placed, self.missing, rest, wrong, full = self._run.read(size)
-        self._ahead = _READ if wrong else _AHEAD
+        self._ahead = _BUFFER if wrong else _AHEAD
         self._data.placed(self._open_stream, placed, end=False)
         self._read(0, rest)
         return full
