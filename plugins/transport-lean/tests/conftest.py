@@ -11,6 +11,7 @@ import pytest
 from charonia.errors import ErrorCode, InferenceError, InvalidArgumentError
 from charonia.http_message import BodyStream, HttpResponse
 from charonia.rpc import RpcApplication, RpcCode, RpcStatus, RpcStream, StreamMethod, UnaryMethod
+from charonia.testing.patience import PATIENCE_SECONDS
 from charonia.transport import HttpLimits, KeepAlive, RpcSettings
 from charonia_transport_lean.http2 import frames
 from charonia_transport_lean.http2.farewell import FAREWELL_PING
@@ -18,7 +19,6 @@ from charonia_transport_lean.http2.frames import FrameType, Setting
 from charonia_transport_lean.rpc.transport import LeanRpcTransport
 from charonia_transport_lean.transport import LeanTransport
 
-PATIENCE_SECONDS = 3
 LIMITS = HttpLimits(line=4096, body=3_000_000)
 
 
