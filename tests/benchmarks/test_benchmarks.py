@@ -44,6 +44,7 @@ def run_benchmark(*words: str, **variables: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.timeout(600)  # half a minute, and many more on a machine that is busy
 def test_a_quick_run_measures_every_side_that_it_was_asked_for(tmp_path):
     """It ends with tables, a document with each point's figures and ratios, and a picture; and no server is left."""
     words = ["--sides=charonia,bare", "--models=identity,mlp", "--concurrency=1,4", f"--results={tmp_path}"]
@@ -111,6 +112,7 @@ def processes_with(variable: str, value: str) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.timeout(600)  # half a minute, and many more on a machine that is busy
 def test_a_side_that_cannot_be_had_is_left_out_with_the_reason(tmp_path):
     """Without Python 3.11 on the path, and nothing in the cache, the reference is missing, and the rest is measured."""
     words = ["--sides=reference,bare", "--models=identity", "--concurrency=1", f"--results={tmp_path / 'results'}"]
