@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
+import types
 
 import ml_dtypes
 import numpy as np
@@ -124,6 +127,40 @@ def test_a_tensor_on_a_gpu_stays_there():
     assert tensor.__dlpack__(5) == {"stream": 5}
     with pytest.raises(pb_utils.TritonModelException, match="stored in GPU and cannot be converted to NumPy"):
         tensor.as_numpy()
+
+
+@pytest.fixture
+def capsule_on_gpu():
+    """A capsule that says that its memory is that of a GPU."""
+    capsule = np.zeros(3, np.float32).__dlpack__()
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    ctypes.c_int32.from_address(pointer(capsule, b"dltensor") + 8).value = 2
+    return capsule
+
+
+def test_a_capsule_on_a_gpu_is_held_by_pytorch(capsule_on_gpu, monkeypatch):
+    """Numpy cannot; where the model has imported PyTorch, the tensor stays on the GPU, and can be read as often as one likes."""
+    given = []
+    holds = types.SimpleNamespace(from_dlpack=lambda capsule: given.append(capsule) or OnGpu())
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(utils=types.SimpleNamespace(dlpack=holds)))
+    tensor = pb_utils.Tensor.from_dlpack("x", capsule_on_gpu)
+    assert given == [capsule_on_gpu]
+    assert (tensor.name(), tensor.is_cpu(), tensor.shape()) == ("x", False, [2, 3])
+
+
+def test_a_capsule_on_a_gpu_without_pytorch(capsule_on_gpu, monkeypatch):
+    """What to do instead is told."""
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises(pb_utils.TritonModelException, match=r"is a DLPack capsule of device \(2, 0\): pass the object"):
+        pb_utils.Tensor.from_dlpack("x", capsule_on_gpu)
+
+
+def test_a_build_of_pytorch_without_gpus(capsule_on_gpu):
+    """It says why it cannot hold the memory."""
+    pytest.importorskip("torch", reason="needs PyTorch, which takes capsules")
+    with pytest.raises(pb_utils.TritonModelException, match="cannot be made from its DLPack capsule"):
+        pb_utils.Tensor.from_dlpack("x", capsule_on_gpu)
 
 
 def test_what_has_no_way_into_a_tensor():

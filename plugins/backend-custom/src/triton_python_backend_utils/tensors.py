@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,12 +118,16 @@ class Tensor:
 
         Args:
             name: the output's name.
-            tensor: an object that speaks DLPack, on any device; or a DLPack capsule of memory on the CPU, which is consumed.
+            tensor: an object that speaks DLPack, on any device; or a DLPack capsule, which is consumed. One of memory on a GPU
+                takes PyTorch, imported by the model, to hold it.
 
         Raises:
             TritonModelException: the name is empty, or `tensor` is neither.
         """
         if is_capsule(tensor):
+            device = capsule_device(tensor)
+            if device[0] not in CPU_DEVICES:
+                return Tensor.around(_checked(name), _from_gpu_capsule(name, tensor, device))
             return Tensor(name, _from_capsule(name, tensor))
         if isinstance(tensor, np.ndarray):
             return Tensor(name, tensor)
@@ -155,13 +160,23 @@ def _of_known_dtype(array: Array) -> Array:
     return array.astype(datatype.dtype)  # another byte order
 
 
-def _from_capsule(name: str, capsule: object) -> Array:
-    device = capsule_device(capsule)
-    if device[0] not in CPU_DEVICES:
+def _from_gpu_capsule(name: str, capsule: object, device: tuple[int, int]) -> Data:
+    torch: Any = sys.modules.get(
+        "torch"
+    )  # numpy cannot hold such memory; whoever makes a capsule of it mostly has PyTorch
+    if torch is None:
         raise TritonModelException(
             f"the tensor '{name}' is a DLPack capsule of device {device}: pass the object itself, which speaks DLPack, "
             "so that its memory stays where it is"
         )
+    try:
+        held: Data = torch.utils.dlpack.from_dlpack(capsule)
+    except (AssertionError, BufferError, RuntimeError) as error:  # the first one from a build of PyTorch without CUDA
+        raise TritonModelException(f"the tensor '{name}' cannot be made from its DLPack capsule: {error}") from error
+    return held
+
+
+def _from_capsule(name: str, capsule: object) -> Array:
     try:
         return array_from_capsule(capsule)
     except (BufferError, RuntimeError) as error:
