@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,22 +21,19 @@ from charonia.dependencies import Dependencies, LoadRun
 from charonia.errors import (
     CharoniaError,
     InternalError,
-    InvalidArgumentError,
     UnavailableError,
     describe_cause,
 )
-from charonia.load_attempt import LoadAttempt
 from charonia.load_teller import LoadTeller, Phase
-from charonia.model_changes import unchanged_versions
 from charonia.model_states import UNLOADED, ModelRecord
 from charonia.model_table import ModelTable
+from charonia.version_loads import VersionLoads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from charonia.load_teller import LoadEvent
     from charonia.loader import Loader
-    from charonia.model import Model
     from charonia.model_repositories import Candidate, ModelRepositories
     from charonia.overrides import LoadParameters
 
@@ -63,6 +59,7 @@ class Lifecycle:
         self._loader = loader
         self._dependencies = Dependencies()
         self.models = ModelTable(self._dependencies.past_users, repositories.model_names)
+        self._versions = VersionLoads(loader, self.models, self._check_open)
         self._lock = threading.Lock()  # guards `_closing`, and that nothing is given to `_pool` once it is True
         self._closing = False
         self._pool = ThreadPoolExecutor(thread_count, thread_name_prefix="charonia-loader")
@@ -163,17 +160,10 @@ class Lifecycle:
             with record.overrides.trying(override):
                 with self._polling(name, tell, stored=not parameters):
                     candidate = self._with_models(self._repositories.read(name, tell, override), run, listener)
-                kept = {} if anew else self._unchanged(record, candidate)
                 at_once = at_once or any(model.resident for model in self.models.serving.get(name, {}).values())
-                changed = self._load_versions(record, candidate, kept, tell, at_once=at_once)
+                changed = self._versions.load(record, candidate, tell, anew=anew, at_once=at_once)
                 self._dependencies.settle(name)
                 return changed
-
-    def _unchanged(self, record: ModelRecord, candidate: Candidate) -> Mapping[int, Model]:
-        """Give the versions that serve and whose weights need not be loaded again."""
-        serving = self.models.serving.get(candidate.key, {})
-        unchanged = unchanged_versions(record.loaded if serving else None, candidate)
-        return {version: model for version, model in serving.items() if version in unchanged}
 
     @contextmanager
     def _polling(self, name: str, tell: LoadTeller, *, stored: bool) -> Iterator[None]:
@@ -242,90 +232,10 @@ class Lifecycle:
         with record.loading, suppress(CharoniaError):
             problem, serving = record.problem, record.loaded
             if serving is not None:
-                self._load_versions(record, self._loader.compose(serving, {}), {}, tell, at_once=False)
+                self._versions.load(record, self._loader.compose(serving, {}), tell, anew=True, at_once=False)
                 self.models.note_problem(name, problem)
                 return True
         return False
-
-    def _load_versions(
-        self,
-        record: ModelRecord,
-        candidate: Candidate,
-        unchanged: Mapping[int, Model],
-        tell: LoadTeller,
-        *,
-        at_once: bool,
-    ) -> bool:
-        name = candidate.key
-        self.models.begin(name, candidate.versions)
-        as_before = record.loaded is not None and record.loaded.parsed.config == candidate.parsed.config
-        attempt = LoadAttempt()
-        failures: dict[int, BaseException] = {}
-        for version in candidate.versions:
-            try:
-                serving = unchanged.get(version)
-                if serving and at_once:
-                    serving.bring_in()
-                if serving and as_before:
-                    attempt.keep(version, serving)
-                else:
-                    self._load_version(attempt, candidate, version, serving, tell, at_once=at_once)
-                self._check_open()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of loading: a model's failure is its own
-                _log.debug('model "%s" version %d failed to load', name, version, exc_info=error)
-                failures[version] = error
-            except BaseException as error:  # Ctrl-C in a program that loads by call, which goes on with it
-                with suppress(CharoniaError):
-                    self._abandon(candidate, attempt, {version: error}, tell)
-                raise
-        if failures or not candidate.versions:
-            self._abandon(candidate, attempt, failures, tell)
-        record.loaded = candidate
-        attempt.settle()
-        changed = self.models.switch(name, attempt.models)
-        tell(Phase.READY)
-        return changed
-
-    def _load_version(
-        self,
-        attempt: LoadAttempt,
-        candidate: Candidate,
-        version: int,
-        serving: Model | None,
-        tell: LoadTeller,
-        *,
-        at_once: bool,
-    ) -> None:
-        """Load a version, or where only the number of its instances has changed, make those that it lacks."""
-        lineup = serving and self._loader.prepare(candidate, serving, tell)
-        if serving and lineup:
-            attempt.keep(version, serving, lineup)
-            return
-        begun = time.monotonic()
-        model = self._loader.load(candidate, version, tell)
-        model.load_seconds = time.monotonic() - begun
-        attempt.add(version, model)
-        if at_once:
-            model.bring_in()
-
-    def _abandon(
-        self, candidate: Candidate, attempt: LoadAttempt, errors: Mapping[int, BaseException], tell: LoadTeller
-    ) -> None:
-        failures = {version: describe_cause(error) for version, error in errors.items()}
-        attempt.discard()
-        self.models.fail(candidate.key, candidate.versions, failures)
-        if not candidate.versions:
-            text = f"at least one version must be available under the version policy of model '{candidate.name}'"
-            reason = f"Invalid argument: {text}"
-            self.models.note_problem(candidate.key, "" if candidate.overridden else reason)
-            tell(Phase.FAILED, reason=reason)
-            raise InvalidArgumentError(f"load failed for model '{candidate.key}': {text}")
-        self._check_open()
-        told = "".join(
-            f"version {version} is at UNAVAILABLE state: {reason};\n" for version, reason in sorted(failures.items())
-        )
-        tell(Phase.FAILED, reason="; ".join(dict.fromkeys(failures.values())), errors=tuple(errors.values()))
-        raise InvalidArgumentError(f"load failed for model '{candidate.key}': {told}")
 
     def unload(self, name: str, *, unload_dependents: bool = False) -> None:
         """Take the models of a name, and their users, out of service.
