@@ -15,6 +15,8 @@ SOURCES = sorted(
     path for package in PACKAGES for path in package.glob("src/**/*.py") if not path.name.endswith("_pb2.py")
 )
 
+THREAD = "(charonia-[a-z-]*[a-z])"
+
 
 def manifest(folder: Path) -> dict:
     """Read a distribution's pyproject.toml."""
@@ -80,3 +82,21 @@ def test_repository_names_no_place_of_its_making():
         if path.suffix in {".py", ".md", ".toml", ".pbtxt", ".yaml", ".proto"} and path.is_file()
     ]
     assert [str(path) for path in texts if strange.search(path.read_text())] == []
+
+
+def test_every_thread_has_its_row():
+    """The architecture names each thread that the server's process has, once."""
+    page = (HOUSE / "docs/architecture.md").read_text()
+    table = page.partition("\n## The threads\n")[2].partition("\n## ")[0]
+    told = [name for cell in re.findall(r"^\|([^|]*)", table, re.MULTILINE) for name in re.findall(THREAD, cell)]
+    started = {
+        name
+        for path in SOURCES
+        if path.name != "child.py"  # whose threads are those of a model's process
+        for name in re.findall(
+            r'(?:name=|_prefix=|Gathering\(|LoopThread\(|Watch\([\w.]+, )f?"' + THREAD, path.read_text()
+        )
+    }
+    assert len(started) > 10
+    assert len(told) == len(set(told))
+    assert started <= set(told)
