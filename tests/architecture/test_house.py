@@ -94,9 +94,10 @@ def test_every_thread_has_its_row():
         for path in SOURCES
         if path.name != "child.py"  # whose threads are those of a model's process
         for name in re.findall(
-            r'(?:name=|_prefix=|Gathering\(|LoopThread\(|Watch\([\w.]+, )f?"' + THREAD, path.read_text()
+            r'(?:name=|_prefix=|Gathering\(\s*|LoopThread\(|(?:Watch|Readiness)\([\w.]+, )f?"' + THREAD,
+            path.read_text(),
         )
     }
-    assert len(started) > 10
+    assert len(started) > 15
     assert len(told) == len(set(told))
     assert started <= set(told)
