@@ -50,7 +50,6 @@ _LINGER_SECONDS = 1.0
 """How long a client may take to close its side."""
 
 _DROPPED_AT_ONCE = 65_536
-_RUNS_IN_A_TURN = 4
 
 
 class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
@@ -199,7 +198,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
         try:
             self._reader.received(nbytes)
             if self._reader.missing and self._socket is not None:
-                self._read_runs(self._socket)
+                self._socket.read_runs(self._reader)
         except ConnectionFault as fault:
             self._end(fault)
             return
@@ -208,16 +207,6 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
             self.loop.call_soon(self._read_on)
         elif not self.outflow.paused:
             self.touched = credited(self.touched, nbytes, now) if began and self._reader.amid else now
-
-    def _read_runs(self, socket: Straight) -> None:
-        """Read frames alike as they lie in the socket; the loop would read them into a single place, to be copied from there."""
-        for _ in range(_RUNS_IN_A_TURN):
-            places = self._reader.run()
-            if not places or self._closed:
-                return
-            size = socket.read(places)
-            if not size or not self._reader.ran(size):
-                return
 
     def _read_on(self) -> None:
         if not self._closed:
@@ -267,9 +256,7 @@ class Http2Connection(asyncio.BufferedProtocol, FrameReceiver, Guest, Line):
 
     def _begin(self, number: int, opening: tuple[RequestHead, Opener] | MalformedError, *, end: bool) -> None:
         self.last = number
-        if (
-            self._farewell.last is not None
-        ):  # its client has been told the last stream that counts, and asks somebody else
+        if self._farewell.last is not None:  # its client knows the last stream that counts, and asks somebody else
             return
         if isinstance(opening, MalformedError) or not opening[0].method:
             raise StreamFault(number, ErrorCode.PROTOCOL_ERROR, "the head is none")

@@ -9,22 +9,40 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+    from charonia_transport_lean.http2.frame_reader import FrameReader
+
 __all__ = ["Straight", "straight"]
+
+_RUNS_IN_A_TURN = 4
 
 
 class Straight:
-    """A socket with nothing between it and the protocol, which waits for nothing.
-
-    It may be read where its protocol is called, and is not to be read any more once the connection has ended.
+    """A socket with nothing between it and the protocol, which waits for nothing. It may be read where its protocol is called.
 
     Args:
+        transport: whose socket it is.
         file: its descriptor.
     """
 
-    __slots__ = ("_file",)
+    __slots__ = ("_file", "_transport")
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, transport: asyncio.BaseTransport, file: int) -> None:
+        self._transport = transport
         self._file = file
+
+    def read_runs(self, reader: FrameReader) -> None:
+        """Read frames alike as they lie there; the loop would read them into a single place, to be copied from there.
+
+        Raises:
+            ConnectionFault: they break a rule of the connection.
+        """
+        for _ in range(_RUNS_IN_A_TURN):
+            places = reader.run()
+            if not places or self._transport.is_closing():  # then the descriptor may be another's
+                return
+            size = self.read(places)
+            if not size or not reader.ran(size):
+                return
 
     def read(self, places: Sequence[memoryview]) -> int:
         """Read what has come into places, one after the other. Gives how many bytes.
@@ -42,4 +60,4 @@ def straight(transport: asyncio.BaseTransport) -> Straight | None:
     socket = transport.get_extra_info("socket")
     if socket is None or transport.get_extra_info("ssl_object") is not None or not hasattr(os, "readv"):
         return None
-    return Straight(socket.fileno())
+    return Straight(transport, socket.fileno())
