@@ -216,4 +216,4 @@ class _Over(Exchange):
 
 
 OVER = _Over()
-"""Stands in a stream for its exchange when that is over. They would keep each other alive otherwise until the garbage is collected."""
+"""Stands in a stream for its exchange when that is over: they would keep each other alive until garbage is collected."""
