@@ -153,3 +153,11 @@ def test_an_unknown_mode(serve):
     assert (
         reason == "Invalid argument: parameter 'EXECUTION_MODE' of model 'm' is 'fork': expected one of thread, process"
     )
+
+
+def test_misspelt_parameter_is_told_in_the_log(serve, caplog):
+    """Parameters are the model's own to choose, so that none is refused; one that is nearly right is probably meant to be."""
+    serve.write("m", "class TritonPythonModel:\n    pass\n", parameters={"EXECUTION_MOD": "process", "colour": "red"})
+    serve.start()
+    told = 'model "m": parameter "EXECUTION_MOD" is not known; did you mean "EXECUTION_MODE"?'
+    assert [record.getMessage() for record in caplog.records if "not known" in record.getMessage()] == [told]

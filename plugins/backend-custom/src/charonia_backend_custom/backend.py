@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from charonia.backend import Backend
 from charonia.config import config_from_json, config_to_json
 from charonia.machine_gpus import machine_gpus
-from charonia.model_parameters import ModelParameters
+from charonia.model_parameters import ModelParameters, warn_of_misspelt
 
 from charonia_backend_custom.circles import WaitGraph
 from charonia_backend_custom.host import ServerHost
@@ -35,6 +35,10 @@ __all__ = ["CustomBackend"]
 _log = logging.getLogger(__name__)
 
 _MODE = "EXECUTION_MODE"
+_PARAMETERS = (
+    *(_MODE, ENVIRONMENT, "NEVER_WAITS", "ASYNC_EXECUTIONS", "FORCE_CPU_ONLY_INPUT_TENSORS"),
+    *("scheduler", "batch_strategy"),  # read by others
+)
 
 
 class CustomBackend(Backend):
@@ -44,6 +48,7 @@ class CustomBackend(Backend):
 
     def __init__(self, options: Mapping[str, str]) -> None:
         super().__init__(options)
+        warn_of_misspelt("setting of the backend python", options, [_MODE])
         self._finder = ModelFinder()
         self._graph = WaitGraph()
         self._metrics = MetricTable()
@@ -74,6 +79,7 @@ class CustomBackend(Backend):
 
     def load(self, context: ModelContext) -> LoadedModel:
         """Import the model's file; or make ready for the processes that do."""
+        warn_of_misspelt(f'model "{context.name}": parameter', context.config.parameters, _PARAMETERS)
         if self._runs_in_process(context):
             return ProcessModel(context, self._host(context), interpreter_of(context))
         return ThreadModel(context, self._host(context), self._finder)
