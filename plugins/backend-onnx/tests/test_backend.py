@@ -204,7 +204,7 @@ def test_input_that_is_optional_only_in_the_configuration_is_the_callers_to_give
     inputs = [("X", "FP32", ["batch", 3]), ("Z", "FP32", ["batch", 3])]
     config = full_config(more='input [ { name: "Z" data_type: TYPE_FP32 dims: [ 3 ] optional: true } ]')
     handle = serve(repository(models.graph([node], inputs, [("Y", "FP32", ["batch", 3])]), config)).model("m")
-    with pytest.raises(InvalidArgumentError, match=r"Required inputs \(\['Z'\]\) are missing"):
+    with pytest.raises(InvalidArgumentError, match="input 'Z' is missing, which the graph of model 'm' needs"):
         handle.infer({"X": [[1.0, 2.0, 3.0]]})
 
 
