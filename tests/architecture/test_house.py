@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 HOUSE = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent for path in HOUSE.glob("plugins/*/pyproject.toml"))
@@ -101,3 +108,36 @@ def test_every_thread_has_its_row():
     assert len(started) > 15
     assert len(told) == len(set(told))
     assert started <= set(told)
+
+
+BROUGHT_BY_OTHERS = {
+    "core": {"fsspec"},  # comes with each storage that stands on it
+    "backend-custom": {"opentelemetry"},  # is there where somebody traces
+}
+
+
+@cache
+def homes_of_modules() -> dict[str, list[str]]:
+    """Tell by which distributions each module that can be imported comes; this house's are installed without their files."""
+    ours = {path.name: [manifest(folder)["project"]["name"]] for folder in PACKAGES for path in folder.glob("src/*")}
+    return {**packages_distributions(), **ours}
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_what_a_distribution_imports_is_declared(folder):
+    """Nothing that a module needs comes by chance, with something else that needs it, too."""
+    project = manifest(folder)["project"]
+    wanted = [*project.get("dependencies", ()), *chain(*project.get("optional-dependencies", {}).values())]
+    declared = {canonicalize_name(Requirement(text).name) for text in (*wanted, project["name"])}
+    homes = homes_of_modules()
+    imported = set()
+    for path in folder.glob("src/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    imported -= {*sys.stdlib_module_names, *BROUGHT_BY_OTHERS.get(folder.name, ())}
+    assert [
+        name for name in imported if name in homes and not declared & set(map(canonicalize_name, homes[name]))
+    ] == []
