@@ -6,10 +6,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from charonia.http_message import BodyStream, settled
+from charonia.http_message import BodyStream, HttpResponse
 
 if TYPE_CHECKING:
-    from charonia.http_message import HttpRequest, HttpResponse
+    from collections.abc import Awaitable
+
+    from charonia.http_message import HttpAnswering, HttpRequest
     from charonia.trace import Passage, TracedRequest
     from charonia.transport import HttpHandler
 
@@ -22,7 +24,7 @@ RECEIVING, SENDING = "HTTP_RECV", "HTTP_SEND"
 """What traces call the times before and after the model's."""
 
 
-async def observed(answer: HttpHandler, request: HttpRequest, passage: Passage, *, timing: bool) -> HttpResponse:
+def observed(answer: HttpHandler, request: HttpRequest, passage: Passage, *, timing: bool) -> HttpAnswering:
     """Look on while a request is answered. Raises what that raises.
 
     Args:
@@ -33,10 +35,26 @@ async def observed(answer: HttpHandler, request: HttpRequest, passage: Passage, 
     """
     request.passage = passage
     try:
-        response = await settled(answer(request))
+        answering = answer(request)
     except BaseException:
         passage.end()
         raise
+    if isinstance(answering, HttpResponse):
+        return _seen(answering, passage, timing=timing)
+    return _seen_later(answering, passage, timing=timing)
+
+
+async def _seen_later(answering: Awaitable[HttpResponse], passage: Passage, *, timing: bool) -> HttpResponse:
+    try:
+        response = await answering
+    except BaseException:
+        passage.end()
+        raise
+    return _seen(response, passage, timing=timing)
+
+
+def _seen(response: HttpResponse, passage: Passage, *, timing: bool) -> HttpResponse:
+    """Take note of a response that is there."""
     passage.answer()
     if timing and passage.request is not None:
         response = replace(response, headers={**response.headers, "Server-Timing": _timing(passage.request)})
