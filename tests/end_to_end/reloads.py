@@ -16,12 +16,12 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 import charonia
 import numpy as np
 import psutil
+from memory_growth import growth_bytes
 from small_nets import Dense, Net
 
 if TYPE_CHECKING:
@@ -105,12 +105,6 @@ class Usage:
     held: Sequence[int]
 
     @property
-    def growth_bytes(self) -> int:
-        """How much more memory there was in the last third than in the one before; the first is for warming up."""
-        third = len(self.rss_bytes) // 3
-        return int(median(self.rss_bytes[-third:]) - median(self.rss_bytes[third:-third]))
-
-    @property
     def more_held(self) -> int:
         """How many more files, threads and processes than in the second third there always were in the last.
 
@@ -123,7 +117,7 @@ class Usage:
         third = len(self.rss_bytes) // 3
         memory = " ".join(f"{self.rss_bytes[index] / _MEBIBYTE:.0f}" for index in (0, third, 2 * third, -1))
         return (
-            f"{len(self.rss_bytes)} loads: memory {memory} MiB, grown by {self.growth_bytes / _MEBIBYTE:.1f} MiB in the last third; "
+            f"{len(self.rss_bytes)} loads: memory {memory} MiB, grown by {growth_bytes(self.rss_bytes) / _MEBIBYTE:.1f} MiB in the last third; "
             f"{self.more_held} more files, threads and processes"
         )
 
@@ -159,7 +153,7 @@ def _reload_one(form: str, times: int, limit_bytes: float) -> int:
     with tempfile.TemporaryDirectory() as folder:
         usage = reload_often(form, times, Path(folder))
     print(f"{form:15} {usage}", flush=True)  # noqa: T201 - a program that tells its result
-    return int(usage.growth_bytes > limit_bytes or usage.more_held > 0)
+    return int(growth_bytes(usage.rss_bytes) > limit_bytes or usage.more_held > 0)
 
 
 def main() -> int:

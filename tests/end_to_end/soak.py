@@ -19,7 +19,6 @@ from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
 import charonia
@@ -30,6 +29,7 @@ import tritonclient.http as triton_http
 from charonia.errors import CancelledError, NotFoundError, UnavailableError
 from charonia.request import InferenceRequest
 from charonia.serving import serve_in_thread
+from memory_growth import growth_bytes
 from soak_models import MODELS, SEQUENCES, SHARED, SLOW, STREAMS, write_models
 from tritonclient.utils import InferenceServerException
 
@@ -67,16 +67,12 @@ class SoakReport:
     unanswered: int = 0
     rss_bytes: list[int] = field(default_factory=list)
 
-    @property
-    def growth_bytes(self) -> int:
-        """How much more memory there was in the last third than in the one before; the first is for warming up."""
-        third = len(self.rss_bytes) // 3
-        return int(median(self.rss_bytes[-third:]) - median(self.rss_bytes[third:-third]))
-
     def __str__(self) -> str:
         rows = [f"{kind:24} {how:12} {count:9}" for (kind, how), count in sorted(self.ended.items())]
         mebibyte = 2**20
-        rows.append(f"memory {self.rss_bytes[-1] / mebibyte:.0f} MiB, grown by {self.growth_bytes / mebibyte:.1f} MiB")
+        rows.append(
+            f"memory {self.rss_bytes[-1] / mebibyte:.0f} MiB, grown by {growth_bytes(self.rss_bytes) / mebibyte:.1f} MiB"
+        )
         return "\n".join([*rows, f"unanswered {self.unanswered}", f"failures {len(self.failures)}", *self.failures[:5]])
 
 
