@@ -19,22 +19,22 @@ from benchmarks.in_process import measure_in_process
 from benchmarks.latency import LoadError
 from benchmarks.measure import Workload, measure
 from benchmarks.models import MODELS, write_onnx_repository
-from benchmarks.observing import measure_observing, measure_scrape
-from benchmarks.observing_http import measure_observing_http
+from benchmarks.observing import measure_observing
 from benchmarks.picture import draw
 from benchmarks.process import ServerError
 from benchmarks.report import Report, document, tables
 from benchmarks.repositories import measure_loads, measure_starts
+from benchmarks.scraping import measure_page, measure_scraping
 from benchmarks.sides import SIDES
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.perf_analyzer import install_perf_analyzer
 from benchmarks.turns import measure_turns
-from benchmarks.ways import WAYS
+from benchmarks.ways import GRPC, HTTP, WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from benchmarks.generators import LoadGenerator
+    from benchmarks.generators import LastingGenerator
     from benchmarks.sides import Side
     from benchmarks.ways import Way
 
@@ -44,8 +44,12 @@ ROUNDS_IN_PROCESS = 15
 ROUNDS_OF_STARTS = 3
 LOADS = 50
 TURNS = 200
+SWITCHES = 20
+SWITCH_SECONDS = 0.4
 QUICK_CALLS = 100
 QUICK_ROUNDS = 3
+QUICK_SWITCHES = 1
+QUICK_SWITCH_SECONDS = 0.1
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
@@ -99,7 +103,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _generator(choice: str, left_out: dict[str, str]) -> LoadGenerator:
+def _generator(choice: str, left_out: dict[str, str]) -> LastingGenerator:
     """Take perf_analyzer unless it cannot be had; where it was asked for by name, that is an error."""
     if choice != "own":
         try:
@@ -128,7 +132,7 @@ def _start(names: Sequence[str], folder: Path, stack: ExitStack, left_out: dict[
 
 
 def _possible(
-    ways: Sequence[Way], generator: LoadGenerator, sides: Sequence[Side], left_out: dict[str, str]
+    ways: Sequence[Way], generator: LastingGenerator, sides: Sequence[Side], left_out: dict[str, str]
 ) -> list[Way]:
     """Keep the ways that the generator and at least one side know; and tell of each side that does not know one."""
     possible = [way for way in ways if (H2Load() if way.h2load else generator).can(way)]
@@ -170,9 +174,11 @@ def _run(options: argparse.Namespace) -> Report:
         batching = measure_batching(folder / "batching", options.concurrency, *turns)
         decisions = measure_decisions(turns[0], QUICK_CALLS if options.quick else QUEUED)
         generation = measure_turns(folder / "turns", options.concurrency, turns[0], TURNS)
-        observing = measure_observing(folder / "observing", *turns)
-        scrape = measure_scrape(folder / "scrape", turns[0])
-        watched = measure_observing_http(folder / "observing_http", options.seconds, options.rounds, _say)
+        plain = [way for way in ways if way in (WAYS[HTTP], WAYS[GRPC])]
+        switches = (QUICK_SWITCHES, QUICK_SWITCH_SECONDS) if options.quick else (SWITCHES, SWITCH_SECONDS)
+        observing = measure_observing(folder / "observing", plain, generator, *switches, _say)
+        page = measure_page(folder / "page", turns[0])
+        scraping = measure_scraping(folder / "scraping", options.seconds, options.rounds, _say)
         _say("measuring repositories")
         counts, starts_rounds, loads = ((1, 2), 1, 4) if options.quick else ((1, 10, 100), ROUNDS_OF_STARTS, LOADS)
         starts = measure_starts(folder / "starts", counts, starts_rounds, left_out)
@@ -187,8 +193,8 @@ def _run(options: argparse.Namespace) -> Report:
         batching,
         decisions,
         observing,
-        scrape,
-        watched,
+        page,
+        scraping,
         starts=starts,
         load_gaps=load_gaps,
         generation=generation,

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from benchmarks.batching import BatchingGain
     from benchmarks.decision import DecisionCost
     from benchmarks.ensemble import EnsembleCost
+    from benchmarks.excess import Excess
     from benchmarks.in_process import CallCost
     from benchmarks.measure import Workload
-    from benchmarks.observing import ObservingCost, ScrapeCost
-    from benchmarks.observing_http import WatchedServer
+    from benchmarks.observing import ObservingCost
     from benchmarks.repositories import LoadGap, StartTime
+    from benchmarks.scraping import PageCost, ScrapingCost
     from benchmarks.turns import TurnCost
 
 __all__ = ["Report", "cpu_over_bare_us", "document", "ratio", "tables"]
@@ -44,8 +45,8 @@ class Report:
         batching: what dynamic batching gains, for each model and number of clients.
         decisions: what a decision of the dynamic batcher costs, for each kind of configuration.
         observing: what traces and the access log cost.
-        scrape: what a page of metrics costs, if it was measured.
-        observing_http: servers that are watched, each in another way.
+        page: what a page of metrics costs, if it was measured.
+        scraping: what a server costs more that has metrics, which are read, if it was measured.
         starts: how long models take to be ready.
         load_gaps: what clients notice of loads.
         generation: what a turn of requests costs that are written step by step.
@@ -60,8 +61,8 @@ class Report:
     batching: list[BatchingGain] = field(default_factory=list)
     decisions: list[DecisionCost] = field(default_factory=list)
     observing: list[ObservingCost] = field(default_factory=list)
-    scrape: ScrapeCost | None = None
-    observing_http: list[WatchedServer] = field(default_factory=list)
+    page: PageCost | None = None
+    scraping: ScrapingCost | None = None
     starts: list[StartTime] = field(default_factory=list)
     load_gaps: list[LoadGap] = field(default_factory=list)
     generation: list[TurnCost] = field(default_factory=list)
@@ -113,8 +114,8 @@ def document(report: Report) -> dict[str, object]:
         "batching": [asdict(gain) for gain in report.batching],
         "decisions": [asdict(cost) for cost in report.decisions],
         "observing": [asdict(cost) for cost in report.observing],
-        "scrape": None if report.scrape is None else asdict(report.scrape),
-        "observing_http": [asdict(server) for server in report.observing_http],
+        "page": None if report.page is None else asdict(report.page),
+        "scraping": None if report.scraping is None else asdict(report.scraping),
         "starts": [asdict(start) for start in report.starts],
         "load_gaps": [asdict(gap) for gap in report.load_gaps],
         "generation": [asdict(cost) for cost in report.generation],
@@ -149,13 +150,18 @@ def tables(report: Report) -> str:
         _decision_table(report.decisions),
         _generation_table(report.generation),
         _observing_table(report.observing),
-        _observing_http_table(report.observing_http),
         _starts_table(report.starts),
         _load_gaps_table(report.load_gaps),
     ]
-    if report.scrape is not None:
-        cost = report.scrape
-        sections.append(f"A page of metrics of {cost.models} models, {cost.lines:,} lines, takes {cost.ms:.0f} ms.")
+    if report.scraping is not None:
+        cost = report.scraping
+        sections.append(
+            f"Metrics that are read once a second: {cost.on_us:.1f} µs of CPU a request, without them {cost.off_us:.1f} µs, "
+            f"the difference within a round is {cost.over_us:+.1f} µs."
+        )
+    if report.page is not None:
+        page = report.page
+        sections.append(f"A page of metrics of {page.models} models, {page.lines:,} lines, takes {page.ms:.0f} ms.")
     sections += [f"{name} was left out: {reason}" for name, reason in report.left_out.items()]
     if any(point.side == REFERENCE for point in figures):
         sections.append(
@@ -191,16 +197,23 @@ def _in_process_table(costs: list[CallCost]) -> str:
 
 
 def _observing_table(costs: list[ObservingCost]) -> str:
-    rows = [[cost.what, f"{cost.off_us:.1f}", f"{cost.on_us:.1f}", f"{cost.over_us:.1f}"] for cost in costs]
-    return _table(["watched in process", "off µs", "on µs", "over it µs"], rows, left=(0,))
-
-
-def _observing_http_table(servers: list[WatchedServer]) -> str:
     rows = [
-        [server.what, f"{server.requests_per_second:,.0f}", f"{server.cpu_us:.0f}", f"{server.over_us:.1f}"]
-        for server in servers
+        [
+            cost.what,
+            cost.way,
+            f"{cost.requests_per_second:,.0f}",
+            f"{cost.cpu_us:.1f}",
+            _excess(cost.more_cpu),
+            _excess(cost.more_time),
+        ]
+        for cost in costs
     ]
-    return _table(["watched over HTTP", "requests/s", "CPU µs/request", "over nothing µs"], rows, left=(0,))
+    head = ["watched by", "way", "requests/s without", "CPU µs/request without", "more CPU, %", "more time, %"]
+    return _table(head, rows, left=(0, 1))
+
+
+def _excess(more: Excess) -> str:
+    return f"{more.percent:.1f} ({more.low:.1f} to {more.high:.1f})"
 
 
 def _starts_table(starts: list[StartTime]) -> str:

@@ -69,14 +69,20 @@ def test_a_quick_run_measures_every_side_that_it_was_asked_for(tmp_path):
     assert all(isinstance(row["cpu_over_bare_us"], float) for row in found["ratios"])
     assert found["left_out"] == {"grpc-shm": "the load generator 'own' does not know it; perf_analyzer does"}
     assert [row["model"] for row in found["in_process"]] == ["identity", "mlp"]
-    assert [cost["what"] for cost in found["observing"]] == ["traces of 1 in 100", "traces of all", "access log"]
-    assert all(cost[figure] > 0 for cost in found["observing"] for figure in ("off_us", "on_us"))
-    assert found["scrape"]["models"] == 200
     traces = [f"{what} of {which}" for what in ("traces", "spans") for which in ("1 in 100", "all")]
-    watched = ["nothing", "metrics", "access log", "metrics, access log", *traces]
-    assert [server["what"] for server in found["observing_http"]] == watched
-    assert all(server["requests_per_second"] > 0 for server in found["observing_http"])
-    assert "| watched over HTTP " in run.stdout
+    assert [(cost["what"], cost["way"]) for cost in found["observing"]] == [
+        (what, way) for what in ("access log", *traces) for way in ("http", "grpc")
+    ]
+    for cost in found["observing"]:
+        assert cost["pairs"] == 1
+        assert cost["requests_per_second"] > 0
+        assert cost["cpu_us"] > 0
+        assert all(
+            cost[more]["low"] <= cost[more]["percent"] <= cost[more]["high"] for more in ("more_cpu", "more_time")
+        )
+    assert "| watched by " in run.stdout
+    assert found["page"]["models"] == 200
+    assert all(found["scraping"][figure] > 0 for figure in ("off_us", "on_us"))
     assert all(found["ensemble"][figure] > 0 for figure in ("one_us", "both_us", "ensemble_us"))
     assert "identity, identity" in run.stdout
     assert [(row["model"], row["clients"]) for row in found["batching"]] == [
@@ -172,6 +178,31 @@ def test_a_refused_request_ends_the_load():
             OwnGenerator().run(WAYS["http"], port, "identity", 2, 0.1)
     finally:
         server.stop()
+
+
+def test_a_generator_that_goes_on_is_ended_with_the_block(tmp_path):
+    """It loads for as long as the block lasts, and no longer."""
+    program = tmp_path / "program.py"
+    program.write_text("import threading; threading.Event().wait()")
+    with PerfAnalyzer([sys.executable, str(program)]).loading(WAYS["http"], 1, "identity", 2):
+        (load,) = processes_of(program)
+    assert not load.is_running()
+
+
+def test_a_generator_that_does_not_go_on_is_an_error(tmp_path):
+    """What it wrote is told."""
+    program = tmp_path / "program.py"
+    program.write_text("print('no such luck')")
+    with (
+        pytest.raises(LoadError, match="has ended: no such luck"),
+        PerfAnalyzer([sys.executable, str(program)]).loading(WAYS["http"], 1, "identity", 2),
+    ):
+        psutil.wait_procs(processes_of(program))
+
+
+def processes_of(program: Path) -> list[psutil.Process]:
+    """Find the processes of this one that run a program."""
+    return [child for child in psutil.Process().children() if str(program) in child.cmdline()]
 
 
 def test_medians_and_ratios():
