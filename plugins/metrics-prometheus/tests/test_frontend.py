@@ -174,6 +174,22 @@ def test_metrics_of_python_models_join(watched, model_repository, port):
     assert (told["acme_sizes_sum",], told["acme_sizes_count",]) == (4, 2)
 
 
+def test_the_servers_names_are_its_own(watched, model_repository, port, caplog):
+    """A model's family of such a name would make the page one that cannot be read: it is left out, and that is told once."""
+    source = METRICS_MODEL.replace("acme_requests", "nv_inference_count")
+    write_model(model_repository, model_config("m", backend="python"), {"1/model.py": source})
+    running, serving = watched()
+    with serving:
+        running.model("m").infer(INPUT)
+        told = [scrape(port) for _ in range(2)][-1]
+    assert told[key("nv_inference_count")] == 2  # elements
+    assert not any(sample[0] == "nv_inference_count" and ("site", "x") in sample for sample in told)
+    assert told["acme_sizes_count",] == 1
+    assert [record.getMessage() for record in caplog.records if "left out" in record.getMessage()] == [
+        "metrics are left out, since there are others of their name: nv_inference_count"
+    ]
+
+
 def test_rows_go_with_the_model(watched, model_repository, port):
     """A model that is unloaded has no rows, all failure reasons included."""
     write_model(model_repository, model_config("m"))

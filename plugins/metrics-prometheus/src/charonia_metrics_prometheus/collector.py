@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from charonia_metrics_prometheus.summaries import Summaries
 
 __all__ = ["ServerCollector"]
+
+_log = logging.getLogger(__name__)
 
 
 class ServerCollector(Collector):
@@ -57,9 +60,23 @@ class ServerCollector(Collector):
         self._gpus = gpus
         self._summaries = summaries
         self._lag = lag
+        self._refused: set[str] = set()  # the names of families that were left out, and told of
 
     def collect(self) -> Iterator[Metric]:
-        """Read all metrics, the reference's names in the reference's order."""
+        """Read all metrics, the reference's names in the reference's order.
+
+        A page with two families of one name could not be read, so that it has the first of them.
+        """
+        told = set()
+        for metric in self._all():
+            if metric.name not in told:
+                told.add(metric.name)
+                yield metric
+            elif metric.name not in self._refused:
+                self._refused.add(metric.name)
+                _log.warning("metrics are left out, since there are others of their name: %s", metric.name)
+
+    def _all(self) -> Iterator[Metric]:
         rows = self._rows()
         yield from model_metrics(rows, self._settings)
         if self._settings.histogram_latencies:
