@@ -64,3 +64,12 @@ def test_errors_are_kept_too(sides):
     process.keep((3, None, ValueError("for this reason")))
     ((number, value, error),) = server.read()
     assert (number, value, str(error)) == (3, None, "for this reason")
+
+
+@pytest.mark.parametrize("written", [b"\xff" * 64, bytes([255]) + bytes(63), b"\x10" + bytes(7) + b"nonsense"])
+def test_what_is_spoilt_is_left_out(sides, written):
+    """Where a process has written over it, as one does that falls, the server finds no more than makes sense."""
+    process, server = sides
+    process.keep((1, b"answer", None))
+    process._memory[: len(written)] = written
+    assert server.read() == []

@@ -6,6 +6,7 @@ import mmap
 import os
 import pickle
 import struct
+from contextlib import suppress
 from typing import Any, BinaryIO, TypeAlias
 
 __all__ = ["Answered", "LastWords", "room_for_last_words"]
@@ -60,9 +61,11 @@ class LastWords:
 
     def read(self) -> list[Answered]:
         """Give what was kept last, some of which may have been sent."""
-        (used,) = _USED.unpack_from(self._memory)
-        self._memory.seek(_USED.size)
         kept: list[Answered] = []
-        while self._memory.tell() < _USED.size + used:
-            kept.append(pickle.load(self._memory))  # noqa: S301 - as what comes over the line
+        with suppress(Exception):  # a process that has fallen over its own memory may have written here, too
+            (used,) = _USED.unpack_from(self._memory)
+            self._memory.seek(_USED.size)
+            while self._memory.tell() < _USED.size + used:
+                number, value, error = pickle.load(self._memory)  # noqa: S301 - as what comes over the line
+                kept.append((number, value, error))
         return kept

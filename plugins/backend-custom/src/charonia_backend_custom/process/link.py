@@ -82,6 +82,7 @@ class Link:
     def __init__(self, main: Channel, side: Channel, last_words: LastWords, *, serves: bool) -> None:
         self._main = main
         self._side = side
+        self._serves = serves
         self._heard = main if serves else side
         self._reading = TurnsOfReading(self._heard)
         self._lock = threading.Lock()  # guards the three below
@@ -164,7 +165,7 @@ class Link:
     def answer(self, number: int, value: Any = None, error: Exception | None = None) -> None:
         """Answer a question, together with others where the thread holds its wake-ups back."""
         self.saying.put(ANSWER, number, (value, error))
-        if self.saying is self.asking and Wakeups.later(self):
+        if not self._serves and Wakeups.later(self):
             self._put_off = number, value, error
         else:
             self.saying.send()
@@ -199,9 +200,10 @@ class Link:
         with self._lock:
             self._ended = True
             left, self._open = self._open, {}
-        for number, value, error in self._last_words.read():
-            if number in left:
-                left.pop(number)(value, error)
+        if self._serves:
+            for number, value, error in self._last_words.read():
+                if number in left:
+                    left.pop(number)(value, error)
         listener.on_end()
         for take in left.values():
             take(None, LinkEndedError())
