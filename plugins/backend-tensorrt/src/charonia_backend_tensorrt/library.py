@@ -53,9 +53,9 @@ class Library(enum.Enum):
             PluginError: neither is.
         """
         try:
-            Library.TENSORRT.version  # noqa: B018  # asking imports it
+            Library.TENSORRT.version  # noqa: B018 - asking imports it
         except PluginError:
-            Library.RTX.version  # noqa: B018
+            Library.RTX.version  # noqa: B018 - likewise
             return Library.RTX
         return Library.TENSORRT
 
@@ -103,7 +103,7 @@ def _import(library: Library) -> Any:
     name, module_name, extra = library.value
     try:
         module = importlib.import_module(module_name)
-        module.__version__, module.Runtime, module.ICudaEngine.num_io_tensors  # noqa: B018  # what is there since TensorRT 10
+        module.__version__, module.Runtime, module.ICudaEngine.num_io_tensors  # noqa: B018 - what is there since TensorRT 10
     except Exception as error:  # the border of importing: a library of CUDA that is missing raises what it likes
         raise PluginError(
             f'{name} cannot be imported ({error}): pip install "charonia-backend-tensorrt[{extra}]"'
