@@ -316,12 +316,12 @@ class Outflow:
         unsent = stream.unsent
         plain_end = stream.ending and not stream.trailers and not stream.varying
         while unsent and allowed > 0:
-            size, most = 0, min(self.largest_frame, allowed)
+            most = min(self.largest_frame, allowed)
             if len(unsent[0]) > most:
-                size = self._whole_frames(stream, most, allowed, pieces)
-                allowed -= size
+                allowed -= self._whole_frames(stream, most, allowed, pieces)
                 continue
             frame: list[memoryview] = []
+            size = 0
             while unsent and size < most:
                 part = unsent[0]
                 taken = min(len(part), most - size)
