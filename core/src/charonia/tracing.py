@@ -102,7 +102,7 @@ class Tracer:
             field: gives a header field of the request, by its name in lower case; None where it has no `origin_field`.
             began_ns: see `Passage`.
         """
-        sampler = self._sampler(model)
+        sampler = self._samplers.get(model) or self._everywhere
         if not sampler.on:
             return None
         origin = None if field is None else self._writer.origin(field)
@@ -147,10 +147,7 @@ class Tracer:
         with self._lock:
             setting = self._settings.update(changes, model)
             self._follow_settings()
-        return replace(setting, count=self._sampler(model).left)
-
-    def _sampler(self, model: str) -> _Sampler:
-        return self._samplers.get(model) or self._everywhere
+        return replace(setting, count=(self._samplers.get(model) or self._everywhere).left)
 
     def _follow_settings(self) -> None:
         """Take over changed settings. Where they are what they were, the counts go on."""

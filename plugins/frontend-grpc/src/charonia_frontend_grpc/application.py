@@ -166,8 +166,9 @@ class GrpcApplication:
         self._outbox.put(request, reply.refuse, model)
         encoder = self._encoders[model]
         if reply.here and not decoded.classes:
-            encoded = _encoded if passage is None else partial(_watched, passage)
-            return encoded(encoder, decoded, reply.outcome())
+            if passage is None:
+                return _encoded(encoder, decoded, reply.outcome())
+            return _watched(passage, encoder, decoded, reply.outcome())
         return _guarded("ModelInfer", _inferred(encoder, decoded, reply, passage))
 
     def _decode(self, body: bytes | memoryview, reply: Reply) -> tuple[Model, Decoded]:
@@ -230,10 +231,12 @@ async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, pa
 
 def _watched(passage: Passage, encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
     """Encode a response that is there at once, on which somebody looks on."""
-    with passage:
+    try:
         if response.error is None:
             passage.answer()
         return _encoded(encoder, decoded, response)
+    finally:
+        passage.end()
 
 
 def _encoded(encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:

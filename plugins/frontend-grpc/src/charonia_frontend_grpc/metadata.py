@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from charonia.header_forwarding import HeaderForwarding
     from charonia.request import InferenceRequest
     from charonia.rpc import Metadata
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
     from charonia.tracing import Tracer
 
 __all__ = ["arrival_to_trace", "begin_passage", "forward_metadata"]
-
-_Fields: TypeAlias = "Iterable[tuple[str, str | bytes]]"
 
 
 def forward_metadata(forwarding: HeaderForwarding, metadata: Metadata, request: InferenceRequest) -> None:
@@ -38,8 +34,11 @@ def arrival_to_trace(tracer: Tracer, metadata: Metadata) -> int:
         tracer: decides about that.
         metadata: the fields that came with its call.
     """
-    traced_already = tracer.on and tracer.origin_field and _is_there(tracer.origin_field, metadata() or ())
-    return time.monotonic_ns() if traced_already or next(tracer.turns, True) else 0
+    if tracer.origin_field and tracer.on:
+        for name, _ in metadata() or ():  # no function for it: every request comes here
+            if name == tracer.origin_field:
+                return time.monotonic_ns()
+    return time.monotonic_ns() if next(tracer.turns, True) else 0
 
 
 def begin_passage(tracer: Tracer, request: InferenceRequest, metadata: Metadata, began_ns: int) -> Passage | None:
@@ -51,21 +50,10 @@ def begin_passage(tracer: Tracer, request: InferenceRequest, metadata: Metadata,
         metadata: the fields that came with its call.
         began_ns: what `arrival_to_trace` gave.
     """
-    fields = metadata() or ()
-    field = _reader(fields) if _is_there(tracer.origin_field, fields) else None
+    # of several fields of one name the first counts
+    fields = {name: value for name, value in reversed([*(metadata() or ())]) if isinstance(value, str)}
+    field = fields.get if tracer.origin_field in fields else None
     passage = tracer.passage(request.model_name, "GRPC_WAITREAD", "GRPC_SEND", field, began_ns)
     if passage is not None:
         passage.carry(request)
     return passage
-
-
-def _is_there(field: str, fields: _Fields) -> bool:
-    for name, _ in fields:  # noqa: SIM110 - every call comes here, and a generator takes several times as long
-        if name == field:
-            return True
-    return False
-
-
-def _reader(fields: _Fields) -> Callable[[str], str | None]:
-    """Give what reads those that are text, by their names: of several of one name the first."""
-    return {name: value for name, value in reversed([*fields]) if isinstance(value, str)}.get
