@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
@@ -131,3 +132,22 @@ def test_dataclasses_and_pickle_find_their_module(serve):
     """What looks its own module up by name, as dataclasses and pickle do, finds it."""
     imports = "import pickle\nfrom dataclasses import dataclass\n@dataclass\nclass Point:\n    x: 'int'\n"
     assert answer(serve(model(imports, "pickle.loads(pickle.dumps(Point(3))).x"), head="")) == 3
+
+
+def test_others_may_import_while_the_models_modules_are_listed(serve):
+    """A collection of garbage lets other threads run anywhere, and what they import must not fail the load of this model."""
+
+    def import_something(phase, _):
+        if phase == "start" and sys.modules.pop("imported_meanwhile", None) is None:
+            sys.modules["imported_meanwhile"] = sys
+
+    usual = gc.get_threshold()
+    gc.callbacks.append(import_something)
+    gc.set_threshold(1, 1_000_000, 1_000_000)
+    try:
+        handle = serve(model(value="8"))
+    finally:
+        gc.set_threshold(*usual)
+        gc.callbacks.remove(import_something)
+        sys.modules.pop("imported_meanwhile", None)
+    assert answer(handle) == 8

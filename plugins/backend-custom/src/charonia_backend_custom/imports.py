@@ -103,7 +103,10 @@ class ModelImports:
 
     def modules(self) -> list[ModuleType]:
         """List the modules that have been imported, the model's file among them."""
-        return [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == self._package]
+        loaded = (
+            sys.modules.copy()
+        )  # at one stroke: a list of its items is none, since making them may let other threads import
+        return [module for name, module in loaded.items() if name.partition(".")[0] == self._package]
 
     def _package_spec(self) -> ModuleSpec:
         file = self.place.directory / "__init__.py"
