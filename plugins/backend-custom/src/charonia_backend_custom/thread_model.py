@@ -84,5 +84,5 @@ def _never_waits(context: ModelContext, file: ModelFile) -> bool:
     if found:
         _log.debug('model "%s": only its own threads execute it, since it may wait: %s', context.name, found)
     else:
-        _log.debug('model "%s": its code waits for nothing: event loops execute it once it is quick', context.name)
+        _log.debug('model "%s": its code waits for nothing: event loops may execute it once it is quick', context.name)
     return not found
