@@ -355,9 +355,9 @@ class ModelProcess:
         """
         if self.is_async or self._decoupled:
             return self._requests.begun
-        batches = list(self._running.items())
+        batches = list(self._running.copy().items())  # at one stroke, since other threads may enter and leave meanwhile
         for batch, _ in batches[1:]:
-            del self._running[batch]
+            self._running.pop(batch, None)
         return [request.core for _, running in batches[:1] for request in running.requests]
 
     # -- ending
