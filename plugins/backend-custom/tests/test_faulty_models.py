@@ -116,3 +116,23 @@ def test_a_model_that_hangs(serve, apart):
     (directory / "1/go").touch()
     thread.join(PATIENCE_SECONDS)
     assert "late" in str(errors[0])
+
+
+FAMILY = "pb_utils.MetricFamily(name='n', description='d', kind=pb_utils.MetricFamily.COUNTER)"
+
+
+@pytest.mark.parametrize(
+    ("source", "parameters"),
+    [
+        (f"family = {FAMILY}\n1 / 0", {}),
+        (f"family = {FAMILY}\nclass TritonPythonModel: pass", {"NEVER_WAITS": "perhaps"}),
+    ],
+    ids=["it raises", "its parameters are wrong"],
+)
+def test_nothing_is_left_of_a_model_that_does_not_load(serve, source, parameters):
+    """Neither its modules nor its metrics stay, however far it came."""
+    serve.write("m", source, parameters=parameters)
+    server = serve.start(exit_on_error=False)
+    assert not server.model_ready("m")
+    assert serve.modules() == []
+    assert "n" not in [family.name for family in server.metrics()]

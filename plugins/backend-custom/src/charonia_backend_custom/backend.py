@@ -80,9 +80,14 @@ class CustomBackend(Backend):
     def load(self, context: ModelContext) -> LoadedModel:
         """Import the model's file; or make ready for the processes that do."""
         warn_of_misspelt(f'model "{context.name}": parameter', context.config.parameters, _PARAMETERS)
-        if self._runs_in_process(context):
-            return ProcessModel(context, self._host(context), interpreter_of(context))
-        return ThreadModel(context, self._host(context), self._finder)
+        host = self._host(context)
+        try:
+            if self._runs_in_process(context):
+                return ProcessModel(context, host, interpreter_of(context))
+            return ThreadModel(context, host, self._finder)
+        except BaseException:
+            host.close()
+            raise
 
     def _runs_in_process(self, context: ModelContext) -> bool:
         """Tell whether a model has processes of its own; one that has an environment of its own cannot do without."""

@@ -49,7 +49,11 @@ class ThreadModel(LoadedModel):
         self._host = host
         self._executions: weakref.WeakSet[ModelExecution] = weakref.WeakSet()
         self._file = ModelFile(place_of(context, host), context.model_path, finder)
-        self._never_waits = _never_waits(context, self._file)
+        try:
+            self._never_waits = _never_waits(context, self._file)
+        except BaseException:
+            self._file.close()
+            raise
 
     def instantiate(self, context: InstanceContext) -> Execution:
         """Make and initialise an object of the model's class."""
