@@ -24,6 +24,12 @@ def test_help_lists_every_command_and_exit_code(charonia):
         assert f"  {code.value}  " in told.stdout
 
 
+def test_it_is_a_module_of_the_interpreter():
+    """`python -m charonia` is the same command."""
+    told = subprocess.run([sys.executable, "-m", "charonia", "version"], capture_output=True, text=True, check=True)
+    assert version("charonia") in told.stdout
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example(charonia, command):
     """The help of each command shows how it is used."""
