@@ -55,7 +55,7 @@ class UnaryCall(Call):
         assert isinstance(method, UnaryMethod)  # noqa: S101 - else nobody would have opened this
         data, compressed = message
         if compressed or self._head.answers:
-            self._wait_for(self._answer_compressed(method, data, compressed=compressed))
+            self._wait_for(self._answer(self._recoded(method, data, compressed=compressed), self._head.answers))
             return
         try:
             answering = method.call(data, self._head.metadata)
@@ -65,33 +65,28 @@ class UnaryCall(Call):
         if isinstance(answering, (bytes, ByteParts)):
             self._send(answering, "")
         else:
-            self._wait_for(self._answer(answering))
+            self._wait_for(self._answer(answering, ""))
 
     def _wait_for(self, answered: Coroutine[Any, Any, None]) -> None:
         self._run(answered)
         if self._task is not None:
             self._start_clock()
 
-    async def _answer(self, answering: Coroutine[Any, Any, Answer]) -> None:
+    async def _answer(self, answering: Coroutine[Any, Any, Answer], encoding: str) -> None:
         try:
             answer = await answering
         except Exception as error:  # noqa: BLE001 - the border of calls
             self._fail(error)
         else:
-            self._send(answer, "")
-
-    async def _answer_compressed(self, method: UnaryMethod, message: bytes | memoryview, *, compressed: bool) -> None:
-        try:
-            if compressed:
-                message = await decompress(message, self._head.encoding, self._head.settings)
-            answer = await settled(method.call(message, self._head.metadata))
-            encoding = self._head.answers
-            if encoding:
-                answer = await compress(bytes(answer), encoding, self._head.settings.compression)
-        except Exception as error:  # noqa: BLE001 - the border of calls
-            self._fail(error)
-        else:
             self._send(answer, encoding)
+
+    async def _recoded(self, method: UnaryMethod, message: bytes | memoryview, *, compressed: bool) -> Answer:
+        """Answer a message that is compressed, or whose answer is."""
+        head = self._head
+        if compressed:
+            message = await decompress(message, head.encoding, head.settings)
+        answer = await settled(method.call(message, head.metadata))
+        return await compress(bytes(answer), head.answers, head.settings.compression) if head.answers else answer
 
     def _send(self, answer: Answer, encoding: str) -> None:
         if self._timer is not None:
