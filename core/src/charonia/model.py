@@ -192,12 +192,7 @@ class Model:
 
     def submit_prompt(self, request: InferenceRequest) -> bool:
         """Do as `submit_direct` if this takes less time than passing the request to another thread, as far as one can tell."""
-        promptness = self._promptness
-        return (
-            promptness is not None
-            and promptness.covers(size_of(request.inputs))
-            and self.submit_direct(request, covered=True)
-        )
+        return self.quick(request) and self.submit_direct(request, covered=True)
 
     def quick(self, request: InferenceRequest) -> bool:
         """Tell whether executing a request can be expected to take next to no time."""

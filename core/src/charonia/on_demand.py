@@ -219,10 +219,6 @@ class OnDemandModel(Model):
         model = self._room.model
         return model is not None and model.quick(request)
 
-    def submit_prompt(self, request: InferenceRequest) -> bool:
-        """Do as `submit_direct` if it is in memory, and passing the request to another thread would take longer."""
-        return self.quick(request) and self.submit_direct(request, covered=True)
-
     def submit_direct(self, request: InferenceRequest, *, covered: bool = False) -> bool:
         """Execute a request in the caller's own thread, if it is in memory, an instance is free and nobody queues."""
         executed = super().submit_direct(request, covered=covered)
