@@ -25,6 +25,7 @@ __all__ = [
     "MalformedTensor",
     "SupportsDLPack",
     "Tensor",
+    "actual_datatype",
     "as_numpy",
     "as_tensor",
     "byte_elements",
@@ -110,6 +111,21 @@ def as_numpy(tensor: Tensor) -> Array:
     raise InvalidArgumentError(
         f"a {type(tensor).__name__} on device {tensor.__dlpack_device__()} cannot be read as a numpy array: {cause}"
     ) from cause
+
+
+def actual_datatype(name: str, array: Array) -> tuple[Array, DataType]:
+    """Tell the datatype of an output that has not the declared one, as a model may do in the reference, too.
+
+    Raises:
+        InternalError: the protocol does not know such a dtype.
+    """
+    try:
+        datatype = DataType.of_dtype(array.dtype)
+    except KeyError:
+        raise InternalError(f"output '{name}' has dtype {array.dtype}, which the protocol does not know") from None
+    if datatype is not DataType.BYTES and array.dtype != datatype.dtype:  # the bytes of each number in another order
+        array = array.astype(datatype.dtype)
+    return array, datatype
 
 
 def as_tensor(value: object, datatype: DataType) -> Array:

@@ -12,8 +12,8 @@ import numpy as np
 from charonia.byte_parts import ByteParts
 from charonia.classification import classify
 from charonia.datatypes import DataType
-from charonia.errors import InternalError, InvalidArgumentError
-from charonia.tensor import as_numpy, encode_bytes
+from charonia.errors import InvalidArgumentError
+from charonia.tensor import actual_datatype, as_numpy, encode_bytes
 from charonia_protos import grpc_service_pb2 as pb
 from charonia_protos.wire import length_delimited, packed
 
@@ -92,7 +92,8 @@ class ResponseEncoder:
             array = as_numpy(tensor)
             datatype, head = known
             if array.dtype != datatype.dtype:
-                array, datatype, head = _actual(name, array)
+                array, datatype = actual_datatype(name, array)
+                head = _head(name, datatype)
             if name in classes:
                 array, datatype, head = self._classified(name, array, classes[name])
             data = b"" if name in request.output_regions else _data(array, datatype)  # in its region it is by now
@@ -119,17 +120,6 @@ def _output(head: bytes, shape: tuple[int, ...]) -> bytes:
 
 def _head(name: str, datatype: DataType) -> bytes:
     return pb.ModelInferResponse.InferOutputTensor(name=name, datatype=datatype.name).SerializeToString()
-
-
-def _actual(name: str, array: Array) -> tuple[Array, DataType, bytes]:
-    """As in the reference, a model may produce another datatype than it declares; the response tells the real one."""
-    try:
-        datatype = DataType.of_dtype(array.dtype)
-    except KeyError:
-        raise InternalError(f"output '{name}' has dtype {array.dtype}, which the protocol does not know") from None
-    if datatype is not DataType.BYTES and array.dtype != datatype.dtype:  # the bytes of each number in another order
-        array = array.astype(datatype.dtype)
-    return array, datatype, _head(name, datatype)
 
 
 def _data(array: Array, datatype: DataType) -> bytes | memoryview:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charonia.tensor import as_numpy
+from charonia.tensor import actual_datatype, as_numpy
 
-from charonia_frontend_http.infer_response import actual_datatype, json_data, json_value
+from charonia_frontend_http.infer_response import json_data, json_value
 
 if TYPE_CHECKING:
     from charonia.model import Model

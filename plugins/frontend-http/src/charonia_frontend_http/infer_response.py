@@ -13,9 +13,9 @@ import orjson
 from charonia.byte_parts import ByteParts
 from charonia.classification import classify
 from charonia.datatypes import DataType
-from charonia.errors import InternalError, InvalidArgumentError
+from charonia.errors import InvalidArgumentError
 from charonia.http_message import HttpResponse
-from charonia.tensor import as_numpy, byte_elements, encode_bytes
+from charonia.tensor import actual_datatype, as_numpy, byte_elements, encode_bytes
 
 from charonia_frontend_http.message import BINARY, JSON, JSON_SIZE
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from charonia_frontend_http.decoded import Decoded, Wanted
 
-__all__ = ["ResponseEncoder", "actual_datatype", "json_data", "json_value"]
+__all__ = ["ResponseEncoder", "json_data", "json_value"]
 
 _APART_FROM = 65_536
 """Tensors of so many bytes are sent from where they lie; smaller ones are joined with what stands before them."""
@@ -158,21 +158,6 @@ def json_value(value: object) -> bytes:
 
 def _head(name: str, datatype: DataType) -> bytes:
     return b'{"name":%b,"datatype":"%b","shape":[' % (orjson.dumps(name), datatype.name.encode())
-
-
-def actual_datatype(name: str, array: Array) -> tuple[Array, DataType]:
-    """Tell the datatype of an output that has not the declared one, as a model may do in the reference, too.
-
-    Raises:
-        InternalError: the protocol does not know such a dtype.
-    """
-    try:
-        datatype = DataType.of_dtype(array.dtype)
-    except KeyError:
-        raise InternalError(f"output '{name}' has dtype {array.dtype}, which the protocol does not know") from None
-    if datatype is not DataType.BYTES and array.dtype != datatype.dtype:  # the bytes of each number in another order
-        array = array.astype(datatype.dtype)
-    return array, datatype
 
 
 def json_data(array: Array, datatype: DataType) -> bytes:
