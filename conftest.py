@@ -30,6 +30,24 @@ def objects():
 
 
 @pytest.fixture
+def side_by_side():
+    """Call something so many times in each of four threads at once, and wait for them."""
+
+    def call(act, times):
+        def repeat():
+            for _ in range(times):
+                act()
+
+        threads = [threading.Thread(target=repeat) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return call
+
+
+@pytest.fixture
 def taken_back(monkeypatch):
     """Give a semaphore that is released whenever a request is cancelled."""
     heard = threading.Semaphore(0)

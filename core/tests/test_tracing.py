@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import queue
-import threading
 from contextlib import nullcontext
 from typing import ClassVar
 
@@ -255,22 +254,13 @@ def test_rate_and_count_choose(traced):
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_one_of_so_many_is_traced_whichever_threads_ask(traced, own):
+def test_one_of_so_many_is_traced_whichever_threads_ask(traced, side_by_side, own):
     """Threads that ask at the same time share the count: there are as many traces as it divides, be the setting the model's own."""
     running, path = traced(*(() if own else ("TIMESTAMPS",)), rate=7)
     if own:
         running.trace_setting("m", {"trace_level": ["TIMESTAMPS"], "trace_count": ["100"]})
     handle = running.model("m")
-
-    def ask():
-        for _ in range(175):
-            handle.infer(INPUT)
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side(lambda: handle.infer(INPUT), 175)
     assert running.trace_setting("m").count == (0 if own else -1)
     running.close()
     assert sum("model_name" in record for record in records_of(path)) == 100
@@ -303,20 +293,11 @@ def test_numbered_files_are_full_after_so_many_traces(traced):
     assert not path.exists()
 
 
-def test_nothing_is_lost_under_load(traced):
+def test_nothing_is_lost_under_load(traced, side_by_side):
     """Of many requests from several threads at once each has its trace."""
     running, path = traced("TIMESTAMPS")
     handle = running.model("m")
-
-    def ask():
-        for _ in range(250):
-            handle.infer(INPUT)
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side(lambda: handle.infer(INPUT), 250)
     running.close()
     heads = [record["id"] for record in records_of(path) if "model_name" in record]
     assert sorted(heads) == list(range(1, 1001))

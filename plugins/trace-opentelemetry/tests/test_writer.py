@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 from charonia.errors import InferenceError
@@ -209,20 +207,11 @@ def test_a_collector_that_is_away_harms_nobody(serve, unused_tcp_port, caplog):
     assert {sample.labels["reason"]: sample.value for sample in family.samples} == {"queue_full": 0, "not_sent": 1}
 
 
-def test_nothing_is_lost_under_load(serve, collector):
+def test_nothing_is_lost_under_load(serve, collector, side_by_side):
     """Of many requests from several threads at once each has its spans."""
     server = serve(("bsp_max_queue_size", "20000"))
     handle = server.model("m")
-
-    def ask():
-        for _ in range(250):
-            handle.infer(INPUT)
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side(lambda: handle.infer(INPUT), 250)
     server.close()
     assert len(collector.spans) == 4 * 1000
     assert len({span.id for span in collector.spans}) == 4000
