@@ -13,7 +13,7 @@ import tritonclient.grpc
 import tritonclient.http
 from asking import addresses_of, frontends
 from charonia import Server, ServerOptions
-from soak_models import write_models
+from soak_models import STREAMS, write_models
 
 TIMES = 30
 MODELS = ("net", "script", "cached", "merged_net", "chain", "chain_of_chains")
@@ -86,14 +86,15 @@ def test_of_sequences(served, left):
         assert left(lambda model=model: ask(model)) == {}
 
 
-def test_of_streams(served, left):
-    """Requests with several responses, in one stream."""
+@pytest.mark.parametrize("model", STREAMS)
+def test_of_streams(model, served, left):
+    """Requests with several responses, in one stream: of one execution, and of several."""
     _, _, grpc = served
     told = queue.Queue()
     grpc.start_stream(lambda result, error: told.put((result, error)))
 
     def ask():
-        grpc.async_stream_infer("counter", inputs(tritonclient.grpc), enable_empty_final_response=True)
+        grpc.async_stream_infer(model, inputs(tritonclient.grpc), enable_empty_final_response=True)
         while True:
             result, error = told.get(timeout=60)
             assert error is None

@@ -109,7 +109,7 @@ class InferenceRequest:
         batch_reason: why the batch in which it was executed was closed, where it asks for that by the parameter of this name;
             then its responses say so by a parameter. "" otherwise.
         compute_ns: how long its execution took: gathering inputs, computing, making outputs. Zeros until it is counted.
-        turns: how its scheduler has it executed several times, or None where it does not. Set by the scheduler.
+        turns: how its scheduler, which sets it, has it executed several times; None where it does not, and once answered.
     """
 
     __slots__ = (
@@ -287,7 +287,7 @@ class InferenceRequest:
             self.trace.finish(self, response)
         self._deliver(response)
         # They may lead back here, and would then keep all tensors on the way until the garbage is collected.
-        self._sink, self._on_final = _nowhere, None
+        self._sink, self._on_final, self.turns = _nowhere, None, None
 
     def _respond_early(self, response: InferenceResponse) -> None:
         if self.flow is not None:

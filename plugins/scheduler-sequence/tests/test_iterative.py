@@ -201,9 +201,10 @@ def test_the_end_comes_between(model, section):
     model = model(section, max_batch_size=1)
     model.send(0, 1)
     (request,) = model.take()
+    take_back = request.turns.take_back
     model.execute(request)
     model.send(0, 2)
-    request.turns.take_back()
+    take_back()
     assert model.scheduler.pending == 1
     assert model.values() == [2]
     assert model.take() is None
@@ -263,9 +264,10 @@ def test_turns_and_times_are_counted(model):
         request.compute_ns = (1, 2, 3)
         if number < 3:
             request.reschedule()
-    request.respond(InferenceResponse({}))
     asked = call.request
-    assert (asked.started_ns, asked.compute_ns, asked.turns.count) == (100, (3, 6, 9), 3)
+    assert asked.turns.count == 3
+    request.respond(InferenceResponse({}))
+    assert (asked.started_ns, asked.compute_ns) == (100, (3, 6, 9))
 
 
 @both

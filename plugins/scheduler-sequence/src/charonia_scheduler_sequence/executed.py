@@ -104,7 +104,7 @@ class Executed:
         Args:
             ticket: the place in this turn.
         """
-        self.ticket = ticket
+        self.ticket = ticket._replace(state=Kept(self.state))  # which leads back here no more
         self.request.inputs = self._inputs(self.request.flags)
         self._tell_times()
         self._earlier_ns = self._asked.compute_ns
