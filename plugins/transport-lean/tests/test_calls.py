@@ -138,6 +138,32 @@ async def test_deadline_takes_the_call_back(client, calls, limit):
     await calls.cancelled.acquire()
 
 
+@pytest.mark.parametrize("limit", ["0m", "0S", "0000000000n"])
+async def test_call_that_comes_too_late_is_not_begun(client, calls, limit):
+    """Its client has given up already, be it a message or a stream, and be the application never so quick."""
+    for number, name in ((1, "Wait"), (3, "NowEcho"), (5, "Chat")):
+        client.send(client.call(number, f"/t/{name}", b"a", fields=[("grpc-timeout", limit)]))
+        ((status,), _) = await client.answer(number)
+        assert status["grpc-status"] == CODE[RpcCode.DEADLINE_EXCEEDED]
+    assert calls.cancelled.locked()
+
+
+@pytest.mark.parametrize("limit", ["", "m", "5", "-1m", "5s", "1.5S", "5mm"])
+async def test_deadline_that_cannot_be_read(client, limit):
+    """The status tells what was sent and what a deadline looks like."""
+    client.send(client.call(1, "/t/Echo", b"a", fields=[("grpc-timeout", limit)]))
+    ((status,), _) = await client.answer(1)
+    assert status["grpc-status"] == CODE[RpcCode.INTERNAL]
+    assert f"'{limit}'" in status["grpc-message"]
+    assert "such as 100m" in status["grpc-message"]
+
+
+async def test_deadline_for_ever(client):
+    """A deadline of any length is one."""
+    client.send(client.call(1, "/t/Echo", b"a", fields=[("grpc-timeout", "9" * 5000 + "H")]))
+    assert (await client.answer(1))[1] == message_prefix(1) + b"a"
+
+
 async def test_too_large_message_is_refused_before_it_has_come(client):
     """The status names the option; the rest of the body is not waited for."""
     client.send(client.call(1, "/t/Echo", end=False), client.data(1, message_prefix(3_000_000) + b"x"))

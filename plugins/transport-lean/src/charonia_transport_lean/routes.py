@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from charonia import http_message
-from charonia.rpc import RpcCode, RpcStatus, StreamMethod
+from charonia.rpc import RpcStatus, StreamMethod
 from charonia.transport import HttpLimits
 
 from charonia_transport_lean.http2.http_exchange import HttpExchange
@@ -26,12 +26,10 @@ __all__ = ["route"]
 def route(door: Host, head: RequestHead) -> Opener:
     """Tell what begins the exchange for a request's head; once for all requests with that head."""
     if door.rpc is not None and is_call(head):
-        application = door.rpc.application
-        method = application.methods.get(head.path)
-        if method is None or head.method != "POST":
-            return partial(RefusedCall, status=RpcStatus(RpcCode.UNIMPLEMENTED, "Method not found!"))
-        kind = StreamCall if isinstance(method, StreamMethod) else UnaryCall
-        return partial(kind, read_call(head, method, application, door.rpc.settings))
+        call = read_call(head, door.rpc)
+        if isinstance(call, RpcStatus):
+            return partial(RefusedCall, status=call)
+        return partial(StreamCall if isinstance(call.method, StreamMethod) else UnaryCall, call)
     plain = http_message.RequestHead(head.method, head.path, head.headers)
     if door.http is not None:
         return partial(HttpExchange, head=plain, handle=door.http.handle, limits=door.http.limits)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from charonia.rpc import RpcCode, RpcStatus
-
 from charonia_transport_lean.http2.stream import Exchange
+from charonia_transport_lean.rpc.call_head import TOO_LATE
 from charonia_transport_lean.rpc.messages import MessageReader
 from charonia_transport_lean.rpc.status import refusal_fields, status_fields, status_of
 
 if TYPE_CHECKING:
     import asyncio
 
+    from charonia.rpc import RpcStatus
+
     from charonia_transport_lean.http2.stream import Line, Stream
     from charonia_transport_lean.rpc.call_head import CallHead
 
 __all__ = ["Call"]
-
-_TOO_LATE = RpcStatus(RpcCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
 
 class Call(Exchange):
@@ -62,7 +61,7 @@ class Call(Exchange):
 
     def _expire(self) -> None:
         self._timer = None
-        self._end(_TOO_LATE)
+        self._end(TOO_LATE)
         self.abandon()
 
     # -- the end

@@ -8,20 +8,24 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from charonia.rpc import RpcCode, RpcStatus
+
 from charonia_transport_lean.rpc.compression import answer_encoding
 
 if TYPE_CHECKING:
     from charonia.rpc import RpcApplication, StreamMethod, UnaryMethod
-    from charonia.transport import RpcSettings
+    from charonia.transport import RpcSettings, RpcTransport
 
     from charonia_transport_lean.http2.request_head import RequestHead
 
-__all__ = ["CONTENT_TYPE", "CallHead", "is_call", "read_call"]
+__all__ = ["CONTENT_TYPE", "TOO_LATE", "CallHead", "is_call", "read_call"]
 
 CONTENT_TYPE = "application/grpc"
+TOO_LATE = RpcStatus(RpcCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+"""How a call ends whose client has given up."""
 
 _OF_THE_PROTOCOL = frozenset({"te", "content-type", "host", "content-length"})
-_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+_TIMEOUT = re.compile(r"([0-9]+)([HMSmun])")
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
@@ -58,29 +62,40 @@ def is_call(head: RequestHead) -> bool:
     return kind == CONTENT_TYPE or kind.startswith((f"{CONTENT_TYPE}+", f"{CONTENT_TYPE};"))
 
 
-def read_call(
-    head: RequestHead, method: UnaryMethod | StreamMethod, application: RpcApplication, settings: RpcSettings
-) -> CallHead:
-    """Read the head of a call.
+def read_call(head: RequestHead, transport: RpcTransport) -> CallHead | RpcStatus:
+    """Read the head of a call, or tell how the call ends, where no message of it matters.
 
     Args:
         head: the head of its request.
-        method: what answers.
-        application: whose method that is.
-        settings: how calls are carried.
+        transport: has the methods, and the settings.
     """
+    application, settings = transport.application, transport.settings
+    method = application.methods.get(head.path)
+    if method is None or head.method != "POST":
+        return RpcStatus(RpcCode.UNIMPLEMENTED, "Method not found!")
     get = head.headers.get
-    timeout = _TIMEOUT.fullmatch(get("grpc-timeout", ""))
+    limit = get("grpc-timeout")
+    timeout = None if limit is None else _seconds(limit)
+    if isinstance(timeout, RpcStatus):
+        return timeout
     accepted = frozenset(name.strip() for name in get("grpc-accept-encoding", "").split(","))
     return CallHead(
         method,
         application,
         settings,
-        int(timeout[1]) * _SECONDS[timeout[2]] if timeout else None,
+        timeout,
         get("grpc-encoding", "identity"),
         answer_encoding(settings.compression, accepted) if method.compressed else "",
         tuple(_metadata(head)),
     )
+
+
+def _seconds(limit: str) -> float | RpcStatus:
+    told = _TIMEOUT.fullmatch(limit)
+    if told is None:
+        wanted = "digits and a unit, one of H, M, S, m, u and n, such as 100m"
+        return RpcStatus(RpcCode.INTERNAL, f"the field 'grpc-timeout' is '{limit}': it must be {wanted}")
+    return float(told[1]) * _SECONDS[told[2]] or TOO_LATE
 
 
 def _metadata(head: RequestHead) -> list[tuple[str, str | bytes]]:
