@@ -77,6 +77,28 @@ def test_what_the_function_raises_is_the_calls_error(python_model, path, raised,
         model.infer({"X": [1]})
 
 
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [(lambda inputs: inputs["X"], "of type ndarray"), (lambda inputs: {"Z": inputs["X"]}, r"\['Z'\]")],
+)
+def test_an_answer_that_names_no_outputs(python_model, path, answer, found):
+    """The error tells what the function gave, and what it must give."""
+    model = python_model(path, others={"other": StandIn(*ARRAY, answer)})
+    with pytest.raises(InternalError, match=rf"model 'other' is {found}: it must be a mapping .* \['Y'\], to arrays"):
+        model.infer({"X": [1]})
+
+
+def test_only_a_stand_in_stands_in(python_model, path):
+    """Whatever else is given, the error names it, and what it must be."""
+    with pytest.raises(
+        TypeError, match=r"model 'other' is of type function: it must be a StandIn\(inputs, outputs, answer\)"
+    ):
+        python_model(path, others={"other": lambda inputs: inputs})
+    odd = StandIn([("X", "float", [-1])], [], lambda inputs: inputs)
+    with pytest.raises(ValueError, match="the datatype of tensor 'X' is 'float': it must be one of BOOL, UINT8"):
+        python_model(path, others={"other": odd})
+
+
 def test_a_configuration_of_the_tests_own(python_model, path):
     """Parameters, batching and the like can be tried without touching the stored configuration."""
     config = 'backend: "python"\ndefault_model_filename: "caller.py"\nmax_batch_size: 0\nparameters { key: "k" value { string_value: "v" } }'

@@ -44,18 +44,29 @@ def model_config(
         instance_count: how many instances on the CPU; 0 leaves it to the backend.
         decoupled: whether a request may have any number of responses.
         parameters: free settings of the backend.
+
+    Raises:
+        ValueError: a datatype is none.
     """
     config = ModelConfig(name=name, backend=backend, max_batch_size=max_batch_size)
     for tensor, datatype, dims in inputs:
-        config.input.add(name=tensor, data_type=DataType[datatype].number, dims=dims)
+        config.input.add(name=tensor, data_type=_number_of(datatype, tensor), dims=dims)
     for tensor, datatype, dims in outputs:
-        config.output.add(name=tensor, data_type=DataType[datatype].number, dims=dims)
+        config.output.add(name=tensor, data_type=_number_of(datatype, tensor), dims=dims)
     if instance_count:
         config.instance_group.add(kind="KIND_CPU", count=instance_count)
     config.model_transaction_policy.decoupled = decoupled
     for key, value in (parameters or {}).items():
         config.parameters[key].string_value = value
     return config
+
+
+def _number_of(datatype: str, tensor: str) -> int:
+    if datatype not in DataType.__members__:
+        raise ValueError(
+            f"the datatype of tensor '{tensor}' is {datatype!r}: it must be one of {', '.join(DataType.__members__)}"
+        )
+    return DataType[datatype].number
 
 
 def scheduler_context(

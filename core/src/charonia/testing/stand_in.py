@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import uuid
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from charonia.arrays import TensorLayout
 from charonia.backend import Backend, Execution, LoadedModel
+from charonia.errors import InternalError
 from charonia.hookspecs import hookimpl
 from charonia.request import InferenceResponse
 from charonia.signature import Signature
@@ -17,7 +19,7 @@ from charonia.tensor import as_numpy, as_tensor
 from charonia.testing.builders import model_config, write_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from charonia.backend import Batch, InstanceContext, ModelContext
@@ -63,7 +65,17 @@ class StandInPlugin:
 
 @contextmanager
 def standing_in(models: Mapping[str, StandIn]) -> Iterator[Callable[[Path], None]]:
-    """Have models stand in for the time of the block; gives what writes them into a repository."""
+    """Have models stand in for the time of the block; gives what writes them into a repository.
+
+    Raises:
+        TypeError: one of them is no StandIn.
+    """
+    for name, model in models.items():
+        if not isinstance(model, StandIn):
+            raise TypeError(
+                f"what stands in for model '{name}' is of type {type(model).__name__}: "
+                "it must be a StandIn(inputs, outputs, answer)"
+            )
     keys = {name: uuid.uuid4().hex for name in models}
     StandIn.in_use.update({keys[name]: model for name, model in models.items()})
 
@@ -112,6 +124,12 @@ class _StandInExecution(Execution):
             request.respond(InferenceResponse())
 
     def _response(self, request: InferenceRequest, answer: Any) -> InferenceResponse:
+        if not isinstance(answer, Mapping) or not answer.keys() <= self._outputs.keys():
+            given = list(answer) if isinstance(answer, Mapping) else f"of type {type(answer).__name__}"
+            raise InternalError(
+                f"the answer of what stands in for model '{request.model_name}' is {given}: it must be a mapping "
+                f"from the names of its outputs, {list(self._outputs)}, to arrays"
+            )
         outputs = {name: as_tensor(value, self._outputs[name].datatype) for name, value in answer.items()}
         return self._layout.split([request], outputs)[0]
 
