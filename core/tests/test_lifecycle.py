@@ -124,6 +124,18 @@ def test_broken_version_is_forgotten_once_it_is_gone(make, tmp_path):
     ]
 
 
+def test_what_could_not_be_read_is_forgotten_with_an_unload(make, tmp_path):
+    """A model whose configuration was wrong stands in the index as one that nobody has asked for, once it was unloaded."""
+    server = make(write(tmp_path, "m", {1: ""}), model_control_mode="explicit")
+    server.start()
+    (tmp_path / "m" / "config.pbtxt").write_text("nonsense: 1")
+    with pytest.raises(Exception, match="nonsense"):
+        server.load("m")
+    assert [row.state for row in server.index()] == ["UNAVAILABLE"]
+    server.unload("m")
+    assert [(row.name, row.state, row.reason) for row in server.index()] == [("m", "", "")]
+
+
 def test_names_of_nothing_leave_no_trace(make, tmp_path):
     """Asking to load a model that does not exist puts nothing into the index."""
     server = make(write(tmp_path, "m", {1: ""}))

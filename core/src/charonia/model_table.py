@@ -116,6 +116,8 @@ class ModelTable:
                     known.move(VersionState.UNLOADING)
                 elif version not in models and known.state is VersionState.UNAVAILABLE:
                     known.reason = reason  # it failed once, and is not wanted any more
+            if not models:
+                record.problem = ""
             self._name()
         replaced = {version: model for version, model in old.items() if models.get(version) is not model}
         self._retire(name, replaced, leaving, reason)
