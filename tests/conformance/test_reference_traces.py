@@ -15,8 +15,16 @@ from recordings import MODELS
 
 from benchmarks.process import free_port
 
-SERVED = ("add_sub", "cached", "ens", "fail")
+SERVED = ("add_sub", "alltypes", "cached", "ens", "fail")
 CACHE_SIZE = "1048576"
+WRITTEN = {
+    "BOOL": [True, False],
+    "INT16": [-5, 300],
+    "UINT64": [2**64 - 1],
+    "FP64": [1.5, 1e-300, 123456789.123],
+    "BYTES": ["a,b", "", "\u00e9"],
+}
+"""Elements by their datatypes: those of which the reference's file can be read."""
 
 
 @pytest.fixture
@@ -61,13 +69,14 @@ def ours(tmp_path):
 
 
 def send_traffic(port):
-    """Send requests that go well, that are cached, that an ensemble answers, and that fail; gives how many there were."""
+    """Send requests that go well, that are cached, that an ensemble answers, that fail, and of many datatypes; gives how many there were."""
     requests = (
         ("add_sub", "r1", [tensor(name, "FP32", [[1, 2, 3.5, 4]]) for name in ("INPUT0", "INPUT1")]),
         ("ens", "r2", [tensor(name, "FP32", [[1, 2, 3, 4]] * 2) for name in ("A", "B")]),
         ("cached", "r3", [tensor("X", "FP32", [[1, 2]])]),
         ("cached", "r4", [tensor("X", "FP32", [[1, 2]])]),
         ("fail", "", [{"name": "MODE", "datatype": "INT32", "shape": [1], "data": [9]}]),
+        ("alltypes", "r5", [row(f"IN_{datatype}", datatype, values) for datatype, values in WRITTEN.items()]),
     )
     for model, name, inputs in requests:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -80,6 +89,11 @@ def send_traffic(port):
 def tensor(name, datatype, values):
     """Write an input."""
     return {"name": name, "datatype": datatype, "shape": [len(values), len(values[0])], "data": [*chain(*values)]}
+
+
+def row(name, datatype, values):
+    """Write an input of one dimension."""
+    return {"name": name, "datatype": datatype, "shape": [len(values)], "data": values}
 
 
 def read_traces(path, count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
 
@@ -319,6 +320,10 @@ def _as_text(activity: str, name: str, array: Array) -> TracedTensor:
 
 
 def _text(element: object) -> str:
-    if isinstance(element, bytes):
-        return element.decode("utf-8", errors="backslashreplace")
-    return f"{element:g}" if isinstance(element, float) else str(element)
+    """Write an element as the reference does; a string with quotes around it, so that commas in it do no harm."""
+    if isinstance(element, float):
+        return f"{element:g}"
+    if isinstance(element, int):  # or a bool
+        return str(int(element))
+    text = element.decode("utf-8", errors="backslashreplace") if isinstance(element, bytes) else str(element)
+    return json.dumps(text, ensure_ascii=False)
