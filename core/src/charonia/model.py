@@ -258,10 +258,19 @@ class Model:
             if self._scheduler.answers_itself and inferences is None:
                 self._count_execution(request)
         else:
-            self.statistics.count_failure(total_ns=total_ns, reason=_failure_reason(request, response.error))
+            self.statistics.count_failure(total_ns=total_ns, reason=self._reason_of(request, response.error))
         if self._access_log is not None:
             self._access_log.note(request, self.version, response, total_ns)
         self._in_flight.leave()
+
+    def _reason_of(self, request: InferenceRequest, error: BaseException) -> FailureReason:
+        if isinstance(error, CancelledError):
+            return FailureReason.CANCELED
+        if self._scheduler.answers_itself:
+            return FailureReason.OTHER  # it executes nothing: whoever has failed counts a reason of its own
+        if request.started_ns:
+            return FailureReason.BACKEND
+        return FailureReason.REJECTED if isinstance(error, UnavailableError) else FailureReason.OTHER
 
     def _count_first_response(self, request: InferenceRequest) -> None:
         self.statistics.count_first_response(ns=time.monotonic_ns() - request.arrival_ns)
@@ -355,11 +364,3 @@ class Model:
 
 def _inferences(request: InferenceRequest) -> int:
     return request.batch_size if request.turns is None else request.batch_size * request.turns.count
-
-
-def _failure_reason(request: InferenceRequest, error: BaseException) -> FailureReason:
-    if isinstance(error, CancelledError):
-        return FailureReason.CANCELED
-    if request.started_ns:
-        return FailureReason.BACKEND
-    return FailureReason.REJECTED if isinstance(error, UnavailableError) else FailureReason.OTHER

@@ -223,6 +223,21 @@ def test_errors_name_their_step(models):
     assert model.statistics().fail.count == 1
 
 
+def test_failures_are_counted_where_they_happen(models):
+    """A step counts its own reason; the ensemble, which executes nothing, counts one other failure, as in the reference."""
+    models.model("picky", fail_on=4)
+    models.ensemble(("double", {"X": "I"}, {"Y": "m"}), ("picky", {"X": "m"}, {"Y": "O"}))
+    server = models.serve()
+    with pytest.raises(InternalError):
+        server.model("e").infer({"I": [2]})
+    failures = {name: server.model(name).statistics().failures for name in ("e", "picky")}
+    assert {name: {str(reason) for reason in told if told[reason]} for name, told in failures.items()} == {
+        "e": {"OTHER"},
+        "picky": {"BACKEND"},
+    }
+    assert server.model("e").statistics().fail.count == 1
+
+
 def test_response_names_the_sequence(models):
     """Every response tells the request's sequence, as in the reference."""
     models.ensemble(*CHAIN)
