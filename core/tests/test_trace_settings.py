@@ -35,7 +35,34 @@ def test_a_model_has_the_servers_settings_save_its_own():
 
 def test_unknown_names_and_levels_are_passed_over():
     """As in the reference, what is not known changes nothing."""
-    assert TraceSettings().update({"bogus": ["1"], "trace_level": ["BOGUS"]}) == TraceSetting()
+    settings = TraceSettings(TraceSetting(level=("TENSORS",), file="trace.json"))
+    assert settings.update({"bogus": ["1"], "trace_level": ["BOGUS"]}).level == ("TENSORS",)
+    assert settings.update({"trace_level": []}).level == ("TENSORS",)
+    assert settings.update({"trace_level": ["BOGUS", "TIMESTAMPS"]}).level == ("TIMESTAMPS",)
+
+
+def test_only_who_has_settings_of_its_own_is_a_scope():
+    """Whoever asks for a model's settings, or takes all of them back, leaves it with the server's."""
+    settings = TraceSettings()
+    settings.update({}, "m")
+    assert settings.scopes() == {"": TraceSetting()}
+    settings.update({"trace_rate": ["9"]}, "m")
+    assert settings.scopes() == {"": TraceSetting(), "m": TraceSetting(rate=9)}
+    settings.update({"trace_rate": None}, "m")
+    assert settings.scopes() == {"": TraceSetting()}
+
+
+def test_what_would_never_be_written_is_refused():
+    """A rate of 0 is no rate where something is on, for the server and for each model, as in the reference."""
+    settings = TraceSettings(TraceSetting(file="trace.json"))
+    settings.update({"trace_rate": ["0"]})
+    for model in ("", "m"):
+        with pytest.raises(InvalidArgumentError, match="invalid trace setting :sample rate must be non-zero"):
+            settings.update({"trace_level": ["TENSORS"]}, model)
+    settings.update({"trace_level": ["TENSORS"], "trace_rate": ["1"]}, "m")
+    with pytest.raises(InvalidArgumentError, match="sample rate must be non-zero"):
+        settings.update({"trace_rate": ["0"]}, "m")
+    assert TraceSettings(TraceSetting(level=("TENSORS",), rate=0, mode="opentelemetry")).update({}).rate == 0
 
 
 @pytest.mark.parametrize(

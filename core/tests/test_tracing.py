@@ -253,6 +253,16 @@ def test_rate_and_count_choose(traced):
     assert [record["request_id"] for record in records_of(path) if "model_name" in record] == ["2", "5"]
 
 
+def test_who_looks_at_a_models_settings_changes_nothing(traced):
+    """A model that has no settings of its own shares the server's count with the others, and tells what is left of that."""
+    running, path = traced("TIMESTAMPS", count=2)
+    for number in range(4):
+        running.model("m").infer(INPUT, id=str(number))
+        assert running.trace_setting("m").count == max(1 - number, 0)
+    running.close()
+    assert [record["request_id"] for record in records_of(path) if "model_name" in record] == ["0", "1"]
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_one_of_so_many_is_traced_whichever_threads_ask(traced, side_by_side, own):
     """Threads that ask at the same time share the count: there are as many traces as it divides, be the setting the model's own."""

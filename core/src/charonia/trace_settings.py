@@ -57,6 +57,13 @@ class TraceSetting:
         """Whether something is to be written to a file, and there is none."""
         return bool(self.level) and self.mode == FILE_MODE and not self.file
 
+    @property
+    def problem(self) -> str:
+        """Why nothing would come of what is traced, in the reference's words; "" if it will."""
+        if self.lacks_file:
+            return "trace file name is not given"
+        return "sample rate must be non-zero" if self.level and self.mode == FILE_MODE and not self.rate else ""
+
     def describe(self) -> dict[str, list[str]]:
         """Give them in the protocol's form: each name with its values, in the reference's order."""
         told = {
@@ -97,7 +104,8 @@ class TraceSettings:
         """Change settings of a model, or with "" those of the server: all that are told, or on an error none.
 
         Args:
-            changes: the protocol's names with their values; None takes a change back. Other names are passed over.
+            changes: the protocol's names with their values; None takes a change back. Other names are passed over, and other
+                levels: where there is no known one, the level stays what it is.
             model: the model's name; whether it exists is the caller's care.
 
         Returns:
@@ -105,28 +113,33 @@ class TraceSettings:
 
         Raises:
             UnsupportedError: the trace file cannot be changed so.
-            InvalidArgumentError: a value is wrong, or a level is on and there is no trace file; with the reference's texts.
+            InvalidArgumentError: a value is wrong, or a level is on that would never be written; with the reference's texts.
         """
         if "trace_file" in changes:
             raise UnsupportedError("trace file location can not be updated through network protocol")
         parsed = {
             _FIELDS[name]: None if values is None else _PARSERS[name](name, values)
             for name, values in changes.items()
-            if name in _FIELDS
+            if name in _FIELDS and not _names_no_level(name, values)
         }
         with self._lock:
             own = {**self._changed.get(model, {}), **parsed}
             changed = {**self._changed, model: {name: value for name, value in own.items() if value is not None}}
-            for affected in changed if not model else (model,):
-                setting = self._effective(changed, affected)
-                if setting.lacks_file:
-                    raise InvalidArgumentError("Attempting to set invalid trace setting :trace file name is not given")
+            if not changed[model]:
+                del changed[model]
+            for affected in (model,) if model else {"", *changed}:
+                if problem := self._effective(changed, affected).problem:
+                    raise InvalidArgumentError(f"Attempting to set invalid trace setting :{problem}")
             self._changed = changed
             return self._effective(changed, model)
 
     def _effective(self, changed: Mapping[str, Mapping[str, Any]], model: str) -> TraceSetting:
         values = {**changed.get("", {}), **changed.get(model, {})}
         return replace(self._defaults, **values)
+
+
+def _names_no_level(name: str, values: Sequence[str] | None) -> bool:
+    return name == "trace_level" and values is not None and not {*LEVELS, "OFF"}.intersection(values)
 
 
 def _level(_name: str, values: Sequence[str]) -> tuple[str, ...]:

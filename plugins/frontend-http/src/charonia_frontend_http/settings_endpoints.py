@@ -57,7 +57,7 @@ def _document(request: HttpRequest) -> dict[str, Any]:
 
 
 def _trace_changes(document: dict[str, Any]) -> dict[str, Sequence[str] | None]:
-    """Take the changes out of a document; as in the reference, null takes a change back, and no levels are no change."""
+    """Take the changes out of a document; as in the reference, null takes a change back."""
     if "trace_file" in document:  # refused, whatever else there is
         return {"trace_file": None}
     changes: dict[str, Sequence[str] | None] = {}
@@ -65,8 +65,7 @@ def _trace_changes(document: dict[str, Any]) -> dict[str, Sequence[str] | None]:
         levels = document["trace_level"]
         if levels is not None and type(levels) is not list:
             raise wrong_type("array")
-        if levels is None or levels:
-            changes["trace_level"] = None if levels is None else [_string(level) for level in levels]
+        changes["trace_level"] = None if levels is None else [_string(level) for level in levels]
     for name in _TRACE_NUMBERS:
         if name in document:
             changes[name] = None if document[name] is None else [_string(document[name])]
