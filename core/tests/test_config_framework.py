@@ -100,3 +100,16 @@ def test_what_is_there_instead_is_told():
         infer_framework(ModelConfig(), ["variables", "saved_model.pb"], "m")
     with pytest.raises(ConfigError, match="; there is: nothing"):
         infer_framework(ModelConfig(), [], "m")
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("net", r"'net' has no version: .* a directory named by a number, such as net/1/model\.onnx"),
+        ("1", "'1' may be a version of a model: then the repository is the directory above this one"),
+    ],
+)
+def test_a_model_without_versions_is_told_where_its_file_belongs(model, told):
+    """It lacks the directory in between, or the directory that was given is that of a model."""
+    with pytest.raises(ConfigError, match=told):
+        infer_framework(ModelConfig(), None, model)

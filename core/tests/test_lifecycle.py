@@ -136,6 +136,14 @@ def test_what_could_not_be_read_is_forgotten_with_an_unload(make, tmp_path):
     assert [(row.name, row.state, row.reason) for row in server.index()] == [("m", "", "")]
 
 
+def test_a_model_without_a_version_is_told_what_one_is(make, tmp_path):
+    """Its file lies beside the configuration, or in a directory with another name."""
+    server = make(write(tmp_path, "m", {"v1": ""}), model_control_mode="explicit")
+    server.start()
+    with pytest.raises(InvalidArgumentError, match=r"at least one version .* directory named by a number, such as m/1"):
+        server.load("m")
+
+
 def test_names_of_nothing_leave_no_trace(make, tmp_path):
     """Asking to load a model that does not exist puts nothing into the index."""
     server = make(write(tmp_path, "m", {1: ""}))

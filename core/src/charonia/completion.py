@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["adopt_completion", "complete_framework"]
 
 
-def complete_framework(parsed: ParsedConfig, files: Sequence[str], model: str) -> ParsedConfig:
+def complete_framework(parsed: ParsedConfig, files: Sequence[str] | None, model: str) -> ParsedConfig:
     """Find out the backend, and check the configuration, so that all that is wrong with it is told at once."""
     try:
         config = infer_framework(parsed.config, files, model, file=parsed.file)

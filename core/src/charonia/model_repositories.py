@@ -218,7 +218,7 @@ class ModelRepositories:
         parsed = override.parsed if override else self._parse(storage, name, listing, files)
         available = model_versions(entries, name)
         first = min(map(str, available), default=None)
-        inside = [entry.name for entry in listing.entries(first)] if first is not None else []
+        inside = [entry.name for entry in listing.entries(first)] if first is not None else None
         parsed = complete_framework(parsed, inside, name)
         versions = selected_versions(parsed.config.version_policy, available, model=name)
         states, overridden = listing.states, override is not None

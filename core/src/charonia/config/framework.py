@@ -41,12 +41,12 @@ _ENSEMBLE = "ensemble"
 _TOLD_FILES = 5
 
 
-def infer_framework(config: ModelConfig, files: Collection[str], model: str, *, file: str = "") -> ModelConfig:
+def infer_framework(config: ModelConfig, files: Collection[str] | None, model: str, *, file: str = "") -> ModelConfig:
     """Fill in platform, backend and default_model_filename from each other, or from the model's files; give a copy.
 
     Args:
         config: the configuration, perhaps empty.
-        files: the names in the model's first version directory, files and directories.
+        files: the names in the model's first version directory, files and directories; None where it has no version.
         model: the model's name; `anything.NAME` means the backend NAME where nothing else tells.
         file: the name of the configuration's file, for errors.
 
@@ -58,7 +58,7 @@ def infer_framework(config: ModelConfig, files: Collection[str], model: str, *, 
     if config.platform == _ENSEMBLE or config.HasField("ensemble_scheduling"):
         problem = _ensemble_problem(config, model)
     else:
-        _fill(filled, files, model)
+        _fill(filled, files or (), model)
         problem = _pair_problem(filled, files, model)
     if problem:
         raise ConfigError(model, [problem], file)
@@ -98,7 +98,7 @@ def _find(config: ModelConfig, files: Collection[str]) -> _Framework | None:
     return candidates[0] if config.backend and candidates else None
 
 
-def _pair_problem(config: ModelConfig, files: Collection[str], model: str) -> ConfigProblem | None:
+def _pair_problem(config: ModelConfig, files: Collection[str] | None, model: str) -> ConfigProblem | None:
     platform, backend = config.platform, config.backend
     if not backend and platform:
         near = nearest(platform, _BY_PLATFORM)
@@ -111,7 +111,7 @@ def _pair_problem(config: ModelConfig, files: Collection[str], model: str) -> Co
             f"Invalid model name: Could not determine backend for model '{model}' with no backend in model configuration. "
             "Expected model name of the form 'model.<backend_name>'."
         )
-        return ConfigProblem(text, "backend", hint=_naming_hint(files))
+        return ConfigProblem(text, "backend", hint=_version_hint(model) if files is None else _naming_hint(files))
     named = _BY_PLATFORM.get(platform)
     if platform and backend in _CLASSICAL and (named is None or named.backend != backend):
         text = f"unexpected 'platform' and 'backend' pair, got:{platform}, {backend}"
@@ -123,3 +123,9 @@ def _naming_hint(files: Collection[str]) -> str:
     names = ", ".join(framework.filename for framework in _FRAMEWORKS)
     there = ", ".join(sorted(files)[:_TOLD_FILES]) or "nothing"
     return f'write backend: "…" into the configuration, or give the model\'s file one of these names: {names}; there is: {there}'
+
+
+def _version_hint(model: str) -> str:
+    if model.isdecimal():
+        return f"'{model}' may be a version of a model: then the repository is the directory above this one"
+    return f"'{model}' has no version: put the model's file into a directory named by a number, such as {model}/1/model.onnx"
