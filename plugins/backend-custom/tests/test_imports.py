@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import ExitStack
 
 import pytest
 from charonia.errors import InternalError
@@ -134,20 +135,57 @@ def test_dataclasses_and_pickle_find_their_module(serve):
     assert answer(serve(model(imports, "pickle.loads(pickle.dumps(Point(3))).x"), head="")) == 3
 
 
-def test_others_may_import_while_the_models_modules_are_listed(serve):
-    """A collection of garbage lets other threads run anywhere, and what they import must not fail the load of this model."""
+@pytest.fixture
+def meanwhile():
+    """Have something done again and again from now on, as other threads could, which a collection of garbage lets run anywhere."""
+    with ExitStack() as stack:
 
-    def import_something(phase, _):
-        if phase == "start" and sys.modules.pop("imported_meanwhile", None) is None:
+        def begin(act):
+            def collect(phase, _):
+                if phase == "start":
+                    act()
+
+            stack.callback(gc.set_threshold, *gc.get_threshold())
+            stack.callback(gc.callbacks.remove, collect)
+            gc.callbacks.append(collect)
+            gc.set_threshold(1, 1_000_000, 1_000_000)
+
+        yield begin
+
+
+def test_others_may_import_while_the_models_modules_are_listed(serve, meanwhile):
+    """What others import does not fail the load of this model."""
+
+    def import_something():
+        if sys.modules.pop("imported_meanwhile", None) is None:
             sys.modules["imported_meanwhile"] = sys
 
-    usual = gc.get_threshold()
-    gc.callbacks.append(import_something)
-    gc.set_threshold(1, 1_000_000, 1_000_000)
-    try:
-        handle = serve(model(value="8"))
-    finally:
-        gc.set_threshold(*usual)
-        gc.callbacks.remove(import_something)
-        sys.modules.pop("imported_meanwhile", None)
-    assert answer(handle) == 8
+    meanwhile(import_something)
+    assert answer(serve(model(value="8"))) == 8
+    sys.modules.pop("imported_meanwhile", None)
+
+
+def test_others_may_have_directories_listed_anew_while_a_model_loads(serve, meanwhile):
+    """What others forget of the import system does not fail the load of this model."""
+
+    def forget():
+        for number in range(3):
+            place = f"/nowhere/{number}"
+            if sys.path_importer_cache.pop(place, "absent") == "absent":
+                sys.path_importer_cache[place] = None
+
+    meanwhile(forget)
+    assert answer(serve(model(value="8"))) == 8
+
+
+def test_a_directory_that_a_model_adds_may_come_later(serve, tmp_path):
+    """A load looks anew for what was not there at the one before."""
+    place = tmp_path / "later"
+    source = model(f"import sys\nsys.path.append({str(place)!r})\nimport come_later", "come_later.VALUE")
+    serve.write("m", source, head="")
+    server = serve.start(exit_on_error=False)
+    assert "No module named 'come_later'" in server.index()[0].reason
+    place.mkdir()
+    (place / "come_later.py").write_text("VALUE = 5\n")
+    server.load("m")
+    assert answer(server.model("m")) == 5

@@ -10,7 +10,6 @@ beside the model's files, so there is no `__pycache__` that could be older than 
 from __future__ import annotations
 
 import builtins
-import importlib
 import itertools
 import sys
 import threading
@@ -94,12 +93,22 @@ class ModelImports:
         Raises:
             Exception: whatever the file, or what it imports, raises.
         """
-        importlib.invalidate_caches()
+        self._forget_listings()
         self._finder.add(self._package, self)
         self._run(self._package_spec())
         module = self._run(self._own_spec(f"{self._package}.{file.stem}", file.absolute()))
         self.keep_added_paths()
         return module
+
+    def _forget_listings(self) -> None:
+        """Have directories listed anew: the model's own, and those that were not there.
+
+        `importlib.invalidate_caches` does so with all, but fails where two threads are in it.
+        """
+        below = str(self._model_directory.absolute())
+        for path, listing in sys.path_importer_cache.copy().items():
+            if listing is None or path.startswith(below):
+                sys.path_importer_cache.pop(path, None)
 
     def modules(self) -> list[ModuleType]:
         """List the modules that have been imported, the model's file among them."""
