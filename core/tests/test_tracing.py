@@ -167,24 +167,24 @@ def kept(server, model_repository):
 
 
 def submit(running, fields):
-    """Submit a request with header fields as a frontend does; gives its passage, if it has one, and where its answer comes."""
+    """Submit a request with header fields as a frontend does; gives its trace, if it has one, and where its answer comes."""
     responses = queue.SimpleQueue()
     request = InferenceRequest("m", {"INPUT0": np.zeros((1, 16), np.float32)}, responses.put)
-    passage = running.tracer.passage("m", "IN", "OUT", fields.get)
-    if passage is not None:
-        passage.carry(request)
+    trace = running.tracer.begin("m", "IN", "OUT", fields.get)
+    if trace is not None:
+        trace.carry(request)
     running.submit(request)
-    return passage, responses
+    return trace, responses
 
 
 def test_a_trace_is_complete_when_model_and_frontend_are_done(kept):
     """A mode of a third party is handed the trace once, with the moments of both."""
     running, taken = kept
-    passage, responses = submit(running, {"x-trace": "mine"})
+    trace, responses = submit(running, {"x-trace": "mine"})
     responses.get(timeout=60)
-    passage.answer()
-    passage.end()
-    passage.end()
+    trace.answer()
+    trace.end()
+    trace.end()
     running.close()
     ((origin, moments),) = taken
     assert origin == "mine"
@@ -195,9 +195,9 @@ def test_a_frontend_may_be_done_before_the_model(kept):
     """Where the client has gone, the trace waits for the model, and tells of no answer."""
     running, taken = kept
     with Gate("m") as gate:
-        passage, responses = submit(running, {"x-trace": "mine"})
+        trace, responses = submit(running, {"x-trace": "mine"})
         gate.wait_entered()
-        passage.end()
+        trace.end()
         assert taken == []
     responses.get(timeout=60)
     running.close()
@@ -232,11 +232,11 @@ def test_a_caller_in_process_may_be_within_a_trace(kept, monkeypatch):
 
 
 @pytest.mark.parametrize("fields", [{}, {"x-trace": ""}])
-def test_others_have_no_passage(kept, fields):
+def test_others_have_no_trace(kept, fields):
     """A request that belongs to no trace, and whose turn it is not, is not looked at."""
     running, taken = kept
-    passage, responses = submit(running, fields)
-    assert passage is None
+    trace, responses = submit(running, fields)
+    assert trace is None
     responses.get(timeout=60)
     running.close()
     assert taken == []

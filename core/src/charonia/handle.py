@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from charonia.request import ResponseSink
     from charonia.signature import Signature
     from charonia.statistics import StatisticsSnapshot
-    from charonia.trace import Passage
+    from charonia.trace import Onlooker
     from charonia.tracing import Tracer
 
 __all__ = ["ModelHandle", "RequestOptions"]
@@ -43,7 +43,7 @@ class RequestOptions(TypedDict, total=False):
         timeout_us: how long the request may wait in the queue, in microseconds, where the model's scheduler allows it.
         sequence_id: the sequence to which the request belongs.
         sequence_start, sequence_end: whether it is the first or last one of its sequence.
-        passage: its passage through the frontend that it comes by, or None where nobody looks on.
+        onlooker: what looks on where a frontend asks, or None where nobody does. Else the request may be one that is traced.
     """
 
     outputs: Sequence[str]
@@ -54,7 +54,7 @@ class RequestOptions(TypedDict, total=False):
     sequence_id: int | str
     sequence_start: bool
     sequence_end: bool
-    passage: Passage | None
+    onlooker: Onlooker | None
 
 
 class HandledModels(Models, Protocol):
@@ -164,11 +164,12 @@ class ModelHandle:
         self, model: Model, inputs: Mapping[str, object], sink: ResponseSink, options: RequestOptions
     ) -> InferenceRequest:
         request = self._made(_tensors(model.signature, inputs), sink, options)
-        if "passage" not in options:
-            if next(self._server.tracer.turns, True):
-                request.passage = self._server.tracer.passage(self.name)
-        elif options["passage"] is not None:
-            options["passage"].carry(request)
+        if "onlooker" in options:
+            onlooker = options["onlooker"]
+        else:
+            onlooker = self._server.tracer.begin(self.name) if next(self._server.tracer.turns, True) else None
+        if onlooker is not None:
+            onlooker.carry(request)
         return request
 
     def _made(self, tensors: Mapping[str, Tensor], sink: ResponseSink, options: RequestOptions) -> InferenceRequest:

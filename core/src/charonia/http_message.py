@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from charonia.byte_parts import ByteParts
-    from charonia.trace import Passage
+    from charonia.trace import Onlooker
 
 __all__ = [
     "BodyStream",
@@ -73,12 +73,12 @@ class HttpRequest:
         head: what stands before the body.
         body: the body, chunked coding undone, content coding not; of a large one perhaps a view of the memory where it arrived,
             which is its own.
-        passage: what looks on while it is answered, or None. Not a transport's concern.
+        onlooker: what looks on while it is answered, or None. Not a transport's concern.
     """
 
     head: RequestHead
     body: bytes | memoryview
-    passage: Passage | None = None
+    onlooker: Onlooker | None = None
 
     @property
     def method(self) -> str:

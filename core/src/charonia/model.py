@@ -227,8 +227,11 @@ class Model:
         request.queued_ns = time.monotonic_ns()
         if self.decoupled:
             request.watch_first(self._count_first_response)
-        if self._tracer is not None and (request.passage is not None or request.parent is not None):
-            self._tracer.begin(request, self.version, composed=self._scheduler.answers_itself)
+        if request.parent is not None and self._tracer is not None:
+            self._tracer.begin_below(request)
+        if request.trace is not None:
+            request.trace.version = self.version
+            request.trace.composed = self._scheduler.answers_itself
 
     def _answer_again(self, request: InferenceRequest, responses: ResponseLookup) -> bool:
         """Give a request the response that an equal one got. False if there is none: then its own is kept when it comes."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from charonia.flow import Flow
     from charonia.shared_memory import RegionSlice
     from charonia.tensor import MalformedTensor, Tensor
-    from charonia.trace import Passage, Trace
+    from charonia.trace import Trace
     from charonia.turns import Turns
 
 __all__ = ["BATCH_REASON", "InferenceRequest", "InferenceResponse", "Parameter", "ResponseSink"]
@@ -104,8 +104,7 @@ class InferenceRequest:
         alike: what it has in common with others that differ from it in their inputs' elements alone, or None.
         done, failed: whether the final response has been made, and whether it was an error.
         arrival_ns, queued_ns, started_ns: monotonic times of acceptance, of entering the queue, of leaving it.
-        trace: what writes down how it fares, or None. Set by the server.
-        passage: its passage through the frontend that it came by, or None where nothing is traced.
+        trace: what writes down how it fares, or None. Set by the trace.
         batch_reason: why the batch in which it was executed was closed, where it asks for that by the parameter of this name;
             then its responses say so by a parameter. "" otherwise.
         compute_ns: how long its execution took: gathering inputs, computing, making outputs. Zeros until it is counted.
@@ -136,7 +135,6 @@ class InferenceRequest:
         "output_regions",
         "parameters",
         "parent",
-        "passage",
         "priority",
         "queued_ns",
         "requested_outputs",
@@ -185,7 +183,6 @@ class InferenceRequest:
         self.started_ns = 0
         self.compute_ns = (0, 0, 0)
         self.trace: Trace | None = None
-        self.passage: Passage | None = None
         self.turns: Turns | None = None
         self.done = False
         self.failed = False

@@ -1,23 +1,23 @@
-"""The trace of a request: what is written down about it while it is answered, and the part of its way that a frontend knows."""
+"""The trace of a request: what is written down about it while it is answered."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from charonia.datatypes import DataType
 from charonia.tensor import as_numpy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from charonia.errors import InferenceError
     from charonia.tensor import Array, Tensor
     from charonia.trace_settings import TraceSetting
 
-__all__ = ["TENSORS", "TIMESTAMPS", "Passage", "Trace", "TracedRequest", "TracedTensor"]
+__all__ = ["TENSORS", "TIMESTAMPS", "Onlooker", "Trace", "TracedRequest", "TracedTensor"]
 
 TIMESTAMPS = "TIMESTAMPS"
 TENSORS = "TENSORS"
@@ -34,7 +34,6 @@ class TracedRequest(Protocol):
     started_ns: int
     compute_ns: tuple[int, int, int]
     trace: Trace | None
-    passage: Passage | None
 
 
 class TracedResponse(Protocol):
@@ -60,6 +59,19 @@ class TraceKeeper(Protocol):
         """Take a trace that is complete."""
 
 
+class Onlooker(Protocol):
+    """What looks on while a frontend answers a request. A `Trace` is this. All of it belongs to the frontend's thread."""
+
+    def carry(self, request: TracedRequest, /) -> None:
+        """Take note that the request is decoded; before it is submitted."""
+
+    def answer(self) -> None:
+        """Take note that the answer, or the first one, begins to be written. Called again it does nothing."""
+
+    def end(self) -> None:
+        """Take note that the answer is with the transport, or that nobody wants it any more. Idempotent."""
+
+
 class TracedTensor(NamedTuple):
     """A tensor as text, in the reference's form.
 
@@ -78,12 +90,21 @@ class TracedTensor(NamedTuple):
     dtype: str
 
 
-_InModel: TypeAlias = tuple[int, int, tuple[int, int, int], int]
-"""What a model knows of a request's times: its `queued_ns`, `started_ns` and `compute_ns`, and when it was done."""
-
-
 class Trace:
-    """The trace of one request. Made by a `Tracer`; its methods are called on whichever thread answers the request.
+    """The trace of one request. A frontend has it made by the `Tracer` when a client's request comes in.
+
+        trace = server.tracer.begin(model, "HTTP_RECV", "HTTP_SEND", headers.get)
+        request = decode(body)
+        if trace is not None:
+            trace.carry(request)
+        …
+        trace.answer()
+        answer = encode(response)
+        trace.end()
+
+    It is complete when its model has given the final response, and its frontend, if there is one, has ended it, in either order.
+    One that no model has taken is dropped. Only one request in many has a trace, so that its code is seldom in the CPU's caches,
+    where each function costs as much as ten elsewhere: there are few of them.
 
     Attributes:
         number: its number, from 1 up.
@@ -91,8 +112,8 @@ class Trace:
         parent: the trace of the request on whose behalf this one was made, or None.
         origin: what the writer's `origin` or `caller` gave, or None.
         model: the name of the model that is asked.
-        version: the version that answers.
-        composed: whether that model has no execution of its own, but is an ensemble.
+        version: the version that answers; 0 until a model has taken the request. Set by the model.
+        composed: whether that model has no execution of its own, but is an ensemble. Set by the model.
         request_id: the caller's own name of the request, or "".
         arrival_ns: when the request was decoded, in monotonic nanoseconds.
         tensors: the tensors, where these are wanted.
@@ -102,17 +123,25 @@ class Trace:
     Args:
         number: see above.
         setting: see above.
-        parent: see above.
-        request: the request.
-        version: see above.
-        composed: see above.
         writer: what takes it.
+        parent: see above.
+        origin: see above.
+        receiving: what the reference calls the time until the request is decoded; "" where there is no frontend.
+        sending: what it calls the time from then on when there is something to answer.
+        began_ns: when the request had arrived, in monotonic nanoseconds; now if not given.
     """
 
     __slots__ = (
-        "_in_frontend",
-        "_in_model",
+        "_answered_ns",
+        "_began_ns",
+        "_compute_ns",
+        "_done_ns",
+        "_ended_ns",
         "_open",
+        "_queued_ns",
+        "_receiving",
+        "_sending",
+        "_started_ns",
         "_writer",
         "arrival_ns",
         "composed",
@@ -132,31 +161,30 @@ class Trace:
         self,
         number: int,
         setting: TraceSetting,
-        parent: Trace | None,
-        request: TracedRequest,
-        *,
-        version: int,
-        composed: bool,
         writer: TraceKeeper,
+        parent: Trace | None = None,
+        origin: object | None = None,
+        receiving: str = "",
+        sending: str = "",
+        began_ns: int = 0,
     ) -> None:
         self.number = number
         self.setting = setting
         self.parent = parent
-        self.model = request.model_name
-        self.version = version
-        self.composed = composed
-        self.request_id = request.id
-        self.arrival_ns = request.arrival_ns
-        self.tensors: list[TracedTensor] = []
-        self.error = ""
+        self.origin = origin
+        self.model = self.request_id = self.error = ""
+        self.version = self.arrival_ns = 0
+        self.composed = False
+        self.tensors: Sequence[TracedTensor] = ()
         self.mark: Any = None
-        self._in_model: _InModel = (0, 0, (0, 0, 0), 0)
-        self._in_frontend: Passage | None = None
         self._writer = writer
-        passage = request.passage
-        self.origin = None if passage is None else passage.origin
+        self._receiving = receiving
+        self._sending = sending
+        self._began_ns = began_ns or time.monotonic_ns()
+        self._queued_ns = self._started_ns = self._done_ns = self._answered_ns = self._ended_ns = 0
+        self._compute_ns = (0, 0, 0)
         # one item for each of model and frontend, which takes one out when it is done: the one that comes last gets the True
-        self._open = [True] if passage is None or not passage.through_frontend else [True, False]
+        self._open = [True, False] if receiving else [True]
 
     @property
     def id(self) -> str:
@@ -172,27 +200,51 @@ class Trace:
         """Stand around the execution of the request: what the model's own code tells of itself belongs to this trace."""
         return self._writer.current(self)
 
+    # -- the frontend's side, on its thread
+
+    def carry(self, request: TracedRequest) -> None:
+        """Belong to a request, which has just been decoded; before it is submitted."""
+        request.trace = self
+        self.model = request.model_name
+        self.request_id = request.id
+        self.arrival_ns = request.arrival_ns
+
+    def answer(self) -> None:
+        """Do as `Onlooker.answer` says."""
+        if not self._answered_ns:
+            self._answered_ns = time.monotonic_ns()
+
+    def end(self) -> None:
+        """Do as `Onlooker.end` says."""
+        if not self._ended_ns:
+            self._ended_ns = time.monotonic_ns()
+            if self._open.pop():
+                self._writer.end(self)
+
+    # -- the model's side, on whichever thread answers the request
+
     def note(self, response: TracedResponse) -> None:
         """Write down what a response has."""
         if TENSORS in self.setting.level:
-            self.tensors += _described("TENSOR_BACKEND_OUTPUT", response.outputs)
+            self.tensors = [*self.tensors, *_described("TENSOR_BACKEND_OUTPUT", response.outputs)]
 
     def finish(self, request: TracedRequest, response: TracedResponse) -> None:
         """Write down what the model knows: the request has its final response."""
+        if not self.version:
+            return  # what answers is no model
         if TENSORS in self.setting.level:
             self.note(response)
             self.tensors = [*_described("TENSOR_QUEUE_INPUT", request.inputs), *self.tensors]
         if response.error is not None:
             self.error = str(response.error) or response.error.code.name
-        self._in_model = (request.queued_ns, request.started_ns, request.compute_ns, time.monotonic_ns())
+        self._queued_ns = request.queued_ns
+        self._started_ns = request.started_ns
+        self._compute_ns = request.compute_ns
+        self._done_ns = time.monotonic_ns()
         if self._open.pop():
             self._writer.end(self)
 
-    def finish_passage(self, passage: Passage) -> None:
-        """Take note of a passage that has ended."""
-        self._in_frontend = passage
-        if self._open.pop():
-            self._writer.end(self)
+    # -- when it is complete
 
     @property
     def moments(self) -> dict[str, int]:
@@ -200,10 +252,10 @@ class Trace:
 
         Made anew each time: whoever takes the trace asks for it, when nobody waits any more.
         """
-        queued_ns, started_ns, compute_ns, done_ns = self._in_model
+        queued_ns, started_ns, done_ns = self._queued_ns, self._started_ns, self._done_ns
         moments = {"REQUEST_START": self.arrival_ns, "QUEUE_START": queued_ns}
         if not self.composed:
-            input_ns, infer_ns, output_ns = compute_ns
+            input_ns, infer_ns, output_ns = self._compute_ns
             if input_ns or infer_ns or output_ns:
                 moments["COMPUTE_START"] = started_ns
                 moments["COMPUTE_INPUT_END"] = computing_ns = started_ns + input_ns
@@ -216,98 +268,13 @@ class Trace:
         if self.parent is None:
             moments["INFER_RESPONSE_COMPLETE"] = done_ns
         moments["REQUEST_END"] = done_ns
-        if self._in_frontend is not None:
-            moments.update(self._in_frontend.moments(self.arrival_ns))
+        if self._receiving:
+            moments[f"{self._receiving}_START"] = self._began_ns
+            moments[f"{self._receiving}_END"] = self.arrival_ns
+            if self._answered_ns:
+                moments[f"{self._sending}_START"] = self._answered_ns
+                moments[f"{self._sending}_END"] = self._ended_ns
         return moments
-
-
-class Passage:
-    """The passage of a request through the server's door, which exists only where somebody looks on.
-
-        passage = server.tracer.passage(model, "HTTP_RECV", "HTTP_SEND", headers.get)
-        if passage is not None:
-            with passage:
-                request = decode(body)
-                passage.carry(request)
-                …
-                passage.answer()
-                answer = encode(response)
-
-    It begins when the whole request has arrived. All of it belongs to one thread, from which the request is submitted, too.
-
-    Args:
-        receiving: what the reference calls the time until the request is decoded; "" in process, where there is no frontend.
-        sending: what it calls the time from then on when there is something to answer.
-        setting: what is traced; None where somebody else looks on.
-        origin: the trace that the client's request belongs to, as the writer has found it, or None.
-        began_ns: when it began, in monotonic nanoseconds; now if not given.
-
-    Attributes:
-        setting: see above.
-        origin: see above.
-        request: the request, once it is decoded and until the end.
-        through_frontend: whether there is a frontend, which ends the passage.
-    """
-
-    __slots__ = (
-        "_answered_ns",
-        "_began_ns",
-        "_ended_ns",
-        "_receiving",
-        "_sending",
-        "origin",
-        "request",
-        "setting",
-        "through_frontend",
-    )
-
-    def __init__(
-        self,
-        receiving: str,
-        sending: str,
-        setting: TraceSetting | None = None,
-        origin: object | None = None,
-        began_ns: int = 0,
-    ) -> None:
-        self.setting = setting
-        self.origin = origin
-        self.request: TracedRequest | None = None
-        self._receiving = receiving
-        self._sending = sending
-        self._answered_ns = 0
-        self._ended_ns = 0
-        self._began_ns = began_ns or time.monotonic_ns()
-        self.through_frontend = bool(receiving)
-
-    def carry(self, request: TracedRequest) -> None:
-        """Say that the request is decoded; before it is submitted. Whoever does so ends the passage."""
-        self.request = request
-        request.passage = self
-
-    def answer(self) -> None:
-        """Say that the answer, or the first one, begins to be written."""
-        if not self._answered_ns:
-            self._answered_ns = time.monotonic_ns()
-
-    def end(self) -> None:
-        """Say that the answer is with the transport, or that nobody wants it any more. Idempotent."""
-        request, self.request = self.request, None
-        if request is not None and request.trace is not None:
-            self._ended_ns = time.monotonic_ns()
-            request.trace.finish_passage(self)
-
-    def moments(self, arrival_ns: int) -> dict[str, int]:
-        """Tell when what happened in the frontend of a request that arrived at a time, once it has ended."""
-        moments = {f"{self._receiving}_START": self._began_ns, f"{self._receiving}_END": arrival_ns}
-        if self._answered_ns:
-            moments |= {f"{self._sending}_START": self._answered_ns, f"{self._sending}_END": self._ended_ns}
-        return moments
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
 
 
 def _described(activity: str, tensors: Mapping[str, Tensor]) -> list[TracedTensor]:

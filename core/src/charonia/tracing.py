@@ -1,8 +1,8 @@
 """Which requests are traced.
 
-That is decided at the server's doors, where requests come in: one that is to be traced gets a `Passage`. Its model then gives a
-`Trace` to it, and other models to the requests that it causes. Nothing else is changed: the times are those that every request
-has anyway, and they are written down when it is finished.
+That is decided at the server's doors, where requests come in: one that is to be traced gets a `Trace`, and so do the requests
+that it causes. Nothing else is changed: the times are those that every request has anyway, and they are written down when it is
+finished.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from charonia.trace import Passage, Trace
+from charonia.trace import Trace
 from charonia.trace_settings import TraceSettings
 
 if TYPE_CHECKING:
@@ -61,15 +61,15 @@ class Tracer:
     iterator first, which takes those that are not traced no call in Python:
 
         if next(tracer.turns, True):
-            passage = tracer.passage(model)
+            trace = tracer.begin(model)
 
     Args:
         writer: where traces go; closed with this one. Its settings hold as long as nobody changes them.
 
     Attributes:
         on: whether anything is traced at all.
-        turns: gives False for a request that is not traced, unless its client does so. It has come to its end where a `passage`
-            has to be asked for: when it may be a request's turn, and always while models have settings of their own.
+        turns: gives False for a request that is not traced, unless its client does so. It has come to its end where `begin`
+            has to be asked: when it may be a request's turn, and always while models have settings of their own.
         origin_field: the header field of a client's request that tells of a trace to which it belongs already; "" if none does.
     """
 
@@ -85,62 +85,48 @@ class Tracer:
         self.turns = self._everywhere.turns
         self._follow_settings()
 
-    def passage(
+    def begin(
         self,
         model: str,
         receiving: str = "",
         sending: str = "",
         field: Callable[[str], str | None] | None = None,
         began_ns: int = 0,
-    ) -> Passage | None:
-        """Begin the passage of a request if it is its turn to be traced, or if its client traces it; None otherwise.
+    ) -> Trace | None:
+        """Begin the trace of a client's request if it is its turn, or if its client traces it; give None otherwise.
 
         Args:
             model: the model that is asked.
-            receiving: see `Passage`.
-            sending: see `Passage`.
+            receiving: see `Trace`.
+            sending: see `Trace`.
             field: gives a header field of the request, by its name in lower case; None where it has no `origin_field`.
-            began_ns: see `Passage`.
+            began_ns: see `Trace`.
         """
         sampler = self._samplers.get(model) or self._everywhere
         if not sampler.on:
             return None
         origin = None if field is None else self._writer.origin(field)
-        if origin is None and not (next(sampler.turns, True) and self._choose(sampler)):
-            return None
-        if origin is None and not receiving:
-            origin = self._writer.caller()
-        return Passage(receiving, sending, sampler.setting, origin, began_ns)
-
-    def _choose(self, sampler: _Sampler) -> bool:
-        """Choose a request whose turn it was a moment ago, unless another thread has been quicker."""
-        with self._lock:
-            chosen = next(sampler.turns, True)
-            if chosen:
+        if origin is None:
+            if not next(sampler.turns, True):
+                return None
+            with self._lock:
+                if not next(sampler.turns, True):
+                    return None  # another thread has been quicker
                 sampler.left -= sampler.left > 0
-                sampler.turns = sampler.until_next()
+                sampler.turns = turns = sampler.until_next()
                 if sampler is self._everywhere and self.turns is not _ENDED:
-                    self.turns = sampler.turns
-            return chosen
+                    self.turns = turns
+            if not receiving:
+                origin = self._writer.caller()
+        return Trace(next(self._numbers), sampler.setting, self._writer, None, origin, receiving, sending, began_ns)
 
-    def begin(self, request: InferenceRequest, version: int, *, composed: bool) -> None:
-        """Have a request traced if its passage says so; of requests that others make, those whose makers are traced.
-
-        Args:
-            request: a request that its model has just accepted.
-            version: the version of that model.
-            composed: whether it is an ensemble.
-        """
+    def begin_below(self, request: InferenceRequest) -> None:
+        """Have a request traced that a model makes on behalf of another one, if that is; on the thread on which it is made."""
         parent = None if request.parent is None else request.parent.trace
-        passage = request.passage
-        setting = parent.setting if parent is not None else None if passage is None else passage.setting
-        if setting is None:
-            return
-        request.trace = Trace(
-            next(self._numbers), setting, parent, request, version=version, composed=composed, writer=self._writer
-        )
         if parent is not None:
-            self._writer.begin_below(request.trace)
+            trace = Trace(next(self._numbers), parent.setting, self._writer, parent)
+            trace.carry(request)
+            self._writer.begin_below(trace)
 
     def update(self, changes: Mapping[str, Sequence[str] | None], model: str = "") -> TraceSetting:
         """Change settings as `TraceSettings.update` does, and tell them; of the count what is left of it. Raises the same."""

@@ -22,7 +22,7 @@ from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import ResponseEncoder
 from charonia_frontend_grpc.infer_stream import InferStream
 from charonia_frontend_grpc.known_requests import KnownRequests
-from charonia_frontend_grpc.metadata import arrival_to_trace, begin_passage, forward_metadata
+from charonia_frontend_grpc.metadata import arrival_to_trace, begin_trace, forward_metadata
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.repository_calls import RepositoryCalls
 from charonia_frontend_grpc.restricted_protocol import HEALTH_CHECK, RestrictedProtocol
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from charonia.restricted_access import Restriction
     from charonia.rpc import Answer, Answering, Metadata
     from charonia.server import Server
-    from charonia.trace import Passage
+    from charonia.trace import Trace
     from google.protobuf.message import Message
 
     from charonia_frontend_grpc.infer_request import Decoded
@@ -162,14 +162,14 @@ class GrpcApplication:
         request = decoded.request
         if self._forwarding is not None:
             forward_metadata(self._forwarding, metadata, request)
-        passage = begin_passage(self._server.tracer, request, metadata, began_ns) if began_ns else None
+        trace = begin_trace(self._server.tracer, request, metadata, began_ns) if began_ns else None
         self._outbox.put(request, reply.refuse, model)
         encoder = self._encoders[model]
         if reply.here and not decoded.classes:
-            if passage is None:
+            if trace is None:
                 return _encoded(encoder, decoded, reply.outcome())
-            return _watched(passage, encoder, decoded, reply.outcome())
-        return _guarded("ModelInfer", _inferred(encoder, decoded, reply, passage))
+            return _watched(trace, encoder, decoded, reply.outcome())
+        return _guarded("ModelInfer", _inferred(encoder, decoded, reply, trace))
 
     def _decode(self, body: bytes | memoryview, reply: Reply) -> tuple[Model, Decoded]:
         known = self._known.find(body)
@@ -212,12 +212,12 @@ class GrpcApplication:
         return statistics_message(self._server.statistics(message.name, read_version(message.version)))
 
 
-async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, passage: Passage | None) -> Answer:
+async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, trace: Trace | None) -> Answer:
     """Wait for the response to an inference. A large request may wait for long: of it, only the tensors are kept."""
     try:
         response = await reply
-        if passage is not None and response.error is None:
-            passage.answer()
+        if trace is not None and response.error is None:
+            trace.answer()
         if decoded.classes and takes_long(response.outputs):
             return await asyncio.to_thread(_encoded, encoder, decoded, response)
         return _encoded(encoder, decoded, response)
@@ -225,18 +225,18 @@ async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, pa
         decoded.request.cancel()
         raise
     finally:
-        if passage is not None:
-            passage.end()
+        if trace is not None:
+            trace.end()
 
 
-def _watched(passage: Passage, encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
+def _watched(trace: Trace, encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
     """Encode a response that is there at once, on which somebody looks on."""
     try:
         if response.error is None:
-            passage.answer()
+            trace.answer()
         return _encoded(encoder, decoded, response)
     finally:
-        passage.end()
+        trace.end()
 
 
 def _encoded(encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:

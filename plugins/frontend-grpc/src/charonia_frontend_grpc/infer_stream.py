@@ -21,7 +21,7 @@ from charonia_protos.wire import length_delimited
 from charonia_frontend_grpc.infer_message import parse_infer
 from charonia_frontend_grpc.infer_request import decode_infer
 from charonia_frontend_grpc.infer_response import parameter_fields
-from charonia_frontend_grpc.metadata import arrival_to_trace, begin_passage
+from charonia_frontend_grpc.metadata import arrival_to_trace, begin_trace
 from charonia_frontend_grpc.model_version import read_version
 from charonia_frontend_grpc.status import error_text
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from charonia.request import InferenceRequest, InferenceResponse
     from charonia.rpc import Metadata
     from charonia.server import Server
-    from charonia.trace import Passage
+    from charonia.trace import Trace
 
     from charonia_frontend_grpc.infer_request import Decoded
     from charonia_frontend_grpc.infer_response import ResponseEncoder
@@ -54,10 +54,10 @@ _FINAL = {final: parameter_fields({"triton_final_response": final}) for final in
 class _Call:
     """A request of the stream, and what is still to be sent of its answers."""
 
-    __slots__ = ("answers", "behind", "decoded", "decoupled", "encoder", "finished", "flow", "named", "passage")
+    __slots__ = ("answers", "behind", "decoded", "decoupled", "encoder", "finished", "flow", "named", "trace")
 
     def __init__(self) -> None:
-        self.passage: Passage | None = None
+        self.trace: Trace | None = None
         self.named = pb.ModelInferResponse()  # as the request named itself, the version included
         self.decoupled = False
         self.encoder: ResponseEncoder | None = None
@@ -174,8 +174,8 @@ class InferStream(RpcStream):
         for call in self._open:
             if call.decoded is not None:
                 call.decoded.request.cancel()
-            if call.passage is not None:
-                call.passage.end()
+            if call.trace is not None:
+                call.trace.end()
             call.finished = True
         for task in self._beside:
             task.cancel()
@@ -210,7 +210,7 @@ class InferStream(RpcStream):
         if self._forward is not None:
             self._forward(call.decoded.request)
         if began_ns:
-            call.passage = begin_passage(self._server.tracer, call.decoded.request, self._metadata, began_ns)
+            call.trace = begin_trace(self._server.tracer, call.decoded.request, self._metadata, began_ns)
 
     def _queue(self, call: _Call) -> None:
         self._open.add(call)
@@ -239,8 +239,8 @@ class InferStream(RpcStream):
         if call.behind is not None:
             call.behind.append(response)
             return
-        if call.passage is not None:
-            call.passage.answer()
+        if call.trace is not None:
+            call.trace.answer()
         if self._decoded(call).classes and takes_long(response.outputs):
             call.behind = deque()
             task = asyncio.get_running_loop().create_task(self._deliver_beside(call, response))
@@ -264,8 +264,8 @@ class InferStream(RpcStream):
 
     def _leave(self, call: _Call, response: InferenceResponse, answer: bytes | InferenceError | None) -> None:
         call.finished = response.final
-        if call.passage is not None and call.finished:
-            call.passage.end()
+        if call.trace is not None and call.finished:
+            call.trace.end()
         self._send(call, answer)
 
     def _answer(self, call: _Call, response: InferenceResponse) -> bytes | InferenceError | None:

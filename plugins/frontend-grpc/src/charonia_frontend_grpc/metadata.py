@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from charonia.header_forwarding import HeaderForwarding
     from charonia.request import InferenceRequest
     from charonia.rpc import Metadata
-    from charonia.trace import Passage
+    from charonia.trace import Trace
     from charonia.tracing import Tracer
 
-__all__ = ["arrival_to_trace", "begin_passage", "forward_metadata"]
+__all__ = ["arrival_to_trace", "begin_trace", "forward_metadata"]
 
 
 def forward_metadata(forwarding: HeaderForwarding, metadata: Metadata, request: InferenceRequest) -> None:
@@ -41,8 +41,8 @@ def arrival_to_trace(tracer: Tracer, metadata: Metadata) -> int:
     return time.monotonic_ns() if next(tracer.turns, True) else 0
 
 
-def begin_passage(tracer: Tracer, request: InferenceRequest, metadata: Metadata, began_ns: int) -> Passage | None:
-    """Begin the passage of a request that has just been decoded, and may be one that is traced; give None if it is not.
+def begin_trace(tracer: Tracer, request: InferenceRequest, metadata: Metadata, began_ns: int) -> Trace | None:
+    """Begin the trace of a request that has just been decoded, and may be one that is traced; give None if it is not.
 
     Args:
         tracer: decides about that.
@@ -50,10 +50,17 @@ def begin_passage(tracer: Tracer, request: InferenceRequest, metadata: Metadata,
         metadata: the fields that came with its call.
         began_ns: what `arrival_to_trace` gave.
     """
-    # of several fields of one name the first counts
-    fields = {name: value for name, value in reversed([*(metadata() or ())]) if isinstance(value, str)}
-    field = fields.get if tracer.origin_field in fields else None
-    passage = tracer.passage(request.model_name, "GRPC_WAITREAD", "GRPC_SEND", field, began_ns)
-    if passage is not None:
-        passage.carry(request)
-    return passage
+    field = None
+    if tracer.origin_field:
+        for name, _ in metadata() or ():
+            if name == tracer.origin_field:
+                field = _texts(metadata).get
+    trace = tracer.begin(request.model_name, "GRPC_WAITREAD", "GRPC_SEND", field, began_ns)
+    if trace is not None:
+        trace.carry(request)
+    return trace
+
+
+def _texts(metadata: Metadata) -> dict[str, str]:
+    """Give the fields that are texts. Of several of one name the first counts."""
+    return {name: value for name, value in reversed([*(metadata() or ())]) if isinstance(value, str)}

@@ -13,7 +13,6 @@ from charonia.config import config_to_json
 from charonia.errors import InferenceError, InternalError
 from charonia.http_message import HttpResponse
 from charonia.outbox import Outbox
-from charonia.trace import Passage
 
 from charonia_frontend_http.docs_endpoints import DocsEndpoints
 from charonia_frontend_http.documents import model_document, server_document, statistics_document
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from charonia.http_message import HttpAnswering, HttpRequest, RequestHead
     from charonia.mailbox import Mailbox
     from charonia.server import Server
+    from charonia.trace import Trace
     from charonia.transport import HttpHandler
 
     from charonia_frontend_http.routes import Route
@@ -55,14 +55,14 @@ class _Plan:
     Attributes:
         route: where they go.
         content_type: the media type of refusals.
-        passage: begins the passage of one through the server's door, where somebody may look on; else None.
+        trace: begins the trace of one, where it may have one; else None.
         traced_already: whether the client says that they belong to a trace.
         answer: answers one, or raises.
     """
 
     route: Route
     content_type: str
-    passage: Callable[[], Passage | None] | None
+    trace: Callable[[], Trace | None] | None
     traced_already: bool
     answer: HttpHandler
 
@@ -126,11 +126,10 @@ class HttpApplication:
         plan: _Plan | None = request.head.plan
         if plan is None:
             plan = request.head.plan = self._plan(request.head)
-        if plan.passage is not None:
-            passage = plan.passage() if plan.traced_already or next(self._tracer.turns, True) else None
-            if passage is not None or self._timing:
-                answer = partial(self._answer, plan)
-                return observed(answer, request, passage or Passage(RECEIVING, SENDING), timing=self._timing)
+        if plan.trace is not None:
+            trace = plan.trace() if plan.traced_already or next(self._tracer.turns, True) else None
+            if trace is not None or self._timing:
+                return observed(partial(self._answer, plan), request, trace, timing=self._timing)
         return self._answer(plan, request)
 
     def _answer(self, plan: _Plan, request: HttpRequest) -> HttpAnswering:
@@ -146,8 +145,8 @@ class HttpApplication:
         answer = self._way(route, head, content_type)
         traced_already = self._tracer.origin_field in head.headers
         field = head.headers.get if traced_already else None
-        passage = partial(self._tracer.passage, route.model, RECEIVING, SENDING, field)
-        return _Plan(route, content_type, passage if route.endpoint in OBSERVED else None, traced_already, answer)
+        trace = partial(self._tracer.begin, route.model, RECEIVING, SENDING, field)
+        return _Plan(route, content_type, trace if route.endpoint in OBSERVED else None, traced_already, answer)
 
     def _way(self, route: Route, head: RequestHead, content_type: str) -> HttpHandler:
         if not route.endpoint:

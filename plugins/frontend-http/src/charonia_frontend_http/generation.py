@@ -88,7 +88,7 @@ class GenerateEndpoints:
         )
         encoder = self._encoders[model]
         decoded.flow = responses.flow
-        if request.passage is not None:
-            request.passage.carry(decoded)
+        if request.onlooker is not None:
+            request.onlooker.carry(decoded)
         self._outbox.put(decoded, responses.refuse)
         return ResponseStream(decoded, responses, lambda response: encoder.encode(decoded.id, response))

@@ -175,8 +175,8 @@ class InferPlan:
     ) -> HttpAnswering:
         if response.error is not None:
             return error_response(response.error, PLAIN)
-        if request.passage is not None:
-            request.passage.answer()
+        if request.onlooker is not None:
+            request.onlooker.answer()
         if self._accept or decoded.wanted.classes:
             return _encode_as_wished(encoder, decoded, response, self._accept)
         return encoder.encode(decoded, response)
@@ -196,8 +196,8 @@ class InferPlan:
         if forwarding is not None:  # headers win: a proxy in front may vouch for them, and nobody for the body
             forwarded = forwarding.parameters(self._headers.items())
             decoded.request.parameters = {**decoded.request.parameters, **forwarded}
-        if request.passage is not None:
-            request.passage.carry(decoded.request)
+        if request.onlooker is not None:
+            request.onlooker.carry(decoded.request)
         return decoded
 
     async def _stream(self, model: Model, request: HttpRequest) -> HttpResponse:

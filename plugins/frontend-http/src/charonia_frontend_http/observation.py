@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from charonia.http_message import HttpAnswering, HttpRequest
-    from charonia.trace import Passage, TracedRequest
+    from charonia.trace import Onlooker, Trace, TracedRequest
     from charonia.transport import HttpHandler
 
 __all__ = ["OBSERVED", "RECEIVING", "SENDING", "observed"]
@@ -24,63 +24,93 @@ RECEIVING, SENDING = "HTTP_RECV", "HTTP_SEND"
 """What traces call the times before and after the model's."""
 
 
-def observed(answer: HttpHandler, request: HttpRequest, passage: Passage, *, timing: bool) -> HttpAnswering:
+def observed(answer: HttpHandler, request: HttpRequest, trace: Trace | None, *, timing: bool) -> HttpAnswering:
     """Look on while a request is answered. Raises what that raises.
 
     Args:
         answer: answers it.
         request: the request.
-        passage: its passage, which has just begun.
-        timing: whether the response tells how long its parts took.
+        trace: its trace, which has just begun, if it has one.
+        timing: whether the response tells how long its parts took; true where there is no trace.
     """
-    request.passage = passage
+    request.onlooker = onlooker = _Timing(trace) if timing or trace is None else trace
     try:
         answering = answer(request)
     except BaseException:
-        passage.end()
+        onlooker.end()
         raise
-    if isinstance(answering, HttpResponse):
-        return _seen(answering, passage, timing=timing)
-    return _seen_later(answering, passage, timing=timing)
+    return _seen(answering, onlooker) if isinstance(answering, HttpResponse) else _seen_later(answering, onlooker)
 
 
-async def _seen_later(answering: Awaitable[HttpResponse], passage: Passage, *, timing: bool) -> HttpResponse:
+async def _seen_later(answering: Awaitable[HttpResponse], onlooker: Onlooker) -> HttpResponse:
     try:
         response = await answering
     except BaseException:
-        passage.end()
+        onlooker.end()
         raise
-    return _seen(response, passage, timing=timing)
+    return _seen(response, onlooker)
 
 
-def _seen(response: HttpResponse, passage: Passage, *, timing: bool) -> HttpResponse:
+def _seen(response: HttpResponse, onlooker: Onlooker) -> HttpResponse:
     """Take note of a response that is there."""
-    passage.answer()
-    if timing and passage.request is not None:
-        response = replace(response, headers={**response.headers, "Server-Timing": _timing(passage.request)})
+    onlooker.answer()
+    if isinstance(onlooker, _Timing):
+        response = onlooker.told(response)
     if response.stream is None:
-        passage.end()
+        onlooker.end()
     else:
-        response.stream = _Watched(response.stream, passage)
+        response.stream = _Watched(response.stream, onlooker)
     return response
 
 
 class _Watched(BodyStream):
-    """A stream whose end is the end of a passage."""
+    """A stream whose end somebody wants to know of."""
 
-    def __init__(self, stream: BodyStream, passage: Passage) -> None:
+    def __init__(self, stream: BodyStream, onlooker: Onlooker) -> None:
         self._stream = stream
-        self._passage = passage
+        self._onlooker = onlooker
 
     async def __anext__(self) -> bytes:
         return await self._stream.__anext__()
 
     def close(self) -> None:
         self._stream.close()
-        self._passage.end()
+        self._onlooker.end()
 
 
-def _timing(request: TracedRequest) -> str:
+class _Timing:
+    """Tells the client how long the parts of its request took.
+
+    Args:
+        trace: looks on, too, or None.
+    """
+
+    def __init__(self, trace: Trace | None) -> None:
+        self._trace = trace
+        self._request: TracedRequest | None = None
+
+    def carry(self, request: TracedRequest) -> None:
+        self._request = request
+        if self._trace is not None:
+            self._trace.carry(request)
+
+    def answer(self) -> None:
+        if self._trace is not None:
+            self._trace.answer()
+
+    def end(self) -> None:
+        self._request = None
+        if self._trace is not None:
+            self._trace.end()
+
+    def told(self, response: HttpResponse) -> HttpResponse:
+        """Give a response that tells it, if its request was decoded."""
+        if self._request is None:
+            return response
+        return replace(response, headers={**response.headers, "Server-Timing": _parts(self._request)})
+
+
+def _parts(request: TracedRequest) -> str:
     """Tell how long a request took up to now, and the parts of it that are known, in milliseconds."""
     parts = {"total": time.monotonic_ns() - request.arrival_ns}
     if request.started_ns:

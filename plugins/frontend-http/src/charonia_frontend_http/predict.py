@@ -62,7 +62,7 @@ class PredictEndpoint:
         inputs = await read_beside(len(body), self._reader.read, model.signature, content_type, body)
         parameters = self._forwarding.parameters(request.headers.items()) if self._forwarding is not None else {}
         handle = self._server.model(route.model, route.version)
-        response = await handle.infer_async(inputs, outputs=outputs, parameters=parameters, passage=request.passage)
+        response = await handle.infer_async(inputs, outputs=outputs, parameters=parameters, onlooker=request.onlooker)
         # as with infer, an output that the configuration does not name is not told
         named = outputs or model.signature.outputs
         shown = {name: tensor for name, tensor in response.outputs.items() if name in named}
