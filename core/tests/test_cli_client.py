@@ -69,6 +69,23 @@ def test_a_server_that_does_not_answer(charonia):
     assert "no answer within 0.05 s" in result.stderr
 
 
+def test_a_port_that_speaks_no_http(charonia):
+    """Nothing of what came is shown; the reader learns which ports are likely to do so."""
+
+    def answer(door):
+        with door.accept()[0] as client:
+            client.recv(1)
+            client.sendall(b"\0\0\x18\4\0\0\0\0\0\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        thread = threading.Thread(target=answer, args=(door,))
+        thread.start()
+        result = charonia("models", "--url", f"127.0.0.1:{door.getsockname()[1]}")
+        thread.join()
+    assert result.exit_code == 3
+    assert ": what answers there speaks no HTTP, such as the port for gRPC, or wants https://. Is it" in result.stderr
+
+
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://", "http://127.0.0.1:port"])
 def test_what_is_no_url(charonia, url):
     """A URL that cannot be one is a mistake of usage."""

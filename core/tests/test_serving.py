@@ -115,7 +115,11 @@ def test_unknown_option_is_told(server):
 @pytest.mark.parametrize(
     ("error", "raised", "text"),
     [
-        (OSError("port 80 is taken"), CharoniaError, "cannot listen: port 80 is taken; choose another"),
+        (
+            OSError("port 80 is taken"),
+            CharoniaError,
+            'the frontend "second" cannot listen: port 80 is taken; choose another',
+        ),
         (ValueError("no such key"), ValueError, "no such key"),
     ],
 )
@@ -133,7 +137,7 @@ def test_frontend_that_cannot_stop_is_logged(server, notes, monkeypatch, caplog)
     with serve_in_thread(server):
         pass
     assert ("first", "stop", 30.0) in notes
-    assert "Second failed to stop" in caplog.text
+    assert 'the frontend "second" failed to stop' in caplog.text
 
 
 def test_error_of_the_application_ends_the_frontends(server, notes):

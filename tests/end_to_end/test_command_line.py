@@ -349,7 +349,7 @@ def test_a_taken_port_is_told(serve, models):
     first.wait_for("Ctrl-C")
     second = serve(f"--model-repository={models}", f"--http-port={first.port}")
     assert second.end() == 1
-    assert "charonia: cannot listen: " in "\n".join(second.err)
+    assert 'charonia: the frontend "http" cannot listen: ' in "\n".join(second.err)
     assert "choose another address or port" in "\n".join(second.err)
 
 

@@ -15,7 +15,7 @@ from charonia.frontend import Frontend
 from charonia.process_tuning import tune_process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from charonia.frontend_offer import OptionValue
     from charonia.plugins import Plugins
@@ -50,18 +50,18 @@ class Serving:
             raise PluginError(f"no installed frontend has the option {unknown[0]!r} (options: {known})")
         settings.update(options or {})
         self._server = server
-        self._frontends: list[Frontend] = []
+        self._frontends: dict[str, Frontend] = {}
         for name, offer in server.plugins.frontends().items():
             own = {option.name: settings[option.name] for option in offer.options}
             kind: type[Frontend] = server.plugins.frontend(name, Frontend)
             frontend = kind(server, own)
             if frontend.enabled:
-                self._frontends.append(frontend)
+                self._frontends[name] = frontend
         self.urls: list[str] = []
 
     def event_loop(self) -> Callable[[], asyncio.AbstractEventLoop]:
         """Give the event loop that the first frontend with a preference wants, else asyncio's own."""
-        preferred = (type(frontend).event_loop() for frontend in self._frontends)
+        preferred = (type(frontend).event_loop() for frontend in self._frontends.values())
         return next((factory for factory in preferred if factory is not None), asyncio.new_event_loop)
 
     def run(self, started: Callable[[Serving], None]) -> None:
@@ -99,25 +99,31 @@ class Serving:
             CharoniaError: an address cannot be bound.
         """
         try:
-            for frontend in self._frontends:
-                self.urls += await frontend.start()
-        except BaseException as error:
+            for name, frontend in self._frontends.items():
+                self.urls += await _listening(name, frontend)
+        except BaseException:
             await self.stop()
-            if isinstance(error, OSError):
-                raise CharoniaError(f"cannot listen: {error}; choose another address or port") from error
             raise
 
     def describe(self) -> dict[str, Any]:
         """Tell what the frontends add to the start-up screen, as label → value."""
-        return {label: value for frontend in self._frontends for label, value in frontend.describe().items()}
+        return {label: value for frontend in self._frontends.values() for label, value in frontend.describe().items()}
 
     async def stop(self) -> None:
         """Let requests in progress finish, and close the frontends. Idempotent."""
         grace = self._server.options.exit_timeout_secs
-        outcomes = await asyncio.gather(*(frontend.stop(grace) for frontend in self._frontends), return_exceptions=True)
-        for frontend, outcome in zip(self._frontends, outcomes, strict=True):
+        stopping = [frontend.stop(grace) for frontend in self._frontends.values()]
+        outcomes = await asyncio.gather(*stopping, return_exceptions=True)
+        for name, outcome in zip(self._frontends, outcomes, strict=True):
             if isinstance(outcome, BaseException):
-                _log.error("%s failed to stop", type(frontend).__name__, exc_info=outcome)
+                _log.error('the frontend "%s" failed to stop', name, exc_info=outcome)
+
+
+async def _listening(name: str, frontend: Frontend) -> Sequence[str]:
+    try:
+        return await frontend.start()
+    except OSError as error:
+        raise CharoniaError(f'the frontend "{name}" cannot listen: {error}; choose another address or port') from error
 
 
 @contextmanager
