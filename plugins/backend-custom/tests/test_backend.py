@@ -148,7 +148,13 @@ AT = "\n\nAt:\n  {path}({line}): {place}\n"
         ),
         ("import sys\nsys.exit('gone')\n", "SystemExit: gone" + AT.format(path="{path}", line=2, place="<module>")),
         ("def\n", "SyntaxError: invalid syntax (model.py, line 1)"),
-        ("class Other: pass\n", "AttributeError: module '1.model' has no attribute 'TritonPythonModel'"),
+        (
+            "class Other: pass\n",
+            (
+                "AttributeError: module '1.model' has no attribute 'TritonPythonModel': "
+                "{path} must define the model as a class of this name"
+            ),
+        ),
         (
             "class TritonPythonModel:\n    def __init__(self):\n        1 / 0\n",
             "ZeroDivisionError: division by zero" + AT.format(path="{path}", line=3, place="__init__"),

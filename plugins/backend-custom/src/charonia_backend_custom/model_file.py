@@ -62,7 +62,8 @@ class ModelFile:
         kind: type[Any] | None = getattr(module, "TritonPythonModel", None)
         if kind is None:
             raise InternalError(
-                f"AttributeError: module '{self.place.version}.{self.file.stem}' has no attribute 'TritonPythonModel'"
+                f"AttributeError: module '{self.place.version}.{self.file.stem}' has no attribute 'TritonPythonModel': "
+                f"{self.file} must define the model as a class of this name"
             )
         return kind
 
