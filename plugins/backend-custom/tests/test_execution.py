@@ -139,13 +139,18 @@ def test_error_of_one_request_leaves_the_others_of_its_batch_alone(serve):
     assert other["Y"].tolist() == [[8]]
 
 
-def test_outputs_not_asked_for_or_not_declared_are_dropped(execute):
-    """As in the reference, such outputs are dropped, and a declared one that is missing is simply not there."""
+def test_outputs_not_asked_for_or_not_declared_are_dropped(execute, caplog):
+    """As in the reference, such outputs are dropped, and a declared one that is missing is simply not there.
+
+    The log tells once of what nobody could get.
+    """
     body = "return [pb_utils.InferenceResponse([pb_utils.Tensor(n, np.zeros(1, np.int32)) for n in ('Z', 'Y', 'NO')])]"
     outputs = [("Y", "INT32", [1]), ("Z", "INT32", [1]), ("MISSING", "INT32", [1])]
     model = execute(body, outputs=outputs)
     assert list(model.infer({"X": [1]}).outputs) == ["Z", "Y"]
     assert list(model.infer({"X": [1]}, outputs=["Y", "MISSING"]).outputs) == ["Y"]
+    (told,) = [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()]
+    assert "gave the output 'NO', which is dropped: its configuration has 'Y', 'Z', 'MISSING'. Rename it" in told
 
 
 def test_outputs_pass_as_they_are_produced(execute):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import triton_python_backend_utils as pb_utils
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from charonia.tensor import Tensor
 
 __all__ = ["Answers", "ReceivedAnswer", "triton_error"]
+
+_log = logging.getLogger(__name__)
 
 _CODES = (
     ErrorCode.UNKNOWN,
@@ -74,6 +77,8 @@ class Answers:
     def __init__(self, config: ModelConfig, layout: TensorLayout) -> None:
         self.outputs = [output.name for output in config.output]
         self._known = {*self.outputs, *(state.output_name for state in config.sequence_batching.state)}
+        self._model = config.name
+        self._dropped: set[str] = set()
         self._layout = layout
 
     def response(
@@ -85,15 +90,29 @@ class Answers:
             told = InferenceError.of(_CODES[error.code()], error.message())
             return InferenceResponse(parameters=answer.parameter_values(), error=told, final=final)
         if isinstance(answer, ReceivedAnswer):
-            outputs = {name: data for name, data in answer.outputs.items() if name in self._known}
+            outputs = {name: data for name, data in answer.outputs.items() if self._takes(name)}
         else:
             inputs = request.inputs.values()
             outputs = {
                 tensor.name(): with_bytes(given_away(tensor, inputs))
                 for tensor in answer.output_tensors()
-                if tensor.name() in self._known
+                if self._takes(tensor.name())
             }
         (response,) = self._layout.split([request], outputs)
         response.parameters = answer.parameter_values()
         response.final = final
         return response
+
+    def _takes(self, name: str) -> bool:
+        """Tell whether an output is declared. Of each that is not, the log tells once."""
+        if name in self._known:
+            return True
+        if name not in self._dropped:
+            self._dropped.add(name)
+            _log.warning(
+                "model '%s' gave the output '%s', which is dropped: its configuration has %s. Rename it, or declare it",
+                self._model,
+                name,
+                ", ".join(f"'{known}'" for known in self.outputs) or "none",
+            )
+        return False
