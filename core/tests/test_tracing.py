@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from charonia.errors import InferenceError
+from charonia.default_scheduler import DefaultScheduler
+from charonia.errors import InferenceError, UnavailableError
 from charonia.hookspecs import hookimpl
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
@@ -105,6 +106,41 @@ def test_a_failure_has_its_times_too(traced):
     records = records_of(path)
     assert {record["id"] for record in records} == {1}
     assert times_of(records, 1)[-1][0] == "REQUEST_END"
+
+
+class Refusing(DefaultScheduler):
+    """Has a queue that is always full."""
+
+    def enqueue(self, request):
+        raise UnavailableError(f"[request id: {request.id}] Exceeds maximum queue size")
+
+
+class RefusingPlugin(ArithmeticPlugin):
+    """Offers it as the scheduler of models that batch."""
+
+    @hookimpl
+    def charonia_schedulers(self):
+        return {"dynamic_batching": f"{__name__}:Refusing"}
+
+
+def test_what_the_queue_refuses_is_traced(server, model_repository, tmp_path):
+    """A request that fits its model, but not into its queue, has been in the model, as in the reference."""
+    config = model_config("m")
+    config.dynamic_batching.SetInParent()
+    write_model(model_repository, config)
+    path = tmp_path / "trace.json"
+    options = ServerOptions(trace=TraceSetting(level=("TIMESTAMPS",), rate=1, file=str(path)))
+    running = server(model_repository, options=options, plugins=Plugins(entry_points=(), extra=[RefusingPlugin()]))
+    request = InferenceRequest("m", {"INPUT0": np.zeros((1, 16), np.float32)}, lambda response: None, id="r1")
+    trace = running.tracer.begin("m")
+    trace.carry(request)
+    with pytest.raises(UnavailableError):
+        running.submit(request)
+    running.close()
+    records = records_of(path)
+    assert records[0] == {"id": 1, "model_name": "m", "model_version": 1, "request_id": "r1"}
+    assert [name for name, _ in times_of(records, 1)][:2] == ["REQUEST_START", "QUEUE_START"]
+    assert trace.error == "[request id: r1] Exceeds maximum queue size"
 
 
 def test_a_decoupled_execution_has_its_times(server, model_repository, tmp_path):

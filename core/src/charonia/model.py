@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from charonia.deadline import Deadline
-from charonia.errors import CancelledError, InvalidArgumentError, UnavailableError
+from charonia.errors import CancelledError, InferenceError, InvalidArgumentError, UnavailableError
 from charonia.inflight import InFlight
 from charonia.promptness import size_of
 from charonia.request import InferenceRequest, InferenceResponse
@@ -186,8 +186,10 @@ class Model:
         try:
             if self._responses is None or not self._answer_again(request, self._responses):
                 self._scheduler.enqueue(request)
-        except BaseException:
+        except BaseException as error:
             self._in_flight.leave()
+            if request.trace is not None and isinstance(error, InferenceError):
+                request.trace.finish(request, InferenceResponse(error=error))
             raise
 
     def submit_prompt(self, request: InferenceRequest) -> bool:

@@ -43,17 +43,20 @@ def traced(model_repository, tmp_path_factory, request):
 
 
 def test_a_call_has_its_moments(traced, calls, infer_request):
-    """A unary call is received before it is queued, and answered after the model has; refusals have no trace."""
+    """A unary call is received before it is queued, and answered after the model has, be it with an error; refusals have no trace."""
 
     def talk(channel):
         infer = calls(channel, "ModelInfer")
         infer(infer_request(id="one"))
-        with pytest.raises(grpc.RpcError):
-            infer(infer_request(model="nobody", id="two"))
+        for model, row in (("nobody", (1.0, 2.0)), ("picky", (7.0, 7.0))):
+            with pytest.raises(grpc.RpcError):
+                infer(infer_request(model=model, row=row, id=model))
 
-    (trace,) = traced(talk).values()
-    assert [trace[name] for name in ORDER] == sorted(trace[name] for name in ORDER)
-    assert trace["INFER_RESPONSE_COMPLETE"] <= trace["GRPC_SEND_START"]
+    traces = traced(talk)
+    assert sorted(traces) == ["one", "picky"]
+    for trace in traces.values():
+        assert [trace[name] for name in ORDER] == sorted(trace[name] for name in ORDER)
+        assert trace["INFER_RESPONSE_COMPLETE"] <= trace["GRPC_SEND_START"]
 
 
 def test_each_request_of_a_stream_has_its_moments(traced, calls, infer_request):

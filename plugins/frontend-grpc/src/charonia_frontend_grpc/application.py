@@ -216,7 +216,7 @@ async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, tr
     """Wait for the response to an inference. A large request may wait for long: of it, only the tensors are kept."""
     try:
         response = await reply
-        if trace is not None and response.error is None:
+        if trace is not None:
             trace.answer()
         if decoded.classes and takes_long(response.outputs):
             return await asyncio.to_thread(_encoded, encoder, decoded, response)
@@ -231,9 +231,8 @@ async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, tr
 
 def _watched(trace: Trace, encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
     """Encode a response that is there at once, on which somebody looks on."""
+    trace.answer()
     try:
-        if response.error is None:
-            trace.answer()
         return _encoded(encoder, decoded, response)
     finally:
         trace.end()
