@@ -342,6 +342,15 @@ def test_exit_on_error_ends_the_start(serve, models):
     ]
 
 
+def test_a_wrong_option_of_a_frontend_is_told_before_models_are_loaded(serve, models):
+    """Nobody waits for a large model to learn of a number that is too large."""
+    write(models, "m")
+    server = serve(f"--model-repository={models}", "--http-port=70000")
+    assert server.end() == 1
+    assert server.err == ["charonia: --http-port=70000: expected a whole number from 0 to 65535"]
+    assert "READY" not in "\n".join(server.out)
+
+
 def test_a_taken_port_is_told(serve, models):
     """Two servers at one address: the second one says so and ends with the exit code 1."""
     write(models, "m")

@@ -22,6 +22,8 @@ __all__ = ["Frontend"]
 class Frontend(ABC):
     """One protocol on one transport. Lives on an event loop; made, started and stopped by whoever runs the loop.
 
+    It is made before models are loaded, so that wrong options are told at once, and holds nothing to be closed until it starts.
+
     Args:
         server: the server that answers; the frontend does not own it.
         options: a value for every option of the frontend's offer, by name.

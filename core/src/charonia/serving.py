@@ -32,7 +32,7 @@ def _defaults(plugins: Plugins) -> dict[str, OptionValue]:
 
 
 class Serving:
-    """The frontends of a server, on one event loop. The server is started, and closed, by the caller.
+    """The frontends of a server, on one event loop. The caller starts the server before they run, and closes it after them.
 
     Args:
         server: the server.

@@ -147,9 +147,12 @@ def serve(settings: ServeSettings, /, **_: object) -> None:
     with closing(
         Server(settings.repositories, options=settings.options, plugins=settings.plugins, log_settings=settings.log)
     ) as server:
+        serving = Serving(
+            server, settings.frontends
+        )  # before the models are loaded, which takes longer than a wrong option
         with stoppable_start():
             screen.load(server)
-        Serving(server, settings.frontends).run(screen.tell_served)
+        serving.run(screen.tell_served)
         finished = server.close()
     screen.end(finished=finished)
     if not finished:
