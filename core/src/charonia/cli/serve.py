@@ -147,9 +147,7 @@ def serve(settings: ServeSettings, /, **_: object) -> None:
     with closing(
         Server(settings.repositories, options=settings.options, plugins=settings.plugins, log_settings=settings.log)
     ) as server:
-        serving = Serving(
-            server, settings.frontends
-        )  # before the models are loaded, which takes longer than a wrong option
+        serving = Serving(server, settings.frontends)  # told now: what is wrong with these, and not when all is loaded
         with stoppable_start():
             screen.load(server)
         serving.run(screen.tell_served)
