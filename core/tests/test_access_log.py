@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import queue
 import time
 
 import numpy as np
 import pytest
+from charonia.cli.log import writing_log
 from charonia.errors import InferenceError
 from charonia.log_settings import LogSetting, LogSettings
 from charonia.options import ServerOptions
@@ -18,6 +20,13 @@ from charonia.testing.fakes import ArithmeticPlugin
 from charonia.trace_settings import TraceSetting
 
 INPUT = {"INPUT0": np.zeros((1, 16), np.float32)}
+
+
+class Gone:
+    """Has a text, and is nothing that JSON has."""
+
+    def __str__(self):
+        return "gone"
 
 
 class Kept(logging.Handler):
@@ -93,6 +102,36 @@ def test_what_is_logged_in_an_execution_names_its_request(ask, log, tmp_path):
     assert line["message"] == 'model instance "m_0" failed to execute a batch'
     assert "ValueError: INPUT0 has the value 7" in line["exception"]
     assert line["time"].endswith("Z")
+
+
+def test_whatever_code_puts_into_a_record_is_json(log):
+    """An object in the place of a field is told as text, and a traceback that came as text, and where it was logged, are there."""
+    number = np.int64(3)
+    logging.getLogger("charonia.elsewhere").error("a", extra={"model": Gone(), "version": number, "total_us": math.nan})
+    logging.getLogger("charonia.elsewhere").error("b", stack_info=True)
+    there = {"name": "charonia.elsewhere", "msg": "c", "levelno": logging.ERROR, "exc_text": "ValueError: no"}
+    logging.getLogger("charonia.elsewhere").handle(logging.makeLogRecord(there))
+    assert [log[0][name] for name in ("model", "version", "total_us")] == ["gone", "3", "nan"]
+    assert log[1]["stack"].startswith("Stack (most recent call last):")
+    assert log[2]["exception"] == "ValueError: no"
+
+
+@pytest.mark.parametrize("form", ["default", "JSON"])
+def test_no_client_writes_lines_of_its_own(server, model_repository, tmp_path, form):
+    """A request's id cannot end a line of the log."""
+    name = "r1\nI 12:00:00.000 charonia.access: model=m"
+    write_model(model_repository, model_config("m", parameters={"fail_on": "7"}))
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
+    path = tmp_path / "log"
+    with writing_log(LogSetting(file=str(path), format=form)):
+        running = server(model_repository, options=ServerOptions(log_access=True), plugins=plugins)
+        with pytest.raises(InferenceError):
+            running.model("m").infer({"INPUT0": np.full((1, 16), 7, np.float32)}, id=name)
+        running.close()
+    lines = [line for line in path.read_text().splitlines() if "r1" in line]
+    assert [r"r1\nI 12:00:00.000 charonia.access" in line for line in lines] == [True, True]
+    if form == "JSON":
+        assert [json.loads(line)["request_id"] for line in lines] == [name, name]
 
 
 @pytest.mark.parametrize("form", ["default", "ISO8601"])

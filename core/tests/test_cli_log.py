@@ -41,3 +41,11 @@ def test_on_stderr_a_line_is_there_at_once(capsys):
         LOG.warning("first", extra={MORE: True})
         LOG.warning("last")
         assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == ["first", "last"]
+
+
+def test_what_is_no_unicode_is_written_too(tmp_path):
+    """Half a character, as in the name of a file that is no UTF-8, does not cost the line."""
+    path = tmp_path / "server.log"
+    with writing_log(LogSetting(file=str(path))):
+        LOG.warning("caf\udce9")
+    assert path.read_text().endswith("charonia.tested: caf\\udce9\n")

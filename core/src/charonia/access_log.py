@@ -10,6 +10,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
+from charonia.executing import in_one_line
 from charonia.gathering import Gathering
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _record(finished: _Finished, *, more: bool) -> logging.LogRecord:
     if finished.trace_id is not None:
         told["trace_id"] = finished.trace_id
         text += " trace_id=%(trace_id)s"
-    record = _log.makeRecord(_log.name, logging.INFO, __file__, 0, text, (told,), None, extra={**told, MORE: more})
+    written = {**told, "request_id": in_one_line(finished.request_id)}
+    record = _log.makeRecord(_log.name, logging.INFO, __file__, 0, text, (written,), None, extra={**told, MORE: more})
     record.created, record.msecs = finished.at, finished.at % 1 * 1000
     return record

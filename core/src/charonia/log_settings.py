@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InvalidArgumentError, UnsupportedError
-from charonia.executing import EXECUTING
+from charonia.executing import EXECUTING, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -177,7 +177,7 @@ class _Formatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Write a record up to its traceback. One with a request of its own names that in its message."""
         about = {} if hasattr(record, "request_id") else _executed()
-        told = " ".join([f"{name}={value}" for name, value in about.items()])
+        told = in_one_line(" ".join([f"{name}={value}" for name, value in about.items()]))
         return super().formatMessage(record) + (f" [{told}]" if told else "")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's own name
@@ -209,11 +209,20 @@ def _json(record: logging.LogRecord) -> str:
         "logger": record.name,
         "message": record.getMessage(),
         **_executed(),
-        **{name: getattr(record, name) for name in _RECORD_FIELDS if hasattr(record, name)},
+        **{name: _plain(getattr(record, name)) for name in _RECORD_FIELDS if hasattr(record, name)},
     }
-    if record.exc_info:
+    if record.exc_text:  # one from another process has nothing else
+        document["exception"] = record.exc_text
+    elif record.exc_info:
         document["exception"] = logging.Formatter().formatException(record.exc_info)
+    if record.stack_info:
+        document["stack"] = record.stack_info
     return json.dumps(document)
+
+
+def _plain(value: object) -> str | int | None:
+    """Give what somebody's code put into a record as something that JSON has."""
+    return value if isinstance(value, str | int | None) else str(value)
 
 
 def _executed() -> dict[str, object]:

@@ -60,7 +60,7 @@ def _handler(file: str) -> logging.Handler:
     if not file:
         return _StderrHandler()
     try:
-        return _FileHandler(file, encoding="utf-8")
+        return _FileHandler(file, encoding="utf-8", errors="backslashreplace")  # as stderr
     except OSError as error:
         raise CommandError(
             f"the log cannot be written to {file}: {error.strerror}; --log-file names a file in a directory that exists"
