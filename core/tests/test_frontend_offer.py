@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from charonia.errors import CharoniaError
-from charonia.frontend_offer import read_port, read_whole_number
+from charonia.frontend_offer import read_lines, read_port, read_whole_number
 
 
 @pytest.mark.parametrize("port", [0, 8000, 65_535])
@@ -19,6 +19,12 @@ def test_ports_that_cannot_be_are_told(port):
     with pytest.raises(CharoniaError) as refused:
         read_port({"http-port": port}, "http-port")
     assert str(refused.value) == f"--http-port={port}: expected a whole number from 0 to 65535"
+
+
+def test_what_may_come_several_times_is_read_line_by_line():
+    """Where it did not come at all, there is no line."""
+    assert read_lines({"x": "a=1\nb=2"}, "x") == ["a=1", "b=2"]
+    assert read_lines({"x": ""}, "x") == []
 
 
 def test_a_number_has_its_own_bounds():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from charonia.frontend_offer import OptionValue
     from charonia.server import Server
 
-__all__ = ["Frontend"]
+__all__ = ["Frontend", "network_place"]
 
 
 class Frontend(ABC):
@@ -58,3 +58,8 @@ class Frontend(ABC):
     def describe(self) -> Mapping[str, Any]:
         """Tell what the start-up screen should add for this frontend, as label → value."""
         return {}
+
+
+def network_place(address: str, port: int) -> str:
+    """Write an address and a port as they stand in a URL, where one of IPv6 has brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -10,7 +10,7 @@ from charonia.errors import CharoniaError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["FrontendOffer", "FrontendOption", "OptionValue", "read_port", "read_whole_number"]
+__all__ = ["FrontendOffer", "FrontendOption", "OptionValue", "read_lines", "read_port", "read_whole_number"]
 
 _MAX_PORT = 65_535
 _MAX_INT = 2_147_483_647
@@ -48,6 +48,12 @@ class FrontendOffer:
 
     path: str
     options: Sequence[FrontendOption] = ()
+
+
+def read_lines(options: Mapping[str, OptionValue], name: str) -> list[str]:
+    """Read all that was given for an option that may come several times."""
+    told = str(options[name])
+    return told.split("\n") if told else []
 
 
 def read_whole_number(options: Mapping[str, OptionValue], name: str, *, least: int = 0, most: int = _MAX_INT) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from charonia.frontend import Frontend
-from charonia.frontend_offer import read_port
+from charonia.frontend import Frontend, network_place
+from charonia.frontend_offer import read_lines, read_port
 from charonia.header_forwarding import HeaderForwarding
 from charonia.restricted_access import read_restrictions
 from charonia.tls import read_tls
@@ -41,8 +41,8 @@ class GrpcFrontend(Frontend):
         self._port = read_port(options, "grpc-port")
         self._tls = read_tls(options, "grpc") if self.enabled else None
         self._transport_class = _transport_class(server) if self.enabled else None
-        told = str(options["grpc-restricted-protocol"])
-        self._restrictions = read_restrictions(told.split("\n") if told else (), "--grpc-restricted-protocol")
+        restricted = read_lines(options, "grpc-restricted-protocol")
+        self._restrictions = read_restrictions(restricted, "--grpc-restricted-protocol")
         pattern = str(options["grpc-header-forward-pattern"])
         self._forwarding = HeaderForwarding(pattern, "--grpc-header-forward-pattern") if pattern else None
 
@@ -62,8 +62,7 @@ class GrpcFrontend(Frontend):
         port = await self._transport.listen(
             address, self._port, reuse_port=bool(self.options["reuse-grpc-port"]), tls=self._tls
         )
-        host = f"[{address}]" if ":" in address else address
-        return [f"grpcs://{host}:{port}" if self._tls else f"grpc://{host}:{port}"]
+        return [f"{'grpcs' if self._tls else 'grpc'}://{network_place(address, port)}"]
 
     async def stop(self, grace_seconds: float) -> None:
         """Close the door, let calls in progress finish, and close the connections."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc  # noqa: TID253 - this is the module that everyone else leaves to be imported late
 from charonia.errors import InferenceError, UnavailableError
+from charonia.frontend import network_place
 from charonia.rpc import LEAVING, UnaryMethod, settled
 from charonia.transport import RpcTransport
 
@@ -42,8 +43,7 @@ class GrpcioTransport(RpcTransport):
         """Accept connections."""
         server = grpc.aio.server(options=channel_arguments(self.settings.keep_alive, reuse_port=reuse_port))
         server.add_generic_rpc_handlers((_Handlers(self),))
-        host = f"[{address}]" if ":" in address else address
-        place = f"{host}:{port}"
+        place = network_place(address, port)
         try:
             bound = server.add_secure_port(place, _credentials(tls)) if tls else server.add_insecure_port(place)
         except RuntimeError as error:

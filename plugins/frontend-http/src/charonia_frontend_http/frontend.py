@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from charonia.frontend import Frontend
-from charonia.frontend_offer import read_port
+from charonia.frontend import Frontend, network_place
+from charonia.frontend_offer import read_lines, read_port
 from charonia.header_forwarding import HeaderForwarding
 from charonia.restricted_access import read_restrictions
 from charonia.tls import read_tls
@@ -41,8 +41,7 @@ class HttpFrontend(Frontend):
         self._tls = read_tls(options, "http") if self.enabled else None
         self._transport_class = _transport_class(server) if self.enabled else None
         self._origins = read_origins(str(options["http-cors-allow-origin"]))
-        told = str(options["http-restricted-api"])
-        self._restrictions = read_restrictions(told.split("\n") if told else (), "--http-restricted-api")
+        self._restrictions = read_restrictions(read_lines(options, "http-restricted-api"), "--http-restricted-api")
         pattern = str(options["http-header-forward-pattern"])
         self._forwarding = HeaderForwarding(pattern, "--http-header-forward-pattern") if pattern else None
 
@@ -79,15 +78,11 @@ class HttpFrontend(Frontend):
             handle = CrossOrigin(handle, self._origins).handle
         limits = HttpLimits(int(options["http-max-header-size"]), int(options["http-max-body-size"]))
         self._transport = self._transport_class(handle, limits)
+        address = str(options["http-address"])
         port = await self._transport.listen(
-            str(options["http-address"]),
-            self._port,
-            reuse_port=bool(options["reuse-http-port"]),
-            tls=self._tls,
+            address, self._port, reuse_port=bool(options["reuse-http-port"]), tls=self._tls
         )
-        scheme = "https" if self._tls else "http"
-        host = str(options["http-address"])
-        return [f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"]
+        return [f"{'https' if self._tls else 'http'}://{network_place(address, port)}"]
 
     async def stop(self, grace_seconds: float) -> None:
         """Close the door, let requests in progress finish, and close the connections."""

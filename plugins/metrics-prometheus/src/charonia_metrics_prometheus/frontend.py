@@ -8,8 +8,8 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from charonia.frontend import Frontend
-from charonia.frontend_offer import read_port
+from charonia.frontend import Frontend, network_place
+from charonia.frontend_offer import read_lines, read_port
 from prometheus_client.registry import CollectorRegistry
 
 from charonia_metrics_prometheus import OPTIONS
@@ -47,8 +47,7 @@ class MetricsFrontend(Frontend):
 
     def __init__(self, server: Server, options: Mapping[str, OptionValue]) -> None:
         super().__init__(server, options)
-        told = str(options["metrics-config"])
-        settings = read_settings(told.split("\n") if told else ())
+        settings = read_settings(read_lines(options, "metrics-config"))
         self._port = read_port(options, "metrics-port")
         interval = int(options["metrics-interval-ms"]) / 1000
         self._lag = LoopLag()
@@ -85,8 +84,7 @@ class MetricsFrontend(Frontend):
             self._place = f"none, since port {self._port} is taken: choose another one by --metrics-port"
             _log.info("metrics: %s", self._place)
             return ()
-        host = f"[{address}]" if ":" in address else address
-        self._place = f"http://{host}:{port}/metrics"
+        self._place = f"http://{network_place(address, port)}/metrics"
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="charonia-metrics")
         self._lag.start()
         if self._summaries is not None:
