@@ -14,7 +14,9 @@ from charonia.request import InferenceRequest
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticBackend, ArithmeticPlugin, Gate
 from charonia_metrics_prometheus.collector import ServerCollector
+from charonia_metrics_prometheus.exposition import exposition
 from charonia_metrics_prometheus.settings import MetricsSettings
+from prometheus_client.parser import text_string_to_metric_families
 
 INPUT = {"INPUT0": np.ones((2, 16), np.float32)}
 
@@ -55,6 +57,21 @@ def test_counters_go_on_where_a_load_replaces_another_one(start):
     assert told_of(running) == {}
     running.load("m")
     assert told_of(running)["nv_inference_request_success",] == 0
+
+
+def test_no_tag_spoils_the_page(start):
+    """A tag whose name is none of a label has `_` for what does not fit; its value may be anything."""
+    config = model_config("m")
+    for tag in ("my-tag", "caf\u00e9", "a b", "1", ""):
+        config.metric_tags[tag] = 'x"\\\n'
+    page = exposition(ServerCollector(start(config), MetricsSettings()).collect()).decode()
+    (family,) = [it for it in text_string_to_metric_families(page) if it.name == "nv_inference_request_success"]
+    value = 'x"\\\n'
+    assert family.samples[0].labels == {
+        **dict.fromkeys(("_", "_1", "_a_b", "_caf_", "_my_tag"), value),
+        "model": "m",
+        "version": "1",
+    }
 
 
 def test_the_time_that_loading_took_is_told(start):

@@ -5,6 +5,7 @@ As in the reference, they count on where a load replaces another one.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from charonia_metrics_prometheus.settings import MetricsSettings
 
 __all__ = ["ModelRow", "model_metrics"]
+
+_NO_LABEL = re.compile(r"[^a-zA-Z0-9_]")
+"""What cannot stand in the name of a label: one that has it spoils the whole page."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,13 @@ class ModelRow:
     def of(told: VersionStatistics, config: ModelConfig) -> ModelRow:
         """Make one; the configuration's `metric_tags` stand among the labels with a `_` before their names.
 
+        So does a `_` for each character that no label's name has.
+
         Args:
             told: what is counted of it.
             config: its configuration.
         """
-        labels = {f"_{tag}": value for tag, value in config.metric_tags.items()}
+        labels = {_NO_LABEL.sub("_", f"_{tag}"): value for tag, value in config.metric_tags.items()}
         labels |= {"model": told.name, "version": told.version}
         if told.namespace:
             labels["namespace"] = told.namespace
