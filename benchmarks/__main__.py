@@ -34,7 +34,7 @@ from benchmarks.ways import GRPC, HTTP, WAYS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from benchmarks.generators import LastingGenerator
+    from benchmarks.generators import LoadGenerator
     from benchmarks.sides import Side
     from benchmarks.ways import Way
 
@@ -44,12 +44,12 @@ ROUNDS_IN_PROCESS = 15
 ROUNDS_OF_STARTS = 3
 LOADS = 50
 TURNS = 200
-SWITCHES = 20
-SWITCH_SECONDS = 1.0
+PAIRS = 3_000
+LATE_SECONDS = 6.0
 QUICK_CALLS = 100
 QUICK_ROUNDS = 3
-QUICK_SWITCHES = 1
-QUICK_SWITCH_SECONDS = 0.1
+QUICK_PAIRS = 4
+QUICK_LATE_SECONDS = 0.0
 
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
@@ -103,7 +103,7 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _generator(choice: str, left_out: dict[str, str]) -> LastingGenerator:
+def _generator(choice: str, left_out: dict[str, str]) -> LoadGenerator:
     """Take perf_analyzer unless it cannot be had; where it was asked for by name, that is an error."""
     if choice != "own":
         try:
@@ -132,7 +132,7 @@ def _start(names: Sequence[str], folder: Path, stack: ExitStack, left_out: dict[
 
 
 def _possible(
-    ways: Sequence[Way], generator: LastingGenerator, sides: Sequence[Side], left_out: dict[str, str]
+    ways: Sequence[Way], generator: LoadGenerator, sides: Sequence[Side], left_out: dict[str, str]
 ) -> list[Way]:
     """Keep the ways that the generator and at least one side know; and tell of each side that does not know one."""
     possible = [way for way in ways if (H2Load() if way.h2load else generator).can(way)]
@@ -175,8 +175,8 @@ def _run(options: argparse.Namespace) -> Report:
         decisions = measure_decisions(turns[0], QUICK_CALLS if options.quick else QUEUED)
         generation = measure_turns(folder / "turns", options.concurrency, turns[0], TURNS)
         plain = [way for way in ways if way in (WAYS[HTTP], WAYS[GRPC])]
-        switches = (QUICK_SWITCHES, QUICK_SWITCH_SECONDS) if options.quick else (SWITCHES, SWITCH_SECONDS)
-        observing = measure_observing(folder / "observing", plain, generator, *switches, _say)
+        pairs = (QUICK_PAIRS, QUICK_LATE_SECONDS) if options.quick else (PAIRS, LATE_SECONDS)
+        observing = measure_observing(folder / "observing", plain, *pairs, _say)
         page = measure_page(folder / "page", turns[0])
         scraping = measure_scraping(folder / "scraping", options.seconds, options.rounds, _say)
         _say("measuring repositories")

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,16 +17,12 @@ from benchmarks.latency import Load, LoadError, summarise
 from benchmarks.models import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
     from benchmarks.ways import Way
 
-__all__ = ["H2Load", "LastingGenerator", "LoadGenerator", "OwnGenerator", "PerfAnalyzer", "sender"]
+__all__ = ["H2Load", "LoadGenerator", "OwnGenerator", "PerfAnalyzer", "sender"]
 
 _WINDOWS = 3
 """The fewest windows that perf_analyzer takes for a result."""
-_ENDLESS_SECONDS = 86_400
 
 
 class LoadGenerator(Protocol):
@@ -55,14 +50,6 @@ class LoadGenerator(Protocol):
         ...
 
 
-class LastingGenerator(LoadGenerator, Protocol):
-    """One that can also go on for as long as it is wanted."""
-
-    def loading(self, way: Way, port: int, model: str, concurrency: int) -> AbstractContextManager[None]:
-        """Load a server as `run` does, but for as long as the block lasts, and measure nothing."""
-        ...
-
-
 class OwnGenerator:
     """The programs of http_load.py and grpc_load.py."""
 
@@ -74,18 +61,11 @@ class OwnGenerator:
 
     def run(self, way: Way, port: int, model: str, concurrency: int, seconds: float) -> Load:
         """Do as `LoadGenerator.run` says."""
-        command = self._command(way, port, model, concurrency)
-        return Load(**json.loads(_output([*command, f"--seconds={seconds}"], seconds)))
-
-    def loading(self, way: Way, port: int, model: str, concurrency: int) -> AbstractContextManager[None]:
-        """Do as `LastingGenerator.loading` says."""
-        return _running([*self._command(way, port, model, concurrency), f"--seconds={_ENDLESS_SECONDS}"])
-
-    def _command(self, way: Way, port: int, model: str, concurrency: int) -> list[str]:
-        words = [f"--port={port}", f"--model={model}", f"--concurrency={concurrency}"]
+        words = [f"--port={port}", f"--model={model}", f"--concurrency={concurrency}", f"--seconds={seconds}"]
         if way.streaming:
             words.append("--streaming")
-        return [sys.executable, "-m", f"benchmarks.{way.protocol}_load", *words]
+        output = _output([sys.executable, "-m", f"benchmarks.{way.protocol}_load", *words], seconds)
+        return Load(**json.loads(output))
 
 
 class PerfAnalyzer:
@@ -110,28 +90,19 @@ class PerfAnalyzer:
 
     def run(self, way: Way, port: int, model: str, concurrency: int, seconds: float) -> Load:
         """Do as `LoadGenerator.run` says."""
-        windows = self._windows(max(1, int(seconds * 1_000 / _WINDOWS)))
-        with tempfile.TemporaryDirectory() as folder:
-            records = Path(folder, "records.json")
-            export = ["--stability-percentage", "99999", "--profile-export-file", str(records)]
-            _output([*self._place(way, port, model, concurrency), *windows, *export], seconds)
-            times = json.loads(records.read_bytes())["experiments"][0]["requests"]
-        return summarise([time["timestamp"] for time in times], [time["response_timestamps"][0] for time in times])
-
-    def loading(self, way: Way, port: int, model: str, concurrency: int) -> AbstractContextManager[None]:
-        """Do as `LastingGenerator.loading` says."""
-        return _running([*self._place(way, port, model, concurrency), *self._windows(_ENDLESS_SECONDS * 1_000)])
-
-    def _place(self, way: Way, port: int, model: str, concurrency: int) -> list[str]:
+        window = max(1, int(seconds * 1_000 / _WINDOWS))
         place = ["-m", model, "-i", way.protocol, "-u", f"127.0.0.1:{port}", "--concurrency-range", str(concurrency)]
         if way.streaming:
             place.append("--streaming")
         if way.shared_memory:
             place += ["--shared-memory", "system"]
-        return [*self._command, *place]
-
-    def _windows(self, milliseconds: int) -> list[str]:
-        return ["--measurement-interval", str(milliseconds), "--max-trials", str(_WINDOWS)]
+        windows = ["--measurement-interval", str(window), "--max-trials", str(_WINDOWS)]
+        with tempfile.TemporaryDirectory() as folder:
+            records = Path(folder, "records.json")
+            export = ["--stability-percentage", "99999", "--profile-export-file", str(records)]
+            _output([*self._command, *place, *windows, *export], seconds)
+            times = json.loads(records.read_bytes())["experiments"][0]["requests"]
+        return summarise([time["timestamp"] for time in times], [time["response_timestamps"][0] for time in times])
 
 
 class H2Load:
@@ -182,22 +153,6 @@ def sender(way: Way, model: str, chosen: LoadGenerator) -> LoadGenerator | None:
     """
     generator = H2Load() if way.h2load else OwnGenerator() if MODELS[model].large else chosen
     return generator if generator.can(way) else None
-
-
-@contextmanager
-def _running(command: list[str]) -> Iterator[None]:
-    """Have a generator run while the block lasts. Raises LoadError where it has ended by itself."""
-    with tempfile.TemporaryFile() as told:
-        process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT, cwd=HOUSE)
-        try:
-            yield
-        finally:
-            ended = process.poll() is not None
-            process.terminate()
-            process.wait()
-            if ended:
-                told.seek(0)
-                raise LoadError(f"{' '.join(command)} has ended: {told.read().decode(errors='replace')[-2000:]}")
 
 
 def _output(command: list[str], seconds: float) -> str:

@@ -16,12 +16,9 @@ from benchmarks.event_loop import run
 from benchmarks.latency import LoadError, summarise
 from benchmarks.load_options import load_parser
 from benchmarks.models import MODELS
-from benchmarks.wire import http_request
+from benchmarks.wire import http_request, is_whole
 
 __all__: list[str] = []
-
-_HEADER_END = b"\r\n\r\n"
-_LENGTH = b"\r\ncontent-length: "
 
 
 class _Record:
@@ -63,8 +60,7 @@ class _Connection(asyncio.Protocol):
         if self._received:
             self._received += data
             received = self._received
-        end = received.find(_HEADER_END)
-        if end < 0 or len(received) < end + len(_HEADER_END) + _content_length(received[:end]):
+        if not is_whole(received):
             self._received = bytearray(data) if received is data else self._received
             return
         ended_ns = time.time_ns()
@@ -87,15 +83,6 @@ class _Connection(asyncio.Protocol):
             record.fail(f"the server closed a connection: {exc or 'without an error'}")
         elif not record.open and not record.finished.done():
             record.finished.set_result(None)
-
-
-def _content_length(head: bytes | bytearray) -> int:
-    lower = head.lower()
-    start = lower.find(_LENGTH) + len(_LENGTH)
-    if start < len(_LENGTH):
-        return 0
-    end = lower.find(b"\r\n", start)
-    return int(lower[start : end if end >= 0 else len(lower)])
 
 
 async def _generate(port: int, model: str, concurrency: int, seconds: float) -> _Record:

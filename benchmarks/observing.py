@@ -1,8 +1,17 @@
 """What traces and the access log cost: one server that is asked without a pause, and told to begin and to end with them.
 
-That one request in a hundred is traced costs less than two servers differ from each other, or one from what it was a minute ago.
-So each short time with it is compared with the one right before or behind it without. Of all such pairs the typical difference
-is told, and how certain that is.
+That one request in a hundred is traced costs less than two servers differ from each other, or one from what it was a second ago.
+So a hundred requests with it are compared with the hundred right before or behind them without, some thousand times, and of
+all such pairs the typical difference is told, and how certain that is. The requests come from clients in step, between whose
+requests the server rests, so that each hundred has its own CPU time, to the microsecond.
+
+What is traced or logged is written later, by other threads, up to five seconds later. Their CPU time is counted apart, from a
+moment at which nothing is left to be written until another such moment. It is divided by all requests that were watched.
+
+While they write, they hold up the thread that answers, and take its caches: now among the requests that are watched, and now
+among the others. So that cost would cancel out. But pairs differ in how much was written within them, which is known.
+How the difference of a pair goes with that is found by regression, and what is told of the thread that answers is the
+difference at which all that a hundred watched requests leave to be written is written within them, and nothing within the others.
 """
 
 from __future__ import annotations
@@ -12,12 +21,14 @@ import os
 import statistics
 import threading
 import time
-import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING
 
-from benchmarks.excess import excess
+from benchmarks.clients_in_step import ClientsInStep
+from benchmarks.excess import Excess, excess_at
 from benchmarks.latency import LoadError
 from benchmarks.sides import start_charonia
 from benchmarks.span_collector import SpanCollector
@@ -27,18 +38,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from benchmarks.excess import Excess
-    from benchmarks.generators import LastingGenerator
+    from benchmarks.cpu_times import ThreadTimes
     from benchmarks.sides import Side
     from benchmarks.ways import Way
 
 __all__ = ["ObservingCost", "measure_observing"]
 
 _MODEL = "identity"
-_CLIENTS = 16
-_WARM_UP_SECONDS = 0.5
-_PATIENCE_SECONDS = 30.0
-_TRY_SECONDS = 0.05
+_CLIENTS = 20
+_STEPS = 5
+"""Of the clients: together a hundred requests, one of which is traced where one in a hundred is."""
+_STEPS_BEFORE = 1
+"""Between a switch and the requests that count."""
+_STEPS_TO_WARM_UP = 200
+_PART = 0.25
+"""The part of the pairs with which is seen what costs much."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class _Watched:
         setting: the setting that is switched, by its path.
         off: the changes that switch it off.
         on: those that switch it on.
-        late_seconds: for how long after a request something of it may still be written down.
+        part: the part of the pairs that it takes.
     """
 
     what: str
@@ -59,25 +73,26 @@ class _Watched:
     setting: str
     off: Mapping[str, object]
     on: Mapping[str, object]
-    late_seconds: float
+    part: float
 
 
-def _traces(what: str, rate: int, *flags: str, late_seconds: float) -> _Watched:
+def _traces(what: str, rate: int, *flags: str) -> _Watched:
     off, on = {"trace_level": ["OFF"]}, {"trace_level": ["TIMESTAMPS"], "trace_rate": str(rate)}
-    return _Watched(what, flags, "v2/trace/setting", off, on, late_seconds)
+    return _Watched(what, flags, "/v2/trace/setting", off, on, 1 if rate > 1 else _PART)
 
 
 def _file(what: str, rate: int) -> _Watched:
-    return _traces(what, rate, f"--trace-config=file={os.devnull}", late_seconds=0.6)
+    return _traces(what, rate, f"--trace-config=file={os.devnull}")
 
 
 def _spans(what: str, rate: int) -> _Watched:
-    flags = ("url={collector}", "bsp_schedule_delay=500", "bsp_max_queue_size=65536")
-    return _traces(what, rate, *(f"--trace-config=opentelemetry,{flag}" for flag in flags), late_seconds=0.6)
+    """Have spans sent as they are by default, but for the room where they wait, out of which none is to be lost."""
+    flags = ("url={collector}", "bsp_max_queue_size=65536")
+    return _traces(what, rate, *(f"--trace-config=opentelemetry,{flag}" for flag in flags))
 
 
 _WATCHED: Sequence[_Watched] = (
-    _Watched("access log", ["--log-access=true"], "v2/logging", {"log_info": False}, {"log_info": True}, 0.2),
+    _Watched("access log", ["--log-access=true"], "/v2/logging", {"log_info": False}, {"log_info": True}, _PART),
     _file("traces of 1 in 100", 100),
     _file("traces of all", 1),
     _spans("spans of 1 in 100", 100),
@@ -87,51 +102,67 @@ _WATCHED: Sequence[_Watched] = (
 
 @dataclass(frozen=True)
 class ObservingCost:
-    """What came of one way to be watched.
+    """What came of one way to be watched. What is more is told in percent of what a request takes without it.
 
     Attributes:
         what: what is switched on.
         way: how requests are sent.
         pairs: how often it was switched on and off.
-        requests_per_second: the median without it.
-        cpu_us: the median of the CPU time of a request without it, in microseconds.
-        more_cpu: how much more of it a request takes with it.
-        more_time: how much more time the same number of requests takes with it.
+        cpu_us: the CPU time of a request without it, on the thread that answers, in microseconds; the median.
+        more_answering: how much more CPU time a request takes there with it.
+        more_writing: how much CPU time it takes on other threads.
+        more_cpu: both together.
+        more_time: how much more time the same requests take until all have their answers.
     """
 
     what: str
     way: str
     pairs: int
-    requests_per_second: float
     cpu_us: float
+    more_answering: float
+    more_writing: float
     more_cpu: Excess
     more_time: Excess
 
 
 @dataclass(frozen=True)
-class _Slice:
-    """A time without a switch: how long a request took, of all clients together, and its CPU time; both in microseconds."""
+class _Half:
+    """What some requests took, divided by their number, in microseconds.
 
-    time_us: float
+    Attributes:
+        cpu_us: CPU time of the thread that answers.
+        others_us: CPU time that other threads used meanwhile, whatever for.
+        time_us: time until all were answered.
+    """
+
     cpu_us: float
+    others_us: float
+    time_us: float
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a measurement has found: the halves without and with what is watched, in pairs; and what writing took in all.
+
+    Attributes:
+        pairs: the halves.
+        written_us: CPU time of the threads that write, for one request that was watched, in microseconds.
+    """
+
+    pairs: Sequence[tuple[_Half, _Half]]
+    written_us: float
 
 
 def measure_observing(
-    folder: Path,
-    ways: Sequence[Way],
-    generator: LastingGenerator,
-    pairs: int,
-    seconds: float,
-    tell: Callable[[str], None],
+    folder: Path, ways: Sequence[Way], pairs: int, late_seconds: float, tell: Callable[[str], None]
 ) -> list[ObservingCost]:
     """Start a server for each way to be watched, and switch it while it is asked.
 
     Args:
         folder: where the models are written; not there yet.
         ways: how requests are sent.
-        generator: what sends them.
-        pairs: how often each is switched on and off.
-        seconds: the length of what counts between two switches.
+        pairs: how often each is switched on and off, at most.
+        late_seconds: how long it takes until all is written; with less, what writing costs is not all told.
         tell: called with a line of progress.
 
     Raises:
@@ -145,7 +176,8 @@ def measure_observing(
         for watched in _WATCHED:
             with _serving(folder, watched, collector.url) as side:
                 for way in ways:
-                    costs.append(_cost(watched.what, way, _measure(side, watched, way, generator, pairs, seconds)))
+                    found = _measure(side, watched, way, max(1, round(pairs * watched.part)), late_seconds)
+                    costs.append(_cost(watched.what, way, found))
                     tell(_line(costs[-1]))
     return costs
 
@@ -160,78 +192,73 @@ def _serving(folder: Path, watched: _Watched, collector: str) -> Iterator[Side]:
         side.process.stop()
 
 
-def _measure(
-    side: Side, watched: _Watched, way: Way, generator: LastingGenerator, pairs: int, seconds: float
-) -> list[tuple[_Slice, _Slice]]:
-    """Give the slices without and with what is watched, in pairs. The one comes first by turns."""
-    length = watched.late_seconds + seconds
-    with generator.loading(way, side.port(way), _MODEL, _CLIENTS):
-        _await_more(side, _answered(side))
-        begin = time.monotonic() + _WARM_UP_SECONDS
+def _measure(side: Side, watched: _Watched, way: Way, pairs: int, late_seconds: float) -> _Found:
+    """Measure without and with what is watched, each first by turns, from and to a moment when all is written."""
+    spent = side.process.thread_times_reader()
+    with _switch(side, watched) as switch, ClientsInStep(way, side.port(way), _MODEL, _CLIENTS) as clients:
+        switch(watched.off)
+        clients.step(_STEPS_TO_WARM_UP)
+        before = spent()
         found = []
         for number in range(pairs):
-            first = bool(number % 2)
-            one = _slice(side, watched, begin + 2 * number * length, seconds, on=first)
-            other = _slice(side, watched, begin + (2 * number + 1) * length, seconds, on=not first)
-            found.append((other, one) if first else (one, other))
-    return found
+            halves = {}
+            for on in (False, True) if number % 2 else (True, False):
+                switch(watched.on if on else watched.off)
+                halves[on] = _half(clients, spent)
+            found.append((halves[False], halves[True]))
+        switch(watched.off)
+        threading.Event().wait(late_seconds)
+        written_ns = spent().others_ns - before.others_ns
+    return _Found(found, written_ns / 1000 / (pairs * _CLIENTS * (_STEPS_BEFORE + _STEPS)))
 
 
-def _await_more(side: Side, before: int) -> int:
-    """Wait until more requests have been answered, and tell how many."""
-    give_up = time.monotonic() + _PATIENCE_SECONDS
-    while (answered := _answered(side)) == before:
-        if time.monotonic() > give_up:
-            raise LoadError(f"no request came within {_PATIENCE_SECONDS:g} s")
-        _wait_until(time.monotonic() + _TRY_SECONDS)
-    return answered
+@contextmanager
+def _switch(side: Side, watched: _Watched) -> Iterator[Callable[[Mapping[str, object]], None]]:
+    """Give what makes changes to the setting, over a connection that the end of the block closes."""
+    with closing(HTTPConnection("127.0.0.1", side.ports[HTTP])) as connection:
+
+        def switch(changes: Mapping[str, object]) -> None:
+            connection.request("POST", watched.setting, json.dumps(changes))
+            answer = connection.getresponse()
+            told = answer.read()
+            if answer.status != HTTPStatus.OK:
+                raise LoadError(f"{watched.what} cannot be switched: {told.decode(errors='replace')}")
+
+        yield switch
 
 
-def _wait_until(moment: float) -> None:
-    threading.Event().wait(max(0, moment - time.monotonic()))
+def _half(clients: ClientsInStep, spent: Callable[[], ThreadTimes]) -> _Half:
+    clients.step(_STEPS_BEFORE)
+    before, begun_ns = spent(), time.perf_counter_ns()
+    clients.step(_STEPS)
+    ended_ns, after = time.perf_counter_ns(), spent()
+    cpu_ns, others_ns = after.first_ns - before.first_ns, after.others_ns - before.others_ns
+    return _Half(*(ns / 1000 / (_CLIENTS * _STEPS) for ns in (cpu_ns, others_ns, ended_ns - begun_ns)))
 
 
-def _slice(side: Side, watched: _Watched, begin: float, seconds: float, *, on: bool) -> _Slice:
-    """Switch at a time, wait until nothing is written down any more that came before, and measure."""
-    _wait_until(begin)
-    _ask(side, watched.setting, watched.on if on else watched.off)
-    _wait_until(begin + watched.late_seconds)
-    cpu_seconds = side.process.cpu_reader()
-    before, cpu_before, begun = _answered(side), cpu_seconds(), time.monotonic()
-    _wait_until(begin + watched.late_seconds + seconds)
-    requests = _await_more(side, before) - before
-    cpu, spent = cpu_seconds() - cpu_before, time.monotonic() - begun
-    return _Slice(spent / requests * 1e6, cpu / requests * 1e6)
-
-
-def _answered(side: Side) -> int:
-    (model,) = _ask(side, f"v2/models/{_MODEL}/stats")["model_stats"]
-    return int(model["inference_stats"]["success"]["count"])
-
-
-def _ask(side: Side, path: str, changes: Mapping[str, object] | None = None) -> dict[str, Any]:
-    body = None if changes is None else json.dumps(changes).encode()
-    with urllib.request.urlopen(f"http://127.0.0.1:{side.ports[HTTP]}/{path}", body) as answer:
-        told: dict[str, Any] = json.load(answer)
-    return told
-
-
-def _cost(what: str, way: Way, found: Sequence[tuple[_Slice, _Slice]]) -> ObservingCost:
+def _cost(what: str, way: Way, found: _Found) -> ObservingCost:
+    pairs = found.pairs
+    cpu_us = statistics.median(off.cpu_us for off, _ in pairs)
+    writing = found.written_us / cpu_us
+    within = [(on.others_us - off.others_us) / cpu_us for off, on in pairs]
+    answering = excess_at([on.cpu_us / off.cpu_us for off, on in pairs], within, writing)
+    written = 100 * writing
     return ObservingCost(
         what,
         way.name,
-        len(found),
-        requests_per_second=1e6 / statistics.median(off.time_us for off, _ in found),
-        cpu_us=statistics.median(off.cpu_us for off, _ in found),
-        more_cpu=excess([on.cpu_us / off.cpu_us for off, on in found]),
-        more_time=excess([on.time_us / off.time_us for off, on in found]),
+        len(pairs),
+        cpu_us,
+        more_answering=answering.percent,
+        more_writing=written,
+        more_cpu=Excess(answering.percent + written, answering.low + written, answering.high + written),
+        more_time=excess_at([on.time_us / off.time_us for off, on in pairs], within, writing),
     )
 
 
 def _line(cost: ObservingCost) -> str:
     return (
-        f"{cost.what}, {cost.way}: {cost.requests_per_second:.0f}/s, CPU {cost.cpu_us:.1f} us; with it "
-        f"{_told(cost.more_cpu)} CPU, {_told(cost.more_time)} time"
+        f"{cost.what}, {cost.way}: CPU {cost.cpu_us:.1f} us; with it {cost.more_answering:+.2f} % and in other threads "
+        f"{cost.more_writing:+.2f} %, together {_told(cost.more_cpu)}; {_told(cost.more_time)} time"
     )
 
 

@@ -7,16 +7,18 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from benchmarks import HOUSE
+from benchmarks.cpu_times import cpu_ns, thread_times_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from benchmarks.cpu_times import ThreadTimes
 
 __all__ = ["ServerError", "ServerProcess", "free_port"]
 
@@ -27,8 +29,6 @@ _STOP_SECONDS = 40
 _TRIES = 200
 _TRY_SECONDS = 0.05
 _KEPT_LINES = 30
-_CLOCK_BITS, _CPU_CLOCK = 3, 2
-"""How Linux numbers the clock of a process's CPU time, which counts nanoseconds where all else counts hundredths of a second."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Every side computes with one thread per instance: the models are too small for more."""
 
@@ -126,9 +126,19 @@ class ServerProcess:
             return [server, *server.children(recursive=True)]
 
         def read() -> float:
-            return sum(time.clock_gettime(~process.pid << _CLOCK_BITS | _CPU_CLOCK) for process in found)
+            return sum(cpu_ns(process.pid) for process in found) / 1e9
 
         found = self._while_alive(processes)
+        return lambda: self._while_alive(read)
+
+    def thread_times_reader(self) -> Callable[[], ThreadTimes]:
+        """Give what reads the CPU times of the server's threads, as `benchmarks.cpu_times` tells.
+
+        Raises:
+            LoadError: the server does not rest; when it is read, too.
+            ServerError: it has ended; when it is read, too.
+        """
+        read = self._while_alive(lambda: thread_times_reader(self._process.pid))
         return lambda: self._while_alive(read)
 
     def _while_alive(self, ask: Callable[[], Answer]) -> Answer:

@@ -201,19 +201,20 @@ def _observing_table(costs: list[ObservingCost]) -> str:
         [
             cost.what,
             cost.way,
-            f"{cost.requests_per_second:,.0f}",
             f"{cost.cpu_us:.1f}",
+            f"{cost.more_answering:.2f}",
+            f"{cost.more_writing:.2f}",
             _excess(cost.more_cpu),
             _excess(cost.more_time),
         ]
         for cost in costs
     ]
-    head = ["watched by", "way", "requests/s without", "CPU µs/request without", "more CPU, %", "more time, %"]
-    return _table(head, rows, left=(0, 1))
+    more = ["more answering, %", "writing, %", "together, %", "more time, %"]
+    return _table(["watched by", "way", "CPU µs/request without", *more], rows, left=(0, 1))
 
 
 def _excess(more: Excess) -> str:
-    return f"{more.percent:.1f} ({more.low:.1f} to {more.high:.1f})"
+    return f"{more.percent:.2f} ({more.low:.2f} to {more.high:.2f})"
 
 
 def _starts_table(starts: list[StartTime]) -> str:

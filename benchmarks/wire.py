@@ -10,7 +10,10 @@ from benchmarks.models import INPUT, OUTPUT
 if TYPE_CHECKING:
     from benchmarks.models import BenchmarkModel
 
-__all__ = ["documents", "http_request", "response_head"]
+__all__ = ["documents", "http_request", "is_whole", "response_head"]
+
+_HEADER_END = b"\r\n\r\n"
+_LENGTH = b"\r\ncontent-length: "
 
 
 def http_request(model: BenchmarkModel) -> bytes:
@@ -28,6 +31,21 @@ def http_request(model: BenchmarkModel) -> bytes:
         f"POST /v2/models/{model.name}/infer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\n"
         f"Inference-Header-Content-Length: {len(head)}\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
+
+
+def is_whole(received: bytes | bytearray) -> bool:
+    """Tell whether a response over HTTP/1.1 has come to its end, by the length that its header tells."""
+    end = received.find(_HEADER_END)
+    return end >= 0 and len(received) >= end + len(_HEADER_END) + _content_length(received[:end])
+
+
+def _content_length(head: bytes | bytearray) -> int:
+    lower = head.lower()
+    start = lower.find(_LENGTH) + len(_LENGTH)
+    if start < len(_LENGTH):
+        return 0
+    end = lower.find(b"\r\n", start)
+    return int(lower[start : end if end >= 0 else len(lower)])
 
 
 def response_head(model: BenchmarkModel) -> bytes:
