@@ -6,7 +6,7 @@ import re
 
 import click
 import pytest
-from charonia.cli.exit_codes import ExitCode
+from charonia.cli.exit_codes import EXIT_CODES_EPILOG, ExitCode
 from charonia.cli.group import group
 from pages import HOUSE
 
@@ -59,9 +59,11 @@ def test_defaults_of_serve_are_the_real_ones():
 
 
 def test_exit_codes_are_the_real_ones():
-    """Each code has a row."""
-    rows = re.findall(r"^\| (\d) \| [a-z]", section("Exit codes"), re.MULTILINE)
-    assert rows == [str(code.value) for code in ExitCode]
+    """Each code has a row, with the meaning that the help tells."""
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", section("Exit codes"), re.MULTILINE)
+    assert [code for code, _ in rows] == [str(code.value) for code in ExitCode]
+    told = re.findall(r"^  (\d)  (.*)$", EXIT_CODES_EPILOG, re.MULTILINE)
+    assert [(code, meaning.replace("`", "")) for code, meaning in rows] == told
 
 
 def test_every_command_is_named():

@@ -23,7 +23,7 @@ class ExitCode(enum.IntEnum):
 EXIT_CODES_EPILOG = """\b
 Exit codes:
   0  all is well
-  1  the server failed to start or to stop in time; a check found something wrong
+  1  the server failed to start or to stop in time; a check found something wrong; a plugin is broken
   2  the command line, the environment or the options file is wrong
   3  no server can be reached (models, infer, top, explain)
   4  the server answered with an error (likewise)
