@@ -53,12 +53,13 @@ def test_explain_needs_a_model_that_serves(served):
 
 
 def test_top_shows_a_row_for_each_model(served):
-    """The table has the model with its state, and what it did in the interval, which is nothing."""
+    """Each table has the model with its state, and what it did in the interval, which is nothing."""
     told = charonia("top", f"--metrics-url={served[1]}", f"--url={served[0]}", "--interval=0.01", "--count=2")
     assert told.exit_code == 0, told.output
-    (row,) = {tuple(line.split()[:12]) for line in told.output.splitlines() if line.startswith("m ")}
-    assert row == ("m", "1", "READY", "0.0", "0.0", "-", "-", "-", "0", "0", "-", "-")
-    assert "MiB of memory" in told.output
+    rows = [tuple(line.split()[:12]) for line in told.output.splitlines() if line.startswith("m ")]
+    assert rows == 2 * [("m", "1", "READY", "0.0", "0.0", "-", "-", "-", "0", "0", "-", "-")]
+    assert told.output.count("MiB of memory") == 2
+    assert told.output.endswith("\n")
 
 
 def test_top_does_without_states(served):

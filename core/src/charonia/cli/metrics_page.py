@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import urllib.error
 import urllib.request
@@ -25,6 +26,7 @@ metrics_url_option = click.option(
 
 _LINE = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,28 @@ class MetricsPage:
 
 
 def read_metrics(url: str, timeout_seconds: float) -> MetricsPage | None:
-    """Read a server's page of metrics. None where nobody answers: a server may have none."""
+    """Read a server's page of metrics. None where there is none: nobody answers, or with something else."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_seconds) as answer:  # noqa: S310 - the user's own URL
             text = answer.read().decode()
-    except (OSError, ValueError, urllib.error.URLError):
+    except (OSError, ValueError, urllib.error.URLError, http.client.HTTPException):
         return None
     samples: dict[str, list[tuple[dict[str, str], float]]] = {}
-    for match in map(_LINE.fullmatch, text.splitlines()):
-        if match is not None:
-            labels = dict(_LABEL.findall(match[2] or ""))
-            samples.setdefault(match[1], []).append((labels, float(match[3])))
-    return MetricsPage(samples)
+    for name, labels, value in _told(text):
+        samples.setdefault(name, []).append((labels, value))
+    return MetricsPage(samples) if samples else None
+
+
+def _told(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    for match in map(_LINE.fullmatch, text.split("\n")):  # what else ends a line elsewhere may stand in a label
+        if match is None:
+            continue
+        try:
+            value = float(match[3])
+        except ValueError:
+            continue
+        yield match[1], {name: _ESCAPE.sub(_meant, label) for name, label in _LABEL.findall(match[2] or "")}, value
+
+
+def _meant(escape: re.Match[str]) -> str:
+    return "\n" if escape[1] == "n" else escape[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,13 +106,15 @@ def top(*, metrics_url: str, url: str, interval: float, count: int) -> None:
     pause = threading.Event()  # nobody sets it: Ctrl-C ends the wait
     shown = 0
     console = make_console()
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         try:
             while not count or shown < count:
                 pause.wait(interval)
                 now = _look(metrics_url, client)
-                height = console.height if console.is_terminal else _UNBOUNDED
-                live.update(table_of(before, now, console.width, height), refresh=True)
+                if live is None:  # one table after the other
+                    console.print(table_of(before, now, console.width))
+                else:
+                    live.update(table_of(before, now, console.width, console.height), refresh=True)
                 before = now
                 shown += 1
         except KeyboardInterrupt:
@@ -136,7 +139,7 @@ def _states(client: Client) -> dict[Version, str]:
         return {}
     return {
         Version(row["name"], row["version"], row.get("namespace", "")): row["state"]
-        for row in rows
+        for row in (rows if isinstance(rows, list) else ())
         if row.get("version") and row.get("state")
     }
 
