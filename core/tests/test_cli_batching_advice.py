@@ -29,6 +29,17 @@ def test_a_model_that_takes_no_batches():
     assert advice.change == "max_batch_size: 8\ndynamic_batching { }"
 
 
+@pytest.mark.parametrize("section", ["dynamic_batching", "sequence_batching"])
+def test_a_batcher_that_gets_no_batches(section):
+    """Where the model has a batcher already, the change is no other one."""
+    config = model_config("m", max_batch_size=1)
+    getattr(config, section).SetInParent()
+    advice = advise(config, Observed({1: 10}, {}))
+    assert advice.sentences[-1] == "Each execution takes one request, since max_batch_size is 1."
+    assert advice.change == "max_batch_size: 8"
+    assert advice.because.endswith("those of several sequences") == (section == "sequence_batching")
+
+
 def test_a_model_without_a_batcher():
     """Where the configuration has no batcher, the change adds one."""
     advice = advise(model_config("m"), Observed({1: 10}, {}))

@@ -81,12 +81,7 @@ def advise(config: ModelConfig, observed: Observed) -> Advice:
         return Advice(["An ensemble executes nothing itself: ask for the models of its steps."])
     told = [*_counted(observed), *_reasons(observed)]
     if config.max_batch_size <= 1:
-        size = f"max_batch_size is {config.max_batch_size}"
-        return Advice(
-            [*told, f"Each execution takes one request, since {size}."],
-            "max_batch_size: 8\ndynamic_batching { }",
-            "if the model takes a batch dimension in front of its inputs, requests that wait can be executed together",
-        )
+        return _single(config, told)
     if config.HasField("dynamic_batching"):
         return _dynamic(config, observed, told)
     if config.HasField("sequence_batching"):
@@ -97,6 +92,18 @@ def advise(config: ModelConfig, observed: Observed) -> Advice:
         [*told, "Each execution takes one request, since the configuration has no section dynamic_batching."],
         "dynamic_batching { }",
         f"requests that wait are then executed together, up to {config.max_batch_size} elements",
+    )
+
+
+def _single(config: ModelConfig, told: Sequence[str]) -> Advice:
+    """Explain a model whose executions cannot take more than one request."""
+    sequences = config.HasField("sequence_batching")
+    batched = sequences or config.HasField("dynamic_batching")
+    return Advice(
+        [*told, f"Each execution takes one request, since max_batch_size is {config.max_batch_size}."],
+        "max_batch_size: 8" if batched else "max_batch_size: 8\ndynamic_batching { }",
+        "if the model takes a batch dimension in front of its inputs, requests that wait can be executed together"
+        + (", those of several sequences" if sequences else ""),
     )
 
 
