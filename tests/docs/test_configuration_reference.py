@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from charonia.cli.group import group
 from charonia.config import ModelConfig, ParsedConfig, check_config, config_from_json, infer_framework, parse_config
-from charonia.errors import ConfigError
+from click.testing import CliRunner
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -39,14 +40,13 @@ def test_both_forms_of_the_first_model_are_equal():
     assert parse_config(yaml, model="resnet", file="config.yaml", environment={}).config == one.config
 
 
-def test_the_message_shown_is_the_real_one():
-    """The example of a message is what the mistake in it gives."""
+def test_the_message_shown_is_the_real_one(tmp_path, monkeypatch):
+    """The example of a message is what `charonia check` tells of the mistake in it."""
     pbtxt, message = (next(text for kind, text in SNIPPETS if kind == form) for form in ("pbtxt", "text"))
-    with pytest.raises(ConfigError) as caught:
-        parse_config(
-            pbtxt.replace("max_batch_size", "max_batchsize"), model="resnet", file="config.pbtxt", environment={}
-        )
-    assert str(caught.value) == message.strip()
+    (tmp_path / "models" / "resnet").mkdir(parents=True)
+    (tmp_path / "models" / "resnet" / "config.pbtxt").write_text(pbtxt.replace("max_batch_size", "max_batchsize"))
+    monkeypatch.chdir(tmp_path)
+    assert message in CliRunner().invoke(group, ["check", "models"]).stdout
 
 
 def names_of(descriptor):
