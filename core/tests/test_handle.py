@@ -86,6 +86,13 @@ def test_inputs_that_cannot_be_converted_name_the_input(started, value):
         started.model("plain").infer({"INPUT0": value})
 
 
+def test_inputs_without_names_are_told_what_they_lack(started):
+    """A bare array, or a list, is no input of any name."""
+    told = "are of type list: they must be a mapping from names, 'INPUT0', to values"
+    with pytest.raises(InvalidArgumentError, match=told):
+        started.model("plain").infer([1, 2])
+
+
 def test_model_errors_are_raised(started):
     """What the model raises reaches the caller as INTERNAL, with its text."""
     model = started.model("plain")

@@ -193,6 +193,20 @@ def test_unknown_control_mode_is_refused():
         ServerOptions(model_control_mode="pull")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("load_model", "m", "a list of names"),
+        ("disabled_plugins", "p", "a list of names"),
+        ("memory_budget", "4GiB", "bytes"),
+    ],
+)
+def test_options_of_a_wrong_type_are_refused(option, value, wanted):
+    """Those that are given as on the command line are told at once, with what they must be."""
+    with pytest.raises(InvalidArgumentError, match=rf"^{option} is '{value}'; expected .*{wanted}"):
+        ServerOptions(**{option: value})
+
+
 @pytest.mark.parametrize(("strict", "ready"), [(True, False), (False, True)])
 def test_failed_model_and_the_readiness_of_the_server(make, tmp_path, strict, ready):
     """A failed model keeps the server from being ready, unless readiness is not strict."""

@@ -242,8 +242,15 @@ def _good(response: InferenceResponse) -> InferenceResponse:
 
 def _tensors(signature: Signature, inputs: Mapping[str, object]) -> Mapping[str, Tensor]:
     """Convert what is not a tensor of the right datatype yet. Names that the model does not know are left to its check."""
+    try:
+        named = inputs.items()
+    except AttributeError:
+        raise InvalidArgumentError(
+            f"the inputs for model '{signature.model}' are of type {type(inputs).__name__}: they must be a mapping from names, "
+            f"{', '.join(map(repr, signature.inputs))}, to values"
+        ) from None
     tensors: dict[str, Tensor] = {}
-    for name, value in inputs.items():
+    for name, value in named:
         spec = signature.inputs.get(name)
         dtype: np.dtype | None = getattr(value, "dtype", None)
         if spec is None:

@@ -59,8 +59,8 @@ class ServerOptions:
         environment: what `${NAME}` in a model's configuration stands for; None means the process's environment.
 
     Raises:
-        InvalidArgumentError: there is no such control mode, or way to limit; the name
-            of a configuration leads elsewhere; or there is more than one response cache.
+        InvalidArgumentError: there is no such control mode, or way to limit; names are no list, or the memory budget is no
+            number; the name of a configuration leads elsewhere; or there is more than one response cache.
     """
 
     server_id: str = "charonia"
@@ -98,6 +98,11 @@ class ServerOptions:
                 raise InvalidArgumentError(
                     f"{name} is {getattr(self, name)!r}; expected one of {', '.join(map(repr, words))}"
                 )
+        for name in ("load_model", "disabled_plugins"):
+            if isinstance(getattr(self, name), str):  # which is a sequence of names, too, each with one letter
+                raise InvalidArgumentError(f"{name} is {getattr(self, name)!r}; expected a list of names")
+        if not isinstance(self.memory_budget, int):
+            raise InvalidArgumentError(f"memory_budget is {self.memory_budget!r}; expected a number of bytes")
         if any(character in self.model_config_name for character in "/\\\0"):
             raise InvalidArgumentError(
                 f"model_config_name is {self.model_config_name!r}; expected the name of a file in the folder configs"
