@@ -169,6 +169,17 @@ def test_a_model_in_place_of_its_repository(charonia, models):
     assert "warning" not in charonia("check", models).stdout
 
 
+@pytest.mark.parametrize("path", ["config.json", "config.pbtx", "1/config.pbtxt"])
+def test_what_looks_like_a_configuration_and_is_none(charonia, models, path):
+    """A file with another name, or in another place, is told as one that nobody reads; unless there is a right one."""
+    directory = write(models, "m.acme")
+    (directory / path).write_text('backend: "acme"')
+    told = f"{directory}/{path}: warning: this is not read: a configuration is a file beside the versions, called config.pbtxt or"
+    assert told in charonia("check", models).stdout
+    (directory / "config.pbtxt").write_text('backend: "acme"')
+    assert charonia("check", models).stdout == "1 model checked: nothing wrong\n"
+
+
 def test_strict_configurations_must_be_whole(charonia, models):
     """For a server that completes nothing, what a backend would fill in is an error."""
     write(models, "m", 'backend: "acme"\noutput [ { name: "Y" } ]')
