@@ -7,6 +7,7 @@ import logging
 import math
 import queue
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from charonia.log_settings import LogSetting, LogSettings
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
 from charonia.testing.builders import model_config, write_model
-from charonia.testing.fakes import ArithmeticPlugin
+from charonia.testing.fakes import ArithmeticPlugin, Gate
 from charonia.trace_settings import TraceSetting
 
 INPUT = {"INPUT0": np.zeros((1, 16), np.float32)}
@@ -85,6 +86,23 @@ def test_each_request_has_a_line(ask, log):
         assert line["message"].startswith(
             f"model=m version=1 id={line['request_id']} status={line['status']} total_us="
         )
+
+
+def test_a_decoupled_execution_has_its_time(log, server, model_repository):
+    """A model that gives its last response before its execution has returned has computed until then."""
+    write_model(model_repository, model_config("m", decoupled=True, parameters={"gate": "late"}))
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
+    running = server(model_repository, options=ServerOptions(log_access=True), plugins=plugins)
+    with Gate("late") as gate, ThreadPoolExecutor(1) as beside:
+        answers = beside.submit(lambda: list(running.model("m").stream({"INPUT0": np.full((1, 16), 2, np.float32)})))
+        gate.wait_entered()
+        entered_ns = time.monotonic_ns()
+        held_us = (time.monotonic_ns() - entered_ns) // 1000
+        gate.open()
+        assert len(answers.result(timeout=60)) == 2
+    running.close()
+    (line,) = [line for line in log if line["logger"] == "charonia.access"]
+    assert max(held_us, 1) <= line["compute_us"] <= line["total_us"] - line["queue_us"]
 
 
 def test_without_the_option_there_is_none(ask, log):

@@ -51,7 +51,9 @@ class AccessLog:
     def __init__(self) -> None:
         self._finished: Gathering[_Finished] = Gathering("charonia-access-log", _write)
 
-    def note(self, request: InferenceRequest, version: int, response: InferenceResponse, total_ns: int) -> None:
+    def note(
+        self, request: InferenceRequest, version: int, response: InferenceResponse, total_ns: int, *, composed: bool
+    ) -> None:
         """Have a request logged. Any thread.
 
         Args:
@@ -59,6 +61,7 @@ class AccessLog:
             version: the version of the model that answered.
             response: the final response.
             total_ns: from its arrival to that response.
+            composed: whether the model has no execution of its own, but is an ensemble.
         """
         if _log.isEnabledFor(logging.INFO):
             self._finished.put(
@@ -70,7 +73,7 @@ class AccessLog:
                     "OK" if response.error is None else response.error.code.name,
                     total_ns,
                     request.started_ns - request.queued_ns if request.started_ns else total_ns,
-                    sum(request.compute_ns),
+                    sum(request.compute_ns) if composed else _computed_ns(request, total_ns),
                     None if request.trace is None else request.trace.id,
                 )
             )
@@ -78,6 +81,13 @@ class AccessLog:
     def close(self) -> None:
         """Write what is left. Idempotent."""
         self._finished.close()
+
+
+def _computed_ns(request: InferenceRequest, total_ns: int) -> int:
+    """Tell how long an execution has taken, also where it has not returned: decoupled ones have given all responses before."""
+    known = sum(request.compute_ns)
+    began = request.started_ns != request.queued_ns and request.started_ns
+    return known if known or not began else request.arrival_ns + total_ns - began
 
 
 def _write(group: list[_Finished]) -> None:

@@ -265,7 +265,8 @@ class Model:
         else:
             self.statistics.count_failure(total_ns=total_ns, reason=self._reason_of(request, response.error))
         if self._access_log is not None:
-            self._access_log.note(request, self.version, response, total_ns)
+            composed = self._scheduler.answers_itself
+            self._access_log.note(request, self.version, response, total_ns, composed=composed)
         self._in_flight.leave()
 
     def _reason_of(self, request: InferenceRequest, error: BaseException) -> FailureReason:
