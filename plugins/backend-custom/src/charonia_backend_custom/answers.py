@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answers", "ReceivedAnswer", "triton_error"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_custom.answers")
 
 _CODES = (
     ErrorCode.UNKNOWN,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CustomBackend"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_custom.backend")
 
 _MODE = "EXECUTION_MODE"
 _PARAMETERS = (

@@ -42,7 +42,7 @@ __all__ = [
     "remote_execution_of",
 ]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_custom.execution")
 
 _INPUTS_ON_CPU = "FORCE_CPU_ONLY_INPUT_TENSORS"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelObject"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_custom.model_object")
 
 _UNLOADED = "the model was unloaded while the request was in progress"
 

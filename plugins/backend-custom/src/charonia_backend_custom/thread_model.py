@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ThreadModel", "place_of"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_custom.thread_model")
 
 
 def place_of(context: ModelContext, host: ServerHost) -> ModelPlace:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OnnxBackend", "OnnxModel"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_onnx.backend")
 
 _PARAMETERS_OF_THE_CORE = ("scheduler",)
 

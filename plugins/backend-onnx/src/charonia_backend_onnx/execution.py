@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OnnxExecution"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_onnx.execution")
 
 _FATAL = 4
 """What fails in a run is an exception, so that ONNX Runtime's own line about it would say it twice."""

@@ -10,7 +10,7 @@ from charonia.errors import InvalidArgumentError, PluginError
 
 __all__ = ["onnxruntime", "preload_cuda", "share_thread_pool", "thread_pool_is_shared"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_onnx.runtime")
 
 _ERROR = 3
 """ONNX Runtime's own number of its level for errors; what it merely warns about is not the server's news."""

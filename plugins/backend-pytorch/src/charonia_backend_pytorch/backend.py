@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PyTorchBackend", "PyTorchModel"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_pytorch.backend")
 
 _SHARING = "ENABLE_WEIGHT_SHARING"
 _PARAMETERS_OF_THE_CORE = ("scheduler",)

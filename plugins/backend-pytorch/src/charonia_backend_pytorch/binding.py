@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bind_inputs", "bind_outputs", "output_datatypes", "output_indices"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_pytorch.binding")
 
 
 def bind_inputs(config: ModelConfig, interface: Interface) -> Mapping[str, Place]:

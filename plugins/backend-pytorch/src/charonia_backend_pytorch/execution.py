@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PyTorchExecution"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_pytorch.execution")
 
 
 class PyTorchExecution(ArrayExecution):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROCESS_SETTINGS", "ProcessSettings"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_pytorch.process_settings")
 
 _UPGRADE = "remove the parameter, or install another PyTorch"
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PythonClass"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_pytorch.python_class")
 _numbers = itertools.count(1)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["accelerate", "check_accelerators"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_tensorflow.accelerators")
 
 _TENSORRT = "tensorrt"
 _MIXED_PRECISION = "auto_mixed_precision"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TensorFlowExecution"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_tensorflow.execution")
 
 _TENSORFLOWS_POOL = 0
 _OWN_THREAD = -1

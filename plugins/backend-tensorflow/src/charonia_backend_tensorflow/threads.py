@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Threads"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_tensorflow.threads")
 
 
 @dataclass(frozen=True)

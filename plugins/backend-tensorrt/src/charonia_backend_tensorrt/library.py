@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Library"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_tensorrt.library")
 
 _CREATORS = ("getCreators", "getPluginCreators")
 """What a library of plugins exports if it is to be registered; older ones register themselves when they are loaded."""

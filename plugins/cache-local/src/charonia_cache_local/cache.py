@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalCache"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.cache_local.cache")
 
 
 class _Entry(NamedTuple):

@@ -49,7 +49,7 @@ __all__ = ["SERVICE", "GrpcApplication"]
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 """The protocol's service: its calls, and the messages of each."""
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.frontend_grpc.application")
 
 _STRICT = ("triton_grpc_error", "true")
 """The field that asks for a stream which ends with the status of the first execution that fails."""

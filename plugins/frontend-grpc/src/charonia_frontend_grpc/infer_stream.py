@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InferStream"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.frontend_grpc.infer_stream")
 
 MAX_UNSENT_MESSAGES = 128
 MAX_UNSENT_BYTES = 4_194_304

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpApplication"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.frontend_http.application")
 
 _NOT_FOUND = HttpResponse(404, error_body("Not Found"), PLAIN)
 _NOT_ALLOWED = error_body("Method Not Allowed")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EVENT_STREAM", "ResponseStream", "event_response"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.frontend_http.event_stream")
 
 EVENT_STREAM = "text/event-stream"
 """What a client accepts that wants events."""

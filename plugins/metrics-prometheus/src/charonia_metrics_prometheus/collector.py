@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerCollector"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.metrics_prometheus.collector")
 
 
 class ServerCollector(Collector):

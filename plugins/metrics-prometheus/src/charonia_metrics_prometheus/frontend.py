@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MetricsFrontend"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.metrics_prometheus.frontend")
 
 _USUAL_PORT = {option.name: option.default for option in OPTIONS}["metrics-port"]
 

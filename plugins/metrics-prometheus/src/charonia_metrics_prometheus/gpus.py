@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gpus"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.metrics_prometheus.gpus")
 
 _FAMILIES: Sequence[tuple[str, str, str]] = (
     ("nv_gpu_utilization", "gauge", "GPU utilization rate [0.0 - 1.0)"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MetricsPage"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.metrics_prometheus.page")
 
 _PATH = "/metrics"
 _PATIENCE_SECONDS = 10.0

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH_STRATEGY", "BatchStrategy", "Inclusion", "batch_strategy"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.scheduler_dynamic.batch_strategy")
 
 BATCH_STRATEGY = "batch_strategy"
 """The model's parameter that names the class: `<file in the model's directory>.py:<class>`, or `<module>:<class>`."""

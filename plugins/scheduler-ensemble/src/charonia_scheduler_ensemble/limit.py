@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WaveLimit"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.scheduler_ensemble.limit")
 
 _PATIENCE_NS = 300 * 10**9
 """As in the reference, a step that was held back for so long goes on regardless."""

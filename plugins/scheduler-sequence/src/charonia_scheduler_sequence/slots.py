@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dropped", "SlotTable"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.scheduler_sequence.slots")
 
 _NS_PER_US = 1000
 _MOMENT_NS = 1_000_000_000

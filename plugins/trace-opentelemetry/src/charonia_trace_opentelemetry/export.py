@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SpanExport"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.trace_opentelemetry.export")
 
 _LAST_SECONDS = 3.0
 """How long the last spans may take at the end. A collector that does not answer does not hold up a server that leaves."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.transport_lean.connection")
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Handshake"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.transport_lean.handshake")
 
 _HANDSHAKE_SECONDS, _SHUTDOWN_SECONDS = 20.0, 5.0
 """How long a client may take to agree on TLS, and to say farewell in it."""

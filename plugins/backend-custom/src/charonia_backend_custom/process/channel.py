@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Channel"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_custom.process.channel")
 
 _HEAD = struct.Struct("<Q?")
 """A frame's size, and whether a descriptor comes with it."""

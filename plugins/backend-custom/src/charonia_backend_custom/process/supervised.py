@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Crew", "SupervisedProcess"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.backend_custom.process.supervised")
 
 
 class Crew:

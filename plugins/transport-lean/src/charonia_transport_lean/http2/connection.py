@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Http2Connection"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.transport_lean.http2.connection")
 
 _JOINED_BELOW = 65_536
 _MOST_UNSENT = 67_108_864

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OVER", "Exchange", "Line", "Opener", "Stream"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.transport_lean.http2.stream")
 
 
 class Stream(OutgoingStream):

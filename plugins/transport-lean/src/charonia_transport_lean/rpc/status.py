@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OK_HEAD", "OK_TRAILERS", "refusal_fields", "status_fields", "status_of"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("charonia.transport_lean.rpc.status")
 
 OK_HEAD: Headers = ((":status", "200"), ("content-type", CONTENT_TYPE))
 OK_TRAILERS: Headers = (("grpc-status", "0"),)
