@@ -148,13 +148,13 @@ async def test_call_that_comes_too_late_is_not_begun(client, calls, limit):
     assert calls.cancelled.locked()
 
 
-@pytest.mark.parametrize("limit", ["", "m", "5", "-1m", "5s", "1.5S", "5mm"])
+@pytest.mark.parametrize("limit", ["", "m", "5", "-1m", "5s", "1.5S", "5mm", "5" * 9000])
 async def test_deadline_that_cannot_be_read(client, limit):
     """The status tells what was sent and what a deadline looks like."""
     client.send(client.call(1, "/t/Echo", b"a", fields=[("grpc-timeout", limit)]))
     ((status,), _) = await client.answer(1)
     assert status["grpc-status"] == CODE[RpcCode.INTERNAL]
-    assert f"'{limit}'" in status["grpc-message"]
+    assert f"'{limit[:40]}'" in status["grpc-message"]
     assert "such as 100m" in status["grpc-message"]
 
 

@@ -26,6 +26,8 @@ TOO_LATE = RpcStatus(RpcCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 
 _OF_THE_PROTOCOL = frozenset({"te", "content-type", "host", "content-length"})
 _TIMEOUT = re.compile(r"([0-9]+)([HMSmun])")
+_TOLD = 40
+"""So many characters of a value are told, since clients drop statuses that are too long."""
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
@@ -94,7 +96,7 @@ def _seconds(limit: str) -> float | RpcStatus:
     told = _TIMEOUT.fullmatch(limit)
     if told is None:
         wanted = "digits and a unit, one of H, M, S, m, u and n, such as 100m"
-        return RpcStatus(RpcCode.INTERNAL, f"the field 'grpc-timeout' is '{limit}': it must be {wanted}")
+        return RpcStatus(RpcCode.INTERNAL, f"the field 'grpc-timeout' is '{limit[:_TOLD]}': it must be {wanted}")
     return float(told[1]) * _SECONDS[told[2]] or TOO_LATE
 
 
