@@ -15,7 +15,6 @@ from opentelemetry.trace import Link, Span, SpanContext, Status, TraceFlags
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from charonia.trace import Trace
     from opentelemetry.context import Context
     from opentelemetry.trace import StatusCode, TraceState
     from opentelemetry.util.types import Attributes, AttributeValue
@@ -59,7 +58,6 @@ class ModelSpan(Span):
     The server ends it, whatever the model's code does; its name is the server's, too.
 
     Args:
-        trace: what is written down about the request.
         origin: what it has in common with others.
         span_id: its number.
         above: the number of the span above: for a client's request that of its `InferRequest`, which is made when it is sent.
@@ -72,8 +70,7 @@ class ModelSpan(Span):
     added: Additions | None = None
     ended = False
 
-    def __init__(self, trace: Trace, origin: Origin, span_id: int, above: int) -> None:
-        self.trace = trace
+    def __init__(self, origin: Origin, span_id: int, above: int) -> None:
         self.origin = origin
         self.span_id = span_id
         self.above = above

@@ -88,7 +88,7 @@ class OpenTelemetryWriter(TraceWriter):
         """Give a trace its place below the request that has caused it."""
         assert trace.parent is not None  # noqa: S101 - only such begin here
         maker = self._span(trace.parent)
-        trace.mark = ModelSpan(trace, maker.origin, getrandbits(_SPAN_ID_BITS), _inner(maker))
+        trace.mark = ModelSpan(maker.origin, getrandbits(_SPAN_ID_BITS), _inner(trace.parent, maker))
 
     def _span(self, trace: Trace) -> ModelSpan:
         """Give the span of a request in its model, which is made when it is first asked for: of most when it is sent."""
@@ -106,7 +106,7 @@ class OpenTelemetryWriter(TraceWriter):
         if trace.origin is not None and (around := get_current_span(context).get_span_context()).is_valid:
             trace_id, state, client = around.trace_id, around.trace_state, around
         common = Origin(trace_id, state, client, context, time.time_ns() - time.monotonic_ns())
-        return ModelSpan(trace, common, bits & _SPAN_ID, above=bits >> _SPAN_ID_BITS & _SPAN_ID)
+        return ModelSpan(common, bits & _SPAN_ID, above=bits >> _SPAN_ID_BITS & _SPAN_ID)
 
     def current(self, trace: Trace) -> _Within:
         """Make the request's span the current one."""
@@ -130,7 +130,9 @@ class OpenTelemetryWriter(TraceWriter):
 
     def _message(self, ended: Sequence[ReadableSpan | Trace]) -> bytes:
         """Write a message, on the thread that sends it."""
-        return self._messages.message([one if isinstance(one, ReadableSpan) else self._span(one) for one in ended])
+        return self._messages.message(
+            [one if isinstance(one, ReadableSpan) else (one, self._span(one)) for one in ended]
+        )
 
     def metrics(self) -> Sequence[MetricFamily]:
         """Tell how much was dropped."""
@@ -177,9 +179,9 @@ def _context_of(span: ModelSpan) -> Context:
     return set_span_in_context(span, span.origin.context)
 
 
-def _inner(maker: ModelSpan) -> int:
+def _inner(parent: Trace, maker: ModelSpan) -> int:
     """Find the span below which a request belongs that a model makes: one of the model's own, if it is made within such."""
     current = get_current_span().get_span_context()
     # an ensemble's steps are made on the thread of the step before, whose span is none of the ensemble's
-    elsewhere = maker.trace.composed or current.trace_id != maker.origin.trace_id
+    elsewhere = parent.composed or current.trace_id != maker.origin.trace_id
     return maker.span_id if elsewhere else current.span_id
