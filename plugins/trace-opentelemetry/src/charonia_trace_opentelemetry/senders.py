@@ -5,25 +5,21 @@ The SDK's exporters do it: they know how often to try, and with which headers, k
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import requests
 from charonia.errors import CharoniaError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from requests.adapters import HTTPAdapter
+
+from charonia_trace_opentelemetry.posting import PostingSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 __all__ = ["Sender", "sender"]
-
-_CODINGS: Mapping[str, Callable[[bytes], bytes]] = {"identity": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
 
 
 class Sender(ABC):
@@ -46,33 +42,18 @@ class Sender(ABC):
 
 
 class _HttpSender(Sender):
-    """Over HTTP. The exporter encodes no span at all; what it posts gets its body at the last moment."""
+    """Over HTTP. The exporter encodes no span at all; its session sends what is written already."""
 
     def __init__(self, url: str) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        self._posted = _Posted()
-        session = requests.Session()
-        session.mount("http://", self._posted)
-        session.mount("https://", self._posted)
-        super().__init__(OTLPSpanExporter(endpoint=url, session=session))
+        self._session = PostingSession()
+        super().__init__(OTLPSpanExporter(endpoint=url, session=self._session))
 
     def send(self, message: bytes) -> SpanExportResult:
         """Do as `Sender.send` says."""
-        self._posted.body = message
+        self._session.message = message
         return self._exporter.export(())
-
-
-class _Posted(HTTPAdapter):
-    """Puts a body into requests."""
-
-    body = b""
-
-    def send(self, request: requests.PreparedRequest, *rest: Any, **named: Any) -> requests.Response:
-        """Send a request."""
-        encode = _CODINGS[str(request.headers.get("Content-Encoding", "identity"))]
-        request.prepare_body(encode(self.body), None)
-        return super().send(request, *rest, **named)
 
 
 class _GrpcSender(Sender):

@@ -1,0 +1,145 @@
+"""The way of messages to a collector over HTTP.
+
+`requests` finds it: by proxies, certificates, ~/.netrc, and whatever else may be said about it. To have it found again for each
+message costs several times what the message itself does. So the messages that follow go over the same connection, with the same
+head, for as long as the collector keeps that open.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+import requests
+from requests.structures import CaseInsensitiveDict
+from requests.utils import select_proxy
+from urllib3.util import is_connection_dropped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection
+
+__all__ = ["PostingSession"]
+
+_CODINGS: Mapping[str, Callable[[bytes], bytes]] = {"identity": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
+
+
+class PostingSession(requests.Session):
+    """What an exporter of the SDK posts with, whose own messages are empty.
+
+    Attributes:
+        message: what is sent in place of them. Headers, time-outs and compression are the exporter's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["Accept-Encoding"] = "identity"
+        self.message = b""
+        self._way: _Way | None = None
+
+    def request(self, method: str, url: str | bytes, *rest: Any, **named: Any) -> requests.Response:
+        """Send the message.
+
+        Raises:
+            requests.RequestException: there was no answer.
+        """
+        if self._way is None or self._way.closed:
+            self._way = None
+            return self._explore(method, url, *rest, **named)
+        return self._way.post(self.message, named["timeout"])
+
+    def close(self) -> None:
+        """Close all connections."""
+        super().close()
+        if self._way is not None:
+            self._way.close()
+
+    def _explore(self, method: str, url: str | bytes, *rest: Any, **named: Any) -> requests.Response:
+        """Send it as requests does, and keep the way that it goes, if it leads anywhere."""
+        headers = CaseInsensitiveDict({**self.headers, **(named.get("headers") or {})})
+        encode = _CODINGS[str(headers.get("Content-Encoding", "identity"))]
+        response = super().request(method, url, *rest, **{**named, "data": encode(self.message), "stream": True})
+        connection = response.raw.connection
+        response.content  # noqa: B018 - the connection is free when that is read
+        if response.ok and not response.history and not is_connection_dropped(connection):
+            self._way = _Way(connection, self._head(response.request), encode)
+        return response
+
+    def _head(self, request: requests.PreparedRequest) -> bytes:
+        """Give the head of a request as it was sent, but for the length of its body."""
+        url = str(request.url)
+        adapter = cast("HTTPAdapter", self.get_adapter(url))
+        proxies = self.merge_environment_settings(url, {}, None, None, None)["proxies"]
+        target = adapter.request_url(request, proxies)
+        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict(Host=urlsplit(url).netloc.rpartition("@")[2])
+        headers.update((name, str(value)) for name, value in request.headers.items())
+        del headers["Content-Length"]
+        if target != request.path_url:  # it goes to a proxy as it is
+            headers.update(adapter.proxy_headers(str(select_proxy(url, proxies))))
+        lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+
+
+class _Way:
+    """A connection that is open.
+
+    Args:
+        connection: it.
+        head: what is sent before each body, but for its length.
+        encode: what is done with each body.
+    """
+
+    def __init__(self, connection: HTTPConnection, head: bytes, encode: Callable[[bytes], bytes]) -> None:
+        self._connection = connection
+        self._head = head
+        self._encode = encode
+
+    @property
+    def closed(self) -> bool:
+        """Whether the collector, or an answer that went wrong, has closed it."""
+        return is_connection_dropped(self._connection)
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.close()
+
+    def post(self, message: bytes, timeout: float) -> requests.Response:
+        """Send a message, and give the answer.
+
+        Raises:
+            requests.RequestException: there was none.
+        """
+        body = self._encode(message)
+        socket = self._connection.sock
+        try:
+            socket.settimeout(timeout)
+            socket.sendall(b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body))
+            with socket.makefile("rb") as stream:
+                return self._answer(stream)
+        except (OSError, ValueError) as error:
+            self.close()
+            lasting = isinstance(error, TimeoutError)
+            raise (requests.ReadTimeout if lasting else requests.ConnectionError)(error) from error
+
+    def _answer(self, stream: BinaryIO) -> requests.Response:
+        """Read an answer. One that does not tell its length, as only longer ones do, costs the connection."""
+        version, _, told = stream.readline().decode("latin-1").rstrip().partition(" ")
+        if version != "HTTP/1.1":
+            raise ConnectionError(f"the collector has answered with {version!r}, where HTTP/1.1 was expected")
+        answer = requests.Response()
+        status, _, answer.reason = told.partition(" ")
+        answer.status_code = int(status)
+        while line := stream.readline().decode("latin-1").strip():
+            name, _, value = line.partition(":")
+            answer.headers[name] = value.strip()
+        length = answer.headers.get("Content-Length", "0" if answer.status_code == HTTPStatus.NO_CONTENT else None)
+        if length is None or answer.headers.get("Connection", "").lower() == "close":
+            self.close()
+        answer.raw = io.BytesIO(stream.read(int(length or 0)))
+        return answer
