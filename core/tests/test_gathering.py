@@ -60,6 +60,28 @@ def test_enough_items_are_handed_over_before_the_time_is_over(groups):
     assert groups == [[0], [1, 2, 3], [4]]
 
 
+def test_no_group_is_larger_than_enough(groups):
+    """What has come meanwhile is handed over in groups of that size without a wait, and the rest when its time comes."""
+    arrived, may_go_on = threading.Semaphore(0), threading.Event()
+
+    def take(group):
+        groups.append(group)
+        arrived.release()
+        assert may_go_on.wait(60)
+
+    gathering = Gathering("tested", take, seconds=3600, enough=3)
+    gathering.put(0)
+    assert arrived.acquire(timeout=60)
+    for item in range(1, 9):
+        gathering.put(item)
+    may_go_on.set()
+    for _ in range(2):
+        assert arrived.acquire(timeout=60)
+    assert groups == [[0], [1, 2, 3], [4, 5, 6]]
+    gathering.close()
+    assert groups[3:] == [[7, 8]]
+
+
 def test_items_of_many_threads_are_all_taken_by_one(groups):
     """None is lost and none comes twice, whoever puts it when."""
     takers = set()

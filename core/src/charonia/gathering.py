@@ -27,7 +27,7 @@ class Gathering(Generic[Item]):
         name: the thread's name.
         take: takes a group. It must not raise.
         seconds: for how long is gathered at most.
-        enough: how many items are handed over sooner.
+        enough: how many items are handed over sooner, and at most at once.
     """
 
     def __init__(
@@ -71,15 +71,17 @@ class Gathering(Generic[Item]):
             self._awake.wait()
             self._awake.clear()
             while self._hand_over() and not self._closed:
-                self._hurry.wait(self._seconds)
+                if len(self._items) < self._enough:
+                    self._hurry.wait(self._seconds)
                 self._hurry.clear()
             self._asleep = True
             if self._items:  # they came before whoever brought them could see that
                 self._wake()
-        self._hand_over()
+        while self._hand_over():
+            pass
 
     def _hand_over(self) -> bool:
-        group = [self._items.popleft() for _ in range(len(self._items))]
+        group = [self._items.popleft() for _ in range(min(len(self._items), self._enough))]
         if group:
             self._take(group)
         return bool(group)
