@@ -26,6 +26,7 @@ from benchmarks.report import Report, document, tables
 from benchmarks.repositories import measure_loads, measure_starts
 from benchmarks.scraping import measure_page, measure_scraping
 from benchmarks.sides import SIDES
+from benchmarks.switched_off import measure_off
 from benchmarks.tools.download import UnavailableError
 from benchmarks.tools.perf_analyzer import install_perf_analyzer
 from benchmarks.turns import measure_turns
@@ -46,6 +47,8 @@ LOADS = 50
 TURNS = 200
 PAIRS = 3_000
 LATE_SECONDS = 6.0
+SERVERS = 20
+SERVER_PAIRS = 60
 QUICK_CALLS = 100
 QUICK_ROUNDS = 3
 QUICK_PAIRS = 4
@@ -177,6 +180,8 @@ def _run(options: argparse.Namespace) -> Report:
         plain = [way for way in ways if way in (WAYS[HTTP], WAYS[GRPC])]
         pairs = (QUICK_PAIRS, QUICK_LATE_SECONDS) if options.quick else (PAIRS, LATE_SECONDS)
         observing = measure_observing(folder / "observing", plain, *pairs, _say)
+        servers = (1, QUICK_PAIRS) if options.quick else (SERVERS, SERVER_PAIRS)
+        off = measure_off(folder / "off", plain, *servers, _say)
         page = measure_page(folder / "page", turns[0])
         scraping = measure_scraping(folder / "scraping", options.seconds, options.rounds, _say)
         _say("measuring repositories")
@@ -198,6 +203,7 @@ def _run(options: argparse.Namespace) -> Report:
         starts=starts,
         load_gaps=load_gaps,
         generation=generation,
+        off=off,
     )
 
 

@@ -20,7 +20,6 @@ import json
 import os
 import statistics
 import threading
-import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING
 from benchmarks.clients_in_step import ClientsInStep
 from benchmarks.excess import Excess, excess_at
 from benchmarks.latency import LoadError
+from benchmarks.request_times import CLIENTS, SENT, take_request_times
 from benchmarks.sides import start_charonia
 from benchmarks.span_collector import SpanCollector
 from benchmarks.ways import HTTP
@@ -38,18 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from benchmarks.cpu_times import ThreadTimes
+    from benchmarks.request_times import RequestTimes
     from benchmarks.sides import Side
     from benchmarks.ways import Way
 
 __all__ = ["ObservingCost", "measure_observing"]
 
 _MODEL = "identity"
-_CLIENTS = 20
-_STEPS = 5
-"""Of the clients: together a hundred requests, one of which is traced where one in a hundred is."""
-_STEPS_BEFORE = 1
-"""Between a switch and the requests that count."""
 _STEPS_TO_WARM_UP = 200
 _PART = 0.25
 """The part of the pairs with which is seen what costs much."""
@@ -126,30 +121,15 @@ class ObservingCost:
 
 
 @dataclass(frozen=True)
-class _Half:
-    """What some requests took, divided by their number, in microseconds.
-
-    Attributes:
-        cpu_us: CPU time of the thread that answers.
-        others_us: CPU time that other threads used meanwhile, whatever for.
-        time_us: time until all were answered.
-    """
-
-    cpu_us: float
-    others_us: float
-    time_us: float
-
-
-@dataclass(frozen=True)
 class _Found:
-    """What a measurement has found: the halves without and with what is watched, in pairs; and what writing took in all.
+    """What a measurement has found: requests without and with what is watched, in pairs; and what writing took in all.
 
     Attributes:
-        pairs: the halves.
+        pairs: what a request took without and with it.
         written_us: CPU time of the threads that write, for one request that was watched, in microseconds.
     """
 
-    pairs: Sequence[tuple[_Half, _Half]]
+    pairs: Sequence[tuple[RequestTimes, RequestTimes]]
     written_us: float
 
 
@@ -195,21 +175,21 @@ def _serving(folder: Path, watched: _Watched, collector: str) -> Iterator[Side]:
 def _measure(side: Side, watched: _Watched, way: Way, pairs: int, late_seconds: float) -> _Found:
     """Measure without and with what is watched, each first by turns, from and to a moment when all is written."""
     spent = side.process.thread_times_reader()
-    with _switch(side, watched) as switch, ClientsInStep(way, side.port(way), _MODEL, _CLIENTS) as clients:
+    with _switch(side, watched) as switch, ClientsInStep(way, side.port(way), _MODEL, CLIENTS) as clients:
         switch(watched.off)
         clients.step(_STEPS_TO_WARM_UP)
         before = spent()
         found = []
         for number in range(pairs):
-            halves = {}
+            times = {}
             for on in (False, True) if number % 2 else (True, False):
                 switch(watched.on if on else watched.off)
-                halves[on] = _half(clients, spent)
-            found.append((halves[False], halves[True]))
+                times[on] = take_request_times(clients, spent)
+            found.append((times[False], times[True]))
         switch(watched.off)
         threading.Event().wait(late_seconds)
         written_ns = spent().others_ns - before.others_ns
-    return _Found(found, written_ns / 1000 / (pairs * _CLIENTS * (_STEPS_BEFORE + _STEPS)))
+    return _Found(found, written_ns / 1000 / (pairs * SENT))
 
 
 @contextmanager
@@ -225,15 +205,6 @@ def _switch(side: Side, watched: _Watched) -> Iterator[Callable[[Mapping[str, ob
                 raise LoadError(f"{watched.what} cannot be switched: {told.decode(errors='replace')}")
 
         yield switch
-
-
-def _half(clients: ClientsInStep, spent: Callable[[], ThreadTimes]) -> _Half:
-    clients.step(_STEPS_BEFORE)
-    before, begun_ns = spent(), time.perf_counter_ns()
-    clients.step(_STEPS)
-    ended_ns, after = time.perf_counter_ns(), spent()
-    cpu_ns, others_ns = after.first_ns - before.first_ns, after.others_ns - before.others_ns
-    return _Half(*(ns / 1000 / (_CLIENTS * _STEPS) for ns in (cpu_ns, others_ns, ended_ns - begun_ns)))
 
 
 def _cost(what: str, way: Way, found: _Found) -> ObservingCost:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.observing import ObservingCost
     from benchmarks.repositories import LoadGap, StartTime
     from benchmarks.scraping import PageCost, ScrapingCost
+    from benchmarks.switched_off import OffCost
     from benchmarks.turns import TurnCost
 
 __all__ = ["Report", "cpu_over_bare_us", "document", "ratio", "tables"]
@@ -45,6 +46,7 @@ class Report:
         batching: what dynamic batching gains, for each model and number of clients.
         decisions: what a decision of the dynamic batcher costs, for each kind of configuration.
         observing: what traces and the access log cost.
+        off: what traces cost that are off.
         page: what a page of metrics costs, if it was measured.
         scraping: what a server costs more that has metrics, which are read, if it was measured.
         starts: how long models take to be ready.
@@ -66,6 +68,7 @@ class Report:
     starts: list[StartTime] = field(default_factory=list)
     load_gaps: list[LoadGap] = field(default_factory=list)
     generation: list[TurnCost] = field(default_factory=list)
+    off: list[OffCost] = field(default_factory=list)
 
 
 def ratio(figures: dict[Point, Figures], point: Point, side: str) -> float | None:
@@ -114,6 +117,7 @@ def document(report: Report) -> dict[str, object]:
         "batching": [asdict(gain) for gain in report.batching],
         "decisions": [asdict(cost) for cost in report.decisions],
         "observing": [asdict(cost) for cost in report.observing],
+        "off": [asdict(cost) for cost in report.off],
         "page": None if report.page is None else asdict(report.page),
         "scraping": None if report.scraping is None else asdict(report.scraping),
         "starts": [asdict(start) for start in report.starts],
@@ -150,6 +154,7 @@ def tables(report: Report) -> str:
         _decision_table(report.decisions),
         _generation_table(report.generation),
         _observing_table(report.observing),
+        _off_table(report.off),
         _starts_table(report.starts),
         _load_gaps_table(report.load_gaps),
     ]
@@ -211,6 +216,12 @@ def _observing_table(costs: list[ObservingCost]) -> str:
     ]
     more = ["more answering, %", "writing, %", "together, %", "more time, %"]
     return _table(["watched by", "way", "CPU µs/request without", *more], rows, left=(0, 1))
+
+
+def _off_table(costs: list[OffCost]) -> str:
+    rows = [[cost.way, str(cost.servers), f"{cost.cpu_us:.1f}", _excess(cost.more_cpu)] for cost in costs]
+    head = ["traces that are off", "servers of each kind", "CPU µs/request without", "more CPU, %"]
+    return _table(head, rows, left=(0,))
 
 
 def _excess(more: Excess) -> str:

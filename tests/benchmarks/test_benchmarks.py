@@ -82,6 +82,9 @@ def test_a_quick_run_measures_every_side_that_it_was_asked_for(tmp_path):
             cost[more]["low"] <= cost[more]["percent"] <= cost[more]["high"] for more in ("more_cpu", "more_time")
         )
     assert "| watched by " in run.stdout
+    assert [(cost["way"], cost["servers"]) for cost in found["off"]] == [("http", 1), ("grpc", 1)]
+    assert all(cost["cpu_us"] > 0 for cost in found["off"])
+    assert "| traces that are off " in run.stdout
     assert found["page"]["models"] == 200
     assert all(found["scraping"][figure] > 0 for figure in ("off_us", "on_us"))
     assert all(found["ensemble"][figure] > 0 for figure in ("one_us", "both_us", "ensemble_us"))
