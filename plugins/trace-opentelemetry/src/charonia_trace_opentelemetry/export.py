@@ -59,7 +59,7 @@ class SpanExport(SpanProcessor):
             "charonia-spans",
             self._send_all,
             seconds=options.bsp_schedule_delay / 1000,
-            enough=options.bsp_max_export_batch_size,
+            enough=options.bsp_max_export_batch_size // self._at_once * self._at_once,  # whole messages
         )
 
     def on_end(self, span: ReadableSpan) -> None:
