@@ -173,3 +173,11 @@ def test_a_reload_counts_on_as_in_the_reference(reference, ours, models):
         assert change("/v2/repository/models/batched/load")[0] == 200
         assert read_page(metrics_port)[1][row] == "0"
         change("/v2/repository/models/batched/unload")
+
+
+def test_no_row_outlives_its_model(reference, ours):
+    """On purpose unlike the reference, where four rows of a model that failed to load, or was unloaded, stay for ever: nothing counts there."""
+    for (http_port, _, metrics_port), left in ((reference, {"nv_inference_request_failure"}), (ours, set())):
+        assert ask(http_port, "/v2/repository/models/broken/load", {"parameters": {}})[0] == 400
+        rows = [row for row in read_page(metrics_port)[1] if 'model="broken"' in row]
+        assert {row.partition("{")[0] for row in rows} == left
