@@ -113,7 +113,7 @@ def plain(message):
 def test_spans_of_requests_are_written_as_the_sdk_writes_them(ended):
     """Whatever a trace has, a collector reads the same of it."""
     expected = encode_spans([sdk for one in ended for sdk in as_the_sdk_has_them(*one)])
-    written = ExportTraceServiceRequest.FromString(WRITER.message(ended))
+    written = ExportTraceServiceRequest.FromString(WRITER.message(ended, []))
     assert plain(written) == plain(expected)
 
 
@@ -125,7 +125,7 @@ def test_what_was_added_is_told_with_the_rest(one):
     span.add_event("found", {"score": 0.5}, 7)
     span.add_link(SpanContext(5, 6, is_remote=False))
     span.set_status(StatusCode.OK)
-    written = ExportTraceServiceRequest.FromString(WRITER.message([one]))
+    written = ExportTraceServiceRequest.FromString(WRITER.message([one], []))
     found = [told for one in written.resource_spans for scope in one.scope_spans for told in scope.spans]
     (told,) = [told for told in found if told.links]
     assert told.span_id == span.span_id.to_bytes(8, "big")
@@ -145,15 +145,15 @@ def test_what_comes_too_late_is_not_told(one):
     """A request that is finished has the span that it has."""
     _, span = one
     span.ended = True
-    before = WRITER.message([one])
+    before = WRITER.message([one], [])
     span.set_attribute("tokens", 1)
     span.record_exception(ValueError("late"))
     assert not span.is_recording()
-    assert len(WRITER.message([one])) == len(before)
+    assert len(WRITER.message([one], [])) == len(before)
 
 
 def test_other_spans_are_the_sdks():
     """Spans that a model's code has made go into the same message."""
     own = ReadableSpan("mine", SpanContext(5, 6, is_remote=False), resource=RESOURCE, instrumentation_scope=SCOPE)
-    assert ExportTraceServiceRequest.FromString(WRITER.message([own])) == encode_spans([own])
-    assert WRITER.message([]) == b""
+    assert ExportTraceServiceRequest.FromString(WRITER.message([], [own])) == encode_spans([own])
+    assert WRITER.message([], []) == b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from random import getrandbits
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from charonia_protos.wire import length_delimited, varint
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from charonia_trace_opentelemetry.spans import ModelSpan
-
-    Traced: TypeAlias = tuple[Trace, ModelSpan]
 
 __all__ = ["MessageWriter"]
 
@@ -53,18 +51,16 @@ class MessageWriter:
         of_resource.ClearField("scope_spans")
         self._resource_head = of_resource.SerializeToString()
 
-    def message(self, ended: Sequence[ReadableSpan | Traced]) -> bytes:
+    def message(self, traces: Sequence[tuple[Trace, ModelSpan]], spans: Sequence[ReadableSpan]) -> bytes:
         """Write an `ExportTraceServiceRequest`.
 
         Args:
-            ended: spans that models' code has made; and traces of requests with their spans in their models, each of which brings
-                the spans around and below it.
+            traces: those of requests with their spans in their models, each of which brings the spans around and below it.
+            spans: those that models' code has made.
         """
-        others = [one for one in ended if isinstance(one, ReadableSpan)]
-        own = [_filled(*one) for one in ended if not isinstance(one, ReadableSpan)]
-        message = encode_spans(others).SerializeToString() if others else b""
-        if own:  # parts of a message that follow each other are one message
-            of_scope = _field(2, self._scope_head + b"".join(own))
+        message = encode_spans(spans).SerializeToString() if spans else b""
+        if traces:  # parts of a message that follow each other are one message
+            of_scope = _field(2, self._scope_head + b"".join([_filled(trace, span) for trace, span in traces]))
             message += _field(1, self._resource_head + of_scope)
         return message
 

@@ -130,9 +130,8 @@ class OpenTelemetryWriter(TraceWriter):
 
     def _message(self, ended: Sequence[ReadableSpan | Trace]) -> bytes:
         """Write a message, on the thread that sends it."""
-        return self._messages.message(
-            [one if isinstance(one, ReadableSpan) else (one, self._span(one)) for one in ended]
-        )
+        traces = [(one, self._span(one)) for one in ended if not isinstance(one, ReadableSpan)]
+        return self._messages.message(traces, [one for one in ended if isinstance(one, ReadableSpan)])
 
     def metrics(self) -> Sequence[MetricFamily]:
         """Tell how much was dropped."""
