@@ -41,6 +41,13 @@ def test_cut_file_is_damaged(serve, repository, models, reason):
     assert "is no ONNX model, or is damaged" in reason(serve(repository(content)))
 
 
+def test_file_that_may_not_be_read_is_told_in_words(serve, repository, reason):
+    """ONNX Runtime tells the system's error by its number."""
+    folder = repository(None, 'backend: "onnxruntime"')
+    (folder / "m" / "1" / "model.onnx").symlink_to("/proc/sys/vm/drop_caches")  # which not even root may read
+    assert reason(serve(folder)).endswith("with CPUExecutionProvider: Permission denied")
+
+
 @pytest.mark.parametrize("versions", [{"opset": 99}, {"ir_version": 99}], ids=str)
 def test_model_from_the_future_is_told_with_both_ways_out(serve, repository, models, reason, versions):
     """A model that is newer than the runtime names the runtime's version, an upgrade, and an older export."""

@@ -6,6 +6,7 @@ the C++ function that found the mistake.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,7 @@ _NOISE = re.compile(
     r"|/\S*onnxruntime\S*\.\w+:\d+ [^()]*\([^()]*\)(?: const)? "  # a place in the sources, with the function's signature
     r"|\b\w+\.(?:cc|h):\d+ \w+ "  # the same, short
 )
+_NUMBER = re.compile(r"system error number (\d+)")
 _INVALID_ARGUMENT = 2
 _NOT_IMPLEMENTED = 9
 
@@ -43,7 +45,8 @@ def _read(error: Exception) -> _Failure:
     line = " ".join(str(error).split())
     status = _STATUS.match(line)
     code, text = (int(status["code"]), status["text"]) if status else (1, line)
-    return _Failure(code, _NOISE.sub("", text).strip(" ."))
+    text = _NUMBER.sub(lambda number: os.strerror(int(number[1])), _NOISE.sub("", text))
+    return _Failure(code, text.strip(" ."))
 
 
 def load_failure(file: Path, providers: Sequence[str], error: Exception) -> InferenceError:
