@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import warnings
 
 from charonia.access_log import MORE
 from charonia.cli.log import writing_log
@@ -41,6 +43,17 @@ def test_on_stderr_a_line_is_there_at_once(capsys):
         LOG.warning("first", extra={MORE: True})
         LOG.warning("last")
         assert [line.rpartition(" ")[2] for line in capsys.readouterr().err.splitlines()] == ["first", "last"]
+
+
+def test_warnings_of_python_are_in_the_log(tmp_path):
+    """What code warns of is a record as others, so that a log of JSON has nothing else."""
+    path = tmp_path / "server.log"
+    with writing_log(LogSetting(file=str(path), format="JSON")), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("mind the step", stacklevel=1)
+    (line,) = map(json.loads, path.read_text().splitlines())
+    assert (line["level"], line["logger"]) == ("WARNING", "py.warnings")
+    assert "UserWarning: mind the step" in line["message"]
 
 
 def test_what_is_no_unicode_is_written_too(tmp_path):

@@ -69,7 +69,7 @@ def _handler(file: str) -> logging.Handler:
 
 @contextmanager
 def writing_log(setting: LogSetting) -> Iterator[LogSettings]:
-    """Write the log for the time of the block, and give the settings by which that can be changed.
+    """Write the log for the time of the block, Python's own warnings included, and give the settings by which it can be changed.
 
     Raises:
         CommandError: its file cannot be opened.
@@ -81,9 +81,11 @@ def writing_log(setting: LogSetting) -> Iterator[LogSettings]:
     handler.setFormatter(settings.formatter)
     settings.apply()
     root.addHandler(handler)
+    logging.captureWarnings(capture=True)
     try:
         yield settings
     finally:
+        logging.captureWarnings(capture=False)
         root.removeHandler(handler)
         handler.close()
         settings.close()

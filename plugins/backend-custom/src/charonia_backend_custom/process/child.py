@@ -61,6 +61,7 @@ def serve(main: int, side: int, kept: int) -> None:
         last_words = LastWords(memory)
     link = Link(Channel(socket.socket(fileno=main)), Channel(socket.socket(fileno=side)), last_words, serves=False)
     logging.getLogger().addHandler(_ToServer(link))
+    logging.captureWarnings(capture=True)
     child = _Child(link)
     threading.Thread(target=link.read, args=(child,), name="charonia-line", daemon=True).start()
     child.work()
