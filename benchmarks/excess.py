@@ -38,6 +38,9 @@ class Excess:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.percent:+.2f} % ({self.low:+.2f} to {self.high:+.2f})"
+
 
 def excess(ratios: Sequence[float]) -> Excess:
     """Tell by how much something is typically greater, by ratios of pairs.

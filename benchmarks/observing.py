@@ -229,9 +229,5 @@ def _cost(what: str, way: Way, found: _Found) -> ObservingCost:
 def _line(cost: ObservingCost) -> str:
     return (
         f"{cost.what}, {cost.way}: CPU {cost.cpu_us:.1f} us; with it {cost.more_answering:+.2f} % and in other threads "
-        f"{cost.more_writing:+.2f} %, together {_told(cost.more_cpu)}; {_told(cost.more_time)} time"
+        f"{cost.more_writing:+.2f} %, together {cost.more_cpu}; {cost.more_time} time"
     )
-
-
-def _told(more: Excess) -> str:
-    return f"{more.percent:+.2f} % ({more.low:+.2f} to {more.high:+.2f})"

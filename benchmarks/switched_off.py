@@ -72,7 +72,7 @@ def measure_off(
         ServerError: a server has ended.
     """
     found: dict[str, list[tuple[float, float]]] = {way.name: [] for way in ways}
-    for number in range(servers):
+    for number in range(servers if ways else 0):
         with ExitStack() as stack:
             sides = {}
             for kind in (_WITHOUT, _WITH) if number % 2 else (_WITH, _WITHOUT):
@@ -82,8 +82,7 @@ def measure_off(
                 found[way.name].append(_compare(sides[_WITHOUT], sides[_WITH], way, pairs))
     costs = [_cost(way, compared) for way, compared in found.items()]
     for cost in costs:
-        more = cost.more_cpu
-        tell(f"traces off, {cost.way}: {more.percent:+.2f} % ({more.low:+.2f} to {more.high:+.2f}) CPU")
+        tell(f"traces off, {cost.way}: {cost.more_cpu} CPU")
     return costs
 
 

@@ -16,6 +16,7 @@ def test_what_is_equal_has_no_excess():
     """Where no pair differs, nothing is more, and that is certain."""
     found = excess([1.0] * 20)
     assert (found.percent, found.low, found.high) == (0, 0, 0)
+    assert str(found) == "+0.00 % (+0.00 to +0.00)"
 
 
 def test_a_few_pairs_that_were_disturbed_hardly_count():
