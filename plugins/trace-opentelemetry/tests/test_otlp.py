@@ -152,6 +152,26 @@ def test_what_comes_too_late_is_not_told(one):
     assert len(WRITER.message([one], [])) == len(before)
 
 
+def test_texts_that_are_none_cost_no_trace():
+    """A caller's name of a request, or a text of an error with the name of a file in it, may have halves of characters."""
+    origin = Origin(1, TraceState(), INVALID_SPAN_CONTEXT, Context(), 0)
+    trace = SimpleNamespace(
+        number=1,
+        model="m",
+        version=1,
+        parent=None,
+        request_id="a\ud800",
+        error="no \udcff",
+        moments=dict.fromkeys(MODEL, 1),
+    )
+    (of_resource,) = ExportTraceServiceRequest.FromString(
+        WRITER.message([(trace, ModelSpan(origin, 2, 3))], [])
+    ).resource_spans
+    _, told = of_resource.scope_spans[0].spans
+    assert told.status.message == r"no \udcff"
+    assert told.attributes[-1].value.string_value == r"a\ud800"
+
+
 def test_other_spans_are_the_sdks():
     """Spans that a model's code has made go into the same message."""
     own = ReadableSpan("mine", SpanContext(5, 6, is_remote=False), resource=RESOURCE, instrumentation_scope=SCOPE)

@@ -23,7 +23,6 @@ Client: TypeAlias = tuple[bool, bool]
 _MODEL_MOMENTS = ("REQUEST_START", "QUEUE_START", "REQUEST_END")
 _QUEUE_MOMENTS = ("QUEUE_START", "COMPUTE_START")
 _COMPUTE_MOMENTS = ("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END")
-_NOTHING: Mapping[str, int] = {}
 _BELOW = {*_MODEL_MOMENTS, *_COMPUTE_MOMENTS}
 
 _TRACE, _MODEL, _ABOVE, _CLIENT, _QUEUE, _COMPUTE, _STATE, _FAILURE, _OWN, _FIRST_TIME = range(10)
@@ -82,7 +81,7 @@ def _specimens(model: str, version: int, moments: tuple[str, ...], client: Clien
     """
     times = {name: int.from_bytes(_mark(piece, 8), "little") for piece, name in enumerate(moments, _FIRST_TIME)}
     if "COMPUTE_START" in moments:
-        yield _specimen("queue", _QUEUE, _MODEL, [times[name] for name in _QUEUE_MOMENTS]), _STATE
+        yield _specimen("queue", _QUEUE, _MODEL, [times[name] for name in _QUEUE_MOMENTS], {}), _STATE
         compute = {name: times[name] for name in _COMPUTE_MOMENTS}
         yield _specimen("compute", _COMPUTE, _MODEL, list(compute.values()), compute), _FAILURE
     if client is not None:
@@ -104,7 +103,7 @@ def _specimens(model: str, version: int, moments: tuple[str, ...], client: Clien
     yield in_model, _OWN
 
 
-def _specimen(name: str, number: int, above: int, lasting: Sequence[int], told: Mapping[str, int] = _NOTHING) -> Span:
+def _specimen(name: str, number: int, above: int, lasting: Sequence[int], told: Mapping[str, int]) -> Span:
     """Give a span that lasts from the first of some times to the last, with what is told of its time as events."""
     return Span(
         name=name,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MessageWriter"]
 
-_OWN = {f"triton.{name}" for name in ("model_name", "model_version", "trace_id", "trace_parent_id", "request_id")}
+_SERVERS = {f"triton.{name}" for name in ("model_name", "model_version", "trace_id", "trace_parent_id", "request_id")}
 """The attributes of a request's span, whatever a model's code would have them be."""
 
 _SPANS = 2  # of OTLP's message `ScopeSpans`
@@ -74,7 +74,7 @@ def _filled(trace: Trace, span: ModelSpan) -> bytes:
     asked = (client.is_valid, client.is_remote) if trace.parent is None else None
     form = form_of(trace.model, trace.version, names, asked)
     state = _field(_STATE, origin.state.to_header().encode()) if origin.state else b""
-    failure = state + _field(_STATUS, _field(2, trace.error.encode()) + b"\x18\x02") if trace.error else state
+    failure = state + _field(_STATUS, _string(2, trace.error) + b"\x18\x02") if trace.error else state
     new_ids = getrandbits(128).to_bytes(16, "big")
     pieces = [
         origin.trace_id.to_bytes(16, "big"),
@@ -98,7 +98,7 @@ def _told(trace: Trace) -> bytes:
     if trace.parent is not None:
         told += _attribute("triton.trace_parent_id", b"\x18" + varint(trace.parent.number))
     if trace.request_id:
-        told += _attribute("triton.request_id", _field(1, trace.request_id.encode()))
+        told += _attribute("triton.request_id", _string(1, trace.request_id))
     return told
 
 
@@ -107,7 +107,7 @@ def _added(span: ModelSpan) -> bytes:
     added = span.added
     if added is None:
         return b""
-    attributes = {name: value for name, value in added.attributes.items() if name not in _OWN}
+    attributes = {name: value for name, value in added.attributes.items() if name not in _SERVERS}
     readable = ReadableSpan(
         "", span.get_span_context(), None, None, attributes, added.events, added.links, status=added.status
     )
@@ -128,6 +128,11 @@ def _attribute_head(name: str, size: int) -> bytes:
     return length_delimited(_ATTRIBUTES, len(head) + size) + head
 
 
+def _string(number: int, text: str) -> bytes:
+    """Write a string field. Halves of characters, which texts of others may have, are written as escapes."""
+    return _field(number, text.encode(errors="backslashreplace"))
+
+
 def _field(number: int, content: bytes) -> bytes:
-    """Write a string, bytes or message field."""
+    """Write a bytes or message field."""
     return length_delimited(number, len(content)) + content
