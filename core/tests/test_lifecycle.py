@@ -137,10 +137,14 @@ def test_what_could_not_be_read_is_forgotten_with_an_unload(make, tmp_path):
 
 
 def test_a_model_without_a_version_is_told_what_one_is(make, tmp_path):
-    """Its file lies beside the configuration, or in a directory with another name."""
+    """Its file lies in a directory with another name. Where the policy passes its versions over, it is not told so."""
     server = make(write(tmp_path, "m", {"v1": ""}), model_control_mode="explicit")
     server.start()
     with pytest.raises(InvalidArgumentError, match=r"at least one version .* directory named by a number, such as m/1"):
+        server.load("m")
+    (tmp_path / "m" / "config.pbtxt").write_text('backend: "recorded"\nversion_policy { specific { versions: [ 9 ] } }')
+    (tmp_path / "m" / "v1").rename(tmp_path / "m" / "1")
+    with pytest.raises(InvalidArgumentError, match=r"under the version policy of model 'm'$"):
         server.load("m")
 
 

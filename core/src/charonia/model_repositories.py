@@ -47,7 +47,8 @@ class Candidate:
         name: the model's name.
         storage: where it lies.
         parsed: its configuration as written, with backend and platform filled in.
-        versions: those that the version policy selects, ascending.
+        available: its versions, ascending.
+        versions: those that the version policy selects, likewise.
         files: the state of each of its files before anything was read; see `RepositoryStorage.file_states`.
         overridden: whether something else than what is stored was read.
         namespace: where the models that it uses are looked for first; "" where models are told apart by their names alone.
@@ -58,6 +59,7 @@ class Candidate:
     name: str
     storage: RepositoryStorage
     parsed: ParsedConfig
+    available: Sequence[int]
     versions: Sequence[int]
     files: Mapping[str, str]
     overridden: bool
@@ -221,8 +223,10 @@ class ModelRepositories:
         inside = [entry.name for entry in listing.entries(first)] if first is not None else None
         parsed = complete_framework(parsed, inside, name)
         versions = selected_versions(parsed.config.version_policy, available, model=name)
-        states, overridden = listing.states, override is not None
-        return Candidate(key, name, storage, parsed, versions, states, overridden=overridden, namespace=namespace)
+        overridden = override is not None
+        return Candidate(
+            key, name, storage, parsed, available, versions, listing.states, overridden=overridden, namespace=namespace
+        )
 
     def _storages_of(self, namespace: str) -> list[RepositoryStorage]:
         return [storage for storage in self.storages if namespace in {"", storage.url}]

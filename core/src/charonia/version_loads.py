@@ -120,10 +120,9 @@ class VersionLoads:
         attempt.discard()
         self._models.fail(candidate.key, candidate.versions, failures)
         if not candidate.versions:
-            text = (
-                f"at least one version must be available under the version policy of model '{candidate.name}' (a version is "
-                f"a directory named by a number, such as {candidate.name}/1)"
-            )
+            text = f"at least one version must be available under the version policy of model '{candidate.name}'"
+            if not candidate.available:
+                text += f" (there is none: a version is a directory named by a number, such as {candidate.name}/1)"
             reason = f"Invalid argument: {text}"
             self._models.note_problem(candidate.key, "" if candidate.overridden else reason)
             tell(Phase.FAILED, reason=reason)

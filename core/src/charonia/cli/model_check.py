@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from charonia.config import check_loadable, normalise
 from charonia.errors import RepositoryError
 from charonia.plugin_hints import explain_lack, install_command, is_installed
-from charonia.repository import CONFIG_FILES, model_versions
+from charonia.repository import CONFIG_FILES
 from charonia.scheduler import scheduler_name
 
 if TYPE_CHECKING:
@@ -147,12 +147,11 @@ class ModelCheck:
 
     def _check_versions(self) -> None:
         storage, name = self._candidate.storage, self._candidate.name
-        available = model_versions([entry for entry in storage.entries(name) if entry.is_directory], name)
-        if not available:
+        if not self._candidate.available:
             text = f"no version: put the model into {self._place}/1, or another directory whose name is a number"
             self._found.append(Finding(self._place, "error", text))
         elif not self._candidate.versions:
-            told = ", ".join(map(str, available))
+            told = ", ".join(map(str, self._candidate.available))
             text = (
                 f"at least one version must be available under the version policy of model '{name}' (there are {told})"
             )
