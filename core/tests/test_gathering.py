@@ -52,7 +52,7 @@ def test_enough_items_are_handed_over_before_the_time_is_over(groups):
     gathering.put(0)
     assert arrived.acquire(timeout=60)
     for item in (1, 2, 3):
-        assert len(gathering) == item - 1
+        assert groups == [[0]]
         gathering.put(item)
     assert arrived.acquire(timeout=60)
     gathering.put(4)
@@ -80,6 +80,24 @@ def test_no_group_is_larger_than_enough(groups):
     assert groups == [[0], [1, 2, 3], [4, 5, 6]]
     gathering.close()
     assert groups[3:] == [[7, 8]]
+
+
+def test_there_is_room_for_so_many_and_no_more(groups):
+    """Whoever brings an item is told that it is too much, which it is while others wait that were there before."""
+    begun, may_go_on = threading.Semaphore(0), threading.Event()
+
+    def take(group):
+        groups.append(group)
+        begun.release()
+        assert may_go_on.wait(60)
+
+    gathering = Gathering("tested", take, most=2)
+    assert gathering.put(0)
+    assert begun.acquire(timeout=60)
+    assert [gathering.put(item) for item in (1, 2, 3)] == [True, True, False]
+    may_go_on.set()
+    gathering.close()
+    assert groups == [[0], [1, 2]]
 
 
 def test_items_of_many_threads_are_all_taken_by_one(groups):

@@ -28,15 +28,23 @@ class Gathering(Generic[Item]):
         take: takes a group. It must not raise.
         seconds: for how long is gathered at most.
         enough: how many items are handed over sooner, and at most at once.
+        most: how many may wait; there is no room for those beyond.
     """
 
     def __init__(
-        self, name: str, take: Callable[[list[Item]], None], *, seconds: float = _SECONDS, enough: int = sys.maxsize
+        self,
+        name: str,
+        take: Callable[[list[Item]], None],
+        *,
+        seconds: float = _SECONDS,
+        enough: int = sys.maxsize,
+        most: int = sys.maxsize,
     ) -> None:
         self._name = name
         self._take = take
         self._seconds = seconds
         self._enough = enough
+        self._most = most
         self._items: deque[Item] = deque()
         self._asleep = True  # whether the thread has to be woken for the next item; also before it has started
         self._awake = threading.Event()
@@ -45,16 +53,16 @@ class Gathering(Generic[Item]):
         self._lock = threading.Lock()  # guards `_thread`, and the change of `_asleep` to False
         self._thread: threading.Thread | None = None
 
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def put(self, item: Item) -> None:
-        """Hand an item over, soon. Dropped once this is closed."""
+    def put(self, item: Item) -> bool:
+        """Hand an item over, soon, and tell whether there was room for it. Dropped once this is closed."""
+        if len(self._items) >= self._most:
+            return False
         self._items.append(item)
         if self._asleep:
             self._wake()
         elif len(self._items) >= self._enough and not self._hurry.is_set():
             self._hurry.set()
+        return True
 
     def _wake(self) -> None:
         with self._lock:

@@ -60,6 +60,7 @@ class SpanExport(SpanProcessor):
             self._send_all,
             seconds=options.bsp_schedule_delay / 1000,
             enough=options.bsp_max_export_batch_size // self._at_once * self._at_once,  # whole messages
+            most=self._most,
         )
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -69,9 +70,7 @@ class SpanExport(SpanProcessor):
 
     def take(self, span: ReadableSpan | Trace) -> None:
         """Take a span, or a trace, which becomes several. Does not wait: what is too much is dropped."""
-        if len(self._spans) < self._most:
-            self._spans.put(span)
-        else:
+        if not self._spans.put(span):
             self._drop(_NO_ROOM, 1)
 
     def _drop(self, reason: str, count: int) -> None:
