@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from charonia import ServerOptions
-from charonia.errors import InternalError, InvalidArgumentError, NotFoundError, UnsupportedError
+from charonia import Server, ServerOptions
+from charonia.errors import InternalError, InvalidArgumentError, NotFoundError, UnavailableError, UnsupportedError
 from charonia.plugins import Plugins
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
@@ -84,6 +84,16 @@ def test_inputs_that_cannot_be_converted_name_the_input(started, value):
     """What cannot become the input's datatype is refused with the input's name."""
     with pytest.raises(InvalidArgumentError, match="input 'INPUT0' of model 'plain'"):
         started.model("plain").infer({"INPUT0": value})
+
+
+def test_a_server_that_was_not_started_says_so(model_repository):
+    """No model is there yet, and none is missing."""
+    server = Server(model_repository, plugins=Plugins(entry_points=()))
+    with pytest.raises(UnavailableError, match="has not been started: enter it with `with`, or call `start`"):
+        server.model("plain").infer({"INPUT0": [1]})
+    server.close()
+    with pytest.raises(UnavailableError, match="exiting"):
+        server.model("plain").infer({"INPUT0": [1]})
 
 
 def test_inputs_without_names_are_told_what_they_lack(started):

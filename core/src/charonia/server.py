@@ -256,7 +256,7 @@ class Server:
 
         Raises:
             NotFoundError: no such model, no such version, or nothing of it is loaded; with the reference's texts.
-            UnavailableError: the version is loading or unloading.
+            UnavailableError: the version is loading or unloading, or the server does not serve.
             InvalidArgumentError: several namespaces have a model of this name.
         """
         versions = self._models.find(name, namespace) if namespace else self._models.by_name.get(name)
@@ -266,6 +266,8 @@ class Server:
             model = versions.get(version)
             if model is not None:
                 return model
+        if not (self._started or self._closing or self._models.records):
+            raise UnavailableError("the server has not been started: enter it with `with`, or call `start`")
         raise UnavailableError(_EXITING) if self._closing else self._models.explain_absence(name, version, namespace)
 
     def within(self, namespace: str, homes: Mapping[str, str]) -> Models:
