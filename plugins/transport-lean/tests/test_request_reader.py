@@ -66,12 +66,12 @@ def test_any_bytes_are_read_or_refused(noise, before):
     assert len(reader.requests) >= len(before)
 
 
-def test_fields_are_found_in_any_case_and_the_first_counts():
-    """Look-up ignores case; of two fields of one name the first counts; text that is no UTF-8 goes through."""
+def test_fields_are_found_in_any_case_and_are_lists():
+    """Look-up ignores case; two fields of one name are one list; text that is no UTF-8 goes through."""
     reader = RequestReader(LIMITS)
     reader.feed(b"GET / HTTP/1.1\r\nhost: h\r\nX-One: 1\r\nx-one: 2\r\nX-Raw: \xff\r\n\r\n")
     headers = reader.requests[0][0].headers
-    assert headers["x-ONE"] == "1"
+    assert headers["x-ONE"] == "1, 2"
     assert headers.get("X-none") is None
     assert headers.get("X-none", "") == ""
     assert list(headers) == ["host", "X-One", "X-Raw"]

@@ -62,5 +62,9 @@ def begin_trace(tracer: Tracer, request: InferenceRequest, metadata: Metadata, b
 
 
 def _texts(metadata: Metadata) -> dict[str, str]:
-    """Give the fields that are texts. Of several of one name the first counts."""
-    return {name: value for name, value in reversed([*(metadata() or ())]) if isinstance(value, str)}
+    """Give the fields that are texts. Several of one name are one list."""
+    texts: dict[str, str] = {}
+    for name, value in metadata() or ():
+        if isinstance(value, str):
+            texts[name] = f"{texts[name]}, {value}" if name in texts else value
+    return texts

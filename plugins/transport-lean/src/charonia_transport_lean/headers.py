@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Headers(Mapping[str, str]):
-    """Header fields by name, whose case is ignored. Of fields of the same name the first counts.
+    """Header fields by name, whose case is ignored. Fields of the same name are one list, as RFC 9110, 5.3, has it.
 
     Args:
         fields: names and values, as sent.
@@ -24,7 +24,9 @@ class Headers(Mapping[str, str]):
         self._values: dict[str, str] = {}
         for name, value in fields:
             key = name.lower()
-            if key not in self._values:
+            if key in self._values:
+                self._values[key] += f"{'; ' if key == 'cookie' else ', '}{value}"
+            else:
                 self._values[key] = value
                 self._names.append(name)
 

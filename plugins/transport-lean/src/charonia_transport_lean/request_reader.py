@@ -358,10 +358,8 @@ class RequestReader:
             self._length = int(headers.get("Content-Length", "0"))  # which llhttp has found to be a number
         elif not http_1_1:
             self._refuse(400, "malformed request: HTTP/1.0 has no Transfer-Encoding")
-        else:
-            coding = ", ".join(value for name, value in self._fields if name.lower() == "transfer-encoding")
-            if "," in coding:  # and `chunked` is the last one, which llhttp sees to
-                self._refuse(501, f"no other Transfer-Encoding is read than 'chunked', but it is {coding!r}")
+        elif "," in coding:  # and `chunked` is the last one, which llhttp sees to
+            self._refuse(501, f"no other Transfer-Encoding is read than 'chunked', but it is {coding!r}")
         if self._length > self._limits.body:
             self._refuse(413, self._limits.body_refusal)
         self.awaited = http_1_1 and headers.get("Expect", "").lower() == "100-continue"

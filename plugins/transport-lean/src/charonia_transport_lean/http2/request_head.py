@@ -43,11 +43,8 @@ class RequestHead:
 
     @cached_property
     def headers(self) -> HeaderMapping:
-        """The fields by name; several of one name are joined, as cookies and lists are."""
-        joined: dict[str, str] = {}
-        for name, value in self.fields:
-            joined[name] = f"{joined[name]}{'; ' if name == 'cookie' else ', '}{value}" if name in joined else value
-        return HeaderMapping(joined.items())
+        """The fields by name."""
+        return HeaderMapping(self.fields)
 
 
 def read_head(fields: Headers) -> RequestHead | MalformedError:
