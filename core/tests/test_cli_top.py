@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from charonia.cli.metrics_page import MetricsPage
-from charonia.cli.top import Moment, Version, table_of
+from charonia.cli.top import Moment, Version, table_of, top
+from click.testing import CliRunner
 from rich.console import Console
 
 
@@ -104,3 +105,17 @@ def test_a_low_terminal_has_those_with_most_to_do():
     table = table_of(Moment(MetricsPage({}), 0.0, {}), busy(20), height=8)
     assert [cells[0] for cells in rows_of(table)] == ["model_17", "model_18", "model_19"]
     assert table.caption == "17 more that have less to do"
+
+
+@pytest.mark.parametrize(("terminal", "exit_code"), [(True, 0), (False, 3)])
+def test_a_server_that_goes_away_may_come_back(monkeypatch, terminal, exit_code):
+    """On a terminal it is looked for until it answers again; whoever reads the tables elsewhere is told."""
+    looks = iter([moment(0, {}).page, None, moment(0, {}).page])
+    monkeypatch.setattr("charonia.cli.top.read_metrics", lambda url, timeout: next(looks))
+    environment = {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"} if terminal else {}
+    words = ["--url=http://127.0.0.1:1", "--interval=0.001", "--count=1"]
+    told = CliRunner().invoke(top, words, env=environment)
+    assert told.exit_code == exit_code, told.output
+    assert "no metrics can be read" in told.output
+    assert ("Looking again every 0.001 s." in told.output) == terminal
+    assert ("Req/s" in told.output) == terminal

@@ -110,7 +110,13 @@ def top(*, metrics_url: str, url: str, interval: float, count: int) -> None:
         try:
             while not count or shown < count:
                 pause.wait(interval)
-                now = _look(metrics_url, client)
+                try:
+                    now = _look(metrics_url, client)
+                except UnreachableError as error:
+                    if live is None:
+                        raise
+                    live.update(f"{error}. Looking again every {interval:g} s.", refresh=True)  # it may come back
+                    continue
                 if live is None:  # one table after the other
                     console.print(table_of(before, now, console.width))
                 else:
