@@ -10,6 +10,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from charonia_protos.wire import length_delimited
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _COMPUTE_MOMENTS = ("COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START"
 _BELOW = {*_MODEL_MOMENTS, *_COMPUTE_MOMENTS}
 
 _TRACE, _MODEL, _ABOVE, _CLIENT, _QUEUE, _COMPUTE, _STATE, _FAILURE, _OWN, _FIRST_TIME = range(10)
+_SPANS = 2  # of the message `ScopeSpans`
 _MARK = b"\xfe\xff" * 8
 _HOLE = re.compile(rb"(?:\xfe\xff){3,7}\xfe(.)", re.DOTALL)
 """A mark: 8 or 16 bytes, of which the last is the number of a piece. They are in no text."""
@@ -40,17 +42,17 @@ class Form(NamedTuple):
       execution's;
     - what follows in spans in which nothing can fail, in those in which it can, and in the model's;
     - the times, in their order (8 bytes);
-    - what stands before each span: the field's number, and the size of the span with what follows.
+    - the heads.
 
     Attributes:
         text: the spans, with a `%b` for each hole.
         chosen: gives, of the pieces, one for each hole.
-        spans: the size of each span without what follows, and which of the pieces that is.
+        heads: gives what stands before each span, by the sizes of the three that follow.
     """
 
     text: bytes
     chosen: Callable[[Sequence[bytes]], tuple[bytes, ...]]
-    spans: Sequence[tuple[int, int]]
+    heads: Callable[[int, int, int], Sequence[bytes]]
 
 
 @lru_cache(1024)
@@ -70,8 +72,13 @@ def form_of(model: str, version: int, moments: tuple[str, ...], client: Client |
         parts = _HOLE.split(written)  # every other one is the number of a piece
         text += b"%b" + b"%b".join(part.replace(b"%", b"%%") for part in parts[::2]) + b"%b"
         holes += [_FIRST_TIME + len(moments) + len(spans), *(ord(part) for part in parts[1::2]), following]
-        spans.append((len(written), following))
-    return Form(text, itemgetter(*holes), spans)
+        spans.append((len(written), following - _STATE))
+
+    @lru_cache(64)
+    def heads(*following: int) -> Sequence[bytes]:
+        return [length_delimited(_SPANS, size + following[which]) for size, which in spans]
+
+    return Form(text, itemgetter(*holes), heads)
 
 
 def _specimens(model: str, version: int, moments: tuple[str, ...], client: Client | None) -> Iterator[tuple[Span, int]]:

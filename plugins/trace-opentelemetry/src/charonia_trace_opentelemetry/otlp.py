@@ -32,8 +32,7 @@ __all__ = ["MessageWriter"]
 _SERVERS = {f"triton.{name}" for name in ("model_name", "model_version", "trace_id", "trace_parent_id", "request_id")}
 """The attributes of a request's span, whatever a model's code would have them be."""
 
-_SPANS = 2  # of OTLP's message `ScopeSpans`
-_STATE, _ATTRIBUTES, _STATUS = 3, 9, 15  # of its message `Span`
+_STATE, _ATTRIBUTES, _STATUS = 3, 9, 15  # of OTLP's message `Span`
 
 
 class MessageWriter:
@@ -75,6 +74,7 @@ def _filled(trace: Trace, span: ModelSpan) -> bytes:
     form = form_of(trace.model, trace.version, names, asked)
     state = _field(_STATE, origin.state.to_header().encode()) if origin.state else b""
     failure = state + _field(_STATUS, _string(2, trace.error) + b"\x18\x02") if trace.error else state
+    own = _added(span) + failure + _told(trace)
     new_ids = getrandbits(128).to_bytes(16, "big")
     pieces = [
         origin.trace_id.to_bytes(16, "big"),
@@ -85,10 +85,10 @@ def _filled(trace: Trace, span: ModelSpan) -> bytes:
         new_ids[8:],
         state,
         failure,
-        _added(span) + failure + _told(trace),
+        own,
         *[(ns + offset_ns).to_bytes(8, "little") for ns in sorted(moments.values())],
+        *form.heads(len(state), len(failure), len(own)),
     ]
-    pieces += [length_delimited(_SPANS, size + len(pieces[following])) for size, following in form.spans]
     return form.text % form.chosen(pieces)
 
 
