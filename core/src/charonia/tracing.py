@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Tracer"]
 
 _ENDED: Iterator[bool] = iter(())
+_NEVER: Iterator[bool] = itertools.repeat(object=False)
 
 
 class _Sampler:
@@ -38,6 +39,7 @@ class _Sampler:
     Attributes:
         setting, on: see above.
         left: how many more are chosen; -1 is any number.
+        between: how many are not chosen between two that are.
         turns: gives False for each request before the one that is chosen next, and then nothing more.
     """
 
@@ -45,13 +47,8 @@ class _Sampler:
         self.setting = setting
         self.on = on
         self.left = setting.count
-        self.turns = self.until_next()
-
-    def until_next(self) -> Iterator[bool]:
-        """Give `turns` as they begin anew."""
-        if not (self.on and self.setting.rate and self.left):
-            return itertools.repeat(object=False)
-        return itertools.repeat(object=False, times=self.setting.rate - 1)
+        self.between = setting.rate - 1
+        self.turns = itertools.repeat(object=False, times=self.between) if on and setting.rate and self.left else _NEVER
 
 
 class Tracer:
@@ -113,7 +110,9 @@ class Tracer:
                 if not next(sampler.turns, True):
                     return None  # another thread has been quicker
                 sampler.left -= sampler.left > 0
-                sampler.turns = turns = sampler.until_next()
+                sampler.turns = turns = (
+                    itertools.repeat(object=False, times=sampler.between) if sampler.left else _NEVER
+                )
                 if sampler is self._everywhere and self.turns is not _ENDED:
                     self.turns = turns
             if not receiving:
