@@ -45,6 +45,7 @@ def test_a_mode_of_a_plugin_has_settings_of_its_own():
         ("level=MOST", "a level is one of TIMESTAMPS, TENSORS, OFF."),
         ("rate=x", "expected a whole number from 0 up."),
         ("count=-2", "expected a whole number from -1 up."),
+        ("file=no/where/t.json", "file=no/where/t.json has no directory: name a file in a directory that exists"),
         ("level=TENSORS", "needs a file to write to: add --trace-config=triton,file=FILE"),
     ],
 )

@@ -11,6 +11,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from charonia import ServerOptions
+from charonia.errors import CharoniaError
 from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
@@ -198,6 +199,13 @@ def test_rows_go_with_the_model(watched, model_repository, port):
         assert key("nv_inference_request_failure", reason="OTHER") in scrape(port)
         running.unload("m")
         assert not any(("model", "m") in sample for sample in scrape(port))
+
+
+def test_no_interval_is_negative(watched):
+    """What cannot be is told before anything listens."""
+    _, serving = watched(metrics_interval_ms=-5)
+    with pytest.raises(CharoniaError, match="--metrics-interval-ms=-5: expected a whole number from 0 up"), serving:
+        pass
 
 
 def test_only_the_page_is_there(watched, port):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,7 +44,7 @@ def trace_setting(settings: Sequence[tuple[str, str, str]]) -> TraceSetting:
         settings: modes, names and values; settings of every mode have the mode `triton`.
 
     Raises:
-        click.UsageError: a level is on, and there is no file.
+        click.UsageError: a level is on, and there is no file; or no directory for it.
     """
     own = [(name, value) for mode, name, value in settings if mode == FILE_MODE]
     values: dict[str, Any] = {}
@@ -62,6 +63,10 @@ def trace_setting(settings: Sequence[tuple[str, str, str]]) -> TraceSetting:
     )
     if setting.lacks_file:
         raise click.UsageError("--trace-config=level=… needs a file to write to: add --trace-config=triton,file=FILE")
+    if not Path(setting.file).parent.is_dir():
+        raise click.UsageError(
+            f"--trace-config=triton,file={setting.file} has no directory: name a file in a directory that exists"
+        )
     return setting
 
 

@@ -8,6 +8,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from charonia.errors import CharoniaError
 from charonia.frontend import Frontend, network_place
 from charonia.frontend_offer import read_lines, read_port
 from prometheus_client.registry import CollectorRegistry
@@ -49,7 +50,10 @@ class MetricsFrontend(Frontend):
         super().__init__(server, options)
         settings = read_settings(read_lines(options, "metrics-config"))
         self._port = read_port(options, "metrics-port")
-        interval = int(options["metrics-interval-ms"]) / 1000
+        interval_ms = int(options["metrics-interval-ms"])
+        if interval_ms < 0:
+            raise CharoniaError(f"--metrics-interval-ms={interval_ms}: expected a whole number from 0 up")
+        interval = interval_ms / 1000
         self._lag = LoopLag()
         self._gpus = Gpus(interval) if options["allow-gpu-metrics"] else None
         self._summaries = Summaries(settings.quantiles) if settings.summary_latencies else None
