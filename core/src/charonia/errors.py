@@ -75,6 +75,15 @@ class InferenceError(CharoniaError):
         """Make the error of the class that belongs to `code`."""
         return _CLASS_OF_CODE[code](message)
 
+    @staticmethod
+    def around(error: BaseException) -> InferenceError:
+        """Give what a caller is told of an error: itself, where it has a code, else an INTERNAL one of which it is the cause."""
+        if isinstance(error, InferenceError):
+            return error
+        failure = InternalError(f"{type(error).__name__}: {error}")
+        failure.__cause__ = error
+        return failure
+
 
 class UnknownError(InferenceError):
     """Something failed and nobody can say what kind of failure it was."""

@@ -111,10 +111,12 @@ class ModelHandle:
         if not self._server.submit_prompt(request):
             self._server.submit(request)
         try:
-            return _good(await reply)
+            response = await reply
         except asyncio.CancelledError:
             request.cancel()
             raise
+        response.raise_error()
+        return response
 
     def stream(self, inputs: Mapping[str, object], **options: Unpack[RequestOptions]) -> ResponseStream:
         """Send one request and give its responses as they come; for decoupled models, and for others too.
@@ -231,13 +233,8 @@ class _Answer:
         self._ready.acquire()
         response = self._response
         assert response is not None  # noqa: S101 - the lock is released by the response only
-        return _good(response)
-
-
-def _good(response: InferenceResponse) -> InferenceResponse:
-    if response.error is not None:
-        raise response.error
-    return response
+        response.raise_error()
+        return response
 
 
 def _tensors(signature: Signature, inputs: Mapping[str, object]) -> Mapping[str, Tensor]:

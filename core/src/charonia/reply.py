@@ -89,9 +89,13 @@ class Reply:
         return self.outcome()
 
     def outcome(self) -> InferenceResponse:
-        """Give the response, which has come, or raise the reason why the request was refused."""
+        """Give the response, which has come, or raise the reason why the request was refused. To be called once."""
         outcome = self._outcome
         assert outcome is not None  # noqa: S101 - whoever asks has looked, or waited
         if isinstance(outcome, BaseException):
-            raise outcome
+            self._outcome = None
+            try:
+                raise outcome
+            finally:
+                del outcome  # it leads to this frame now, which must not lead back
         return outcome

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from charonia.alike import Alike
-from charonia.errors import CancelledError, InferenceError, InternalError, UnsupportedError
+from charonia.errors import CancelledError, InferenceError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,6 +62,19 @@ class InferenceResponse:
         self.error = error
         self.final = final
 
+    def raise_error(self) -> None:
+        """Raise its error, if it is one. It keeps that no longer.
+
+        The error leads to the frames through which it goes, and these to the response, which would lead back to it: all of them,
+        and the tensors that they have, would stay until garbage is collected.
+        """
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+
     def __getitem__(self, name: str) -> Tensor:
         """The output called `name`."""
         return self.outputs[name]
@@ -73,7 +86,6 @@ class InferenceResponse:
 
 ResponseSink: TypeAlias = "Callable[[InferenceResponse], None]"
 """Takes each response of a request. Called on the thread that made the response: it must be quick and must not raise."""
-
 
 _Account: TypeAlias = "Callable[[InferenceRequest, InferenceResponse], None]"
 
@@ -309,7 +321,7 @@ class InferenceRequest:
                 if name in response.outputs:
                     place.write_tensor(name, response.outputs[name])
         except Exception as error:  # noqa: BLE001 - the border of a request: its caller gets an answer, whatever a model gives
-            return InferenceResponse(error=_told(error), final=response.final)
+            return InferenceResponse(error=InferenceError.around(error), final=response.final)
         return response
 
     def _deliver(self, response: InferenceResponse) -> None:
@@ -323,7 +335,7 @@ class InferenceRequest:
 
     def fail(self, error: BaseException) -> None:
         """Answer the request with an error, which ends it. Anything but an InferenceError becomes INTERNAL, and its cause."""
-        self.respond(InferenceResponse(error=_told(error)))
+        self.respond(InferenceResponse(error=InferenceError.around(error)))
 
     def reschedule(self) -> None:
         """Give the request back to its scheduler, to be executed once more, instead of a final response. Any thread.
@@ -386,11 +398,3 @@ def _both(account: _Account | None, on_final: Callable[[], None]) -> _Account:
         on_final()
 
     return told
-
-
-def _told(error: BaseException) -> InferenceError:
-    if isinstance(error, InferenceError):
-        return error
-    failure = InternalError(f"{type(error).__name__}: {error}")
-    failure.__cause__ = error
-    return failure

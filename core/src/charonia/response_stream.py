@@ -28,7 +28,7 @@ class _Stream:
         """Give a response that has something to tell. None for one that only says that it is the last."""
         if response.error is not None:
             self._end()
-            raise response.error
+            response.raise_error()
         self._ended = self._ended or response.final
         return response if response.outputs or not response.final else None
 

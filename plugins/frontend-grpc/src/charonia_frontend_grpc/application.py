@@ -239,8 +239,7 @@ def _watched(trace: Trace, encoder: ResponseEncoder, decoded: Decoded, response:
 
 
 def _encoded(encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
-    if response.error is not None:
-        raise response.error
+    response.raise_error()
     return encoder.encode_apart(decoded, response)
 
 

@@ -14,7 +14,7 @@ from charonia.rpc import LEAVING, UnaryMethod, settled
 from charonia.transport import RpcTransport
 
 if TYPE_CHECKING:
-    from charonia.rpc import RpcApplication, RpcStream, StreamMethod
+    from charonia.rpc import RpcApplication, RpcStatus, RpcStream, StreamMethod
     from charonia.tls import TlsFiles
     from charonia.transport import KeepAlive, RpcSettings
 
@@ -70,14 +70,14 @@ class GrpcioTransport(RpcTransport):
                 self.settings.check_size(len(body))
                 answer = await settled(method.call(body, context.invocation_metadata))
             except InferenceError as error:
-                failure = error
+                status = self.application.status(error)
             else:
                 if compression is not None:
                     context.set_compression(compression)
                     await context.send_initial_metadata(())  # grpcio forgets the compression where it sends them itself
                 return bytes(answer)
-            await self._abort(context, failure)
-            return b""  # never: what aborts does not return
+            _end(context, status)
+            return b""  # which is not sent
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
@@ -93,20 +93,20 @@ class GrpcioTransport(RpcTransport):
                 stream.end(UnavailableError(LEAVING))
             self._streams.add(stream)
             reader = asyncio.create_task(self._read(stream, context))
-            failure = None
+            status = None
             try:
                 while (message := await stream.next()) is not None:
                     await context.write(message)
             except InferenceError as error:
-                failure = error
+                status = self.application.status(error)
             finally:
                 self._streams.discard(stream)
                 stream.close()
                 reader.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await reader
-            if failure is not None:
-                await self._abort(context, failure)
+            if status is not None:
+                _end(context, status)
 
         return grpc.stream_stream_rpc_method_handler(handle)
 
@@ -127,10 +127,6 @@ class GrpcioTransport(RpcTransport):
         finally:
             stream.end()
 
-    async def _abort(self, context: Any, error: InferenceError) -> None:
-        status = self.application.status(error)
-        await context.abort(grpc.StatusCode[status.code.name], status.details, status.metadata)
-
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
     """Finds the handler of a path.
@@ -148,6 +144,16 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """Give the handler, or None where the path is nobody's."""
         return self._handlers.get(handler_call_details.method)
+
+
+def _end(context: Any, status: RpcStatus) -> None:
+    """Have a call end with a status when its handler returns.
+
+    An abort would raise what grpcio then keeps until garbage is collected, with the handler's frame and the message in it.
+    """
+    context.set_code(grpc.StatusCode[status.code.name])
+    context.set_details(status.details)
+    context.set_trailing_metadata(status.metadata)
 
 
 def channel_arguments(keep_alive: KeepAlive, *, reuse_port: bool) -> list[tuple[str, int]]:

@@ -63,8 +63,8 @@ class GenerateEndpoints:
                 response = await generation.next()
         finally:
             generation.close()
-        if first is not None and first.error is not None:
-            raise first.error
+        if first is not None:
+            first.raise_error()
         if first is None or count != 1:
             return HttpResponse(200, _NOT_ONE, JSON)
         return HttpResponse(200, generation.document(first), JSON)

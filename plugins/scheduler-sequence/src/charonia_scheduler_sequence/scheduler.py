@@ -242,6 +242,7 @@ class SequenceScheduler(Scheduler):
 
     def _answer(self, desk: _Desk, executed: Executed, response: InferenceResponse) -> None:
         """Answer a request, and let the next one of its sequence follow."""
+        taken_back = isinstance(response.error, CancelledError)  # looked at now: who gets a response may take its error
         if desk.order is None:
             executed.deliver(response)
         else:
@@ -251,7 +252,7 @@ class SequenceScheduler(Scheduler):
         with self._lock:
             now_ns = self.context.clock.now_ns()
             self._form_ahead(desk, executed.ticket.slot.seats, now_ns)
-            if isinstance(response.error, CancelledError):
+            if taken_back:
                 self._table.abandon(executed.ticket)
             else:
                 self._table.complete(executed.ticket, Kept(executed.state), now_ns)
