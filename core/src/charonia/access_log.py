@@ -86,8 +86,9 @@ class AccessLog:
 def _computed_ns(request: InferenceRequest, total_ns: int) -> int:
     """Tell how long an execution has taken, also where it has not returned: decoupled ones have given all responses before."""
     known = sum(request.compute_ns)
-    began = request.started_ns != request.queued_ns and request.started_ns
-    return known if known or not began else request.arrival_ns + total_ns - began
+    if known or request.started_ns in {0, request.queued_ns}:  # or nothing was executed
+        return known
+    return request.arrival_ns + total_ns - request.started_ns
 
 
 def _write(group: list[_Finished]) -> None:
