@@ -83,7 +83,7 @@ def test_no_group_is_larger_than_enough(groups):
 
 
 def test_there_is_room_for_so_many_and_no_more(groups):
-    """Whoever brings an item is told that it is too much, which it is while others wait that were there before."""
+    """What comes while so many wait that were there before is dropped, and counted."""
     begun, may_go_on = threading.Semaphore(0), threading.Event()
 
     def take(group):
@@ -92,12 +92,14 @@ def test_there_is_room_for_so_many_and_no_more(groups):
         assert may_go_on.wait(60)
 
     gathering = Gathering("tested", take, most=2)
-    assert gathering.put(0)
+    gathering.put(0)
     assert begun.acquire(timeout=60)
-    assert [gathering.put(item) for item in (1, 2, 3)] == [True, True, False]
+    for item in (1, 2, 3):
+        gathering.put(item)
     may_go_on.set()
     gathering.close()
     assert groups == [[0], [1, 2]]
+    assert gathering.refused == 1
 
 
 def test_items_of_many_threads_are_all_taken_by_one(groups):

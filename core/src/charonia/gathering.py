@@ -29,6 +29,9 @@ class Gathering(Generic[Item]):
         seconds: for how long is gathered at most.
         enough: how many items are handed over sooner, and at most at once.
         most: how many may wait; there is no room for those beyond.
+
+    Attributes:
+        refused: for how many there was no room.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Gathering(Generic[Item]):
         enough: int = sys.maxsize,
         most: int = sys.maxsize,
     ) -> None:
+        self.refused = 0
         self._name = name
         self._take = take
         self._seconds = seconds
@@ -50,19 +54,23 @@ class Gathering(Generic[Item]):
         self._awake = threading.Event()
         self._hurry = threading.Event()
         self._closed = False
-        self._lock = threading.Lock()  # guards `_thread`, and the change of `_asleep` to False
+        self._lock = threading.Lock()  # guards `refused`, `_thread`, and the change of `_asleep` to False
         self._thread: threading.Thread | None = None
 
-    def put(self, item: Item) -> bool:
-        """Hand an item over, soon, and tell whether there was room for it. Dropped once this is closed."""
+    def put(self, item: Item) -> None:
+        """Hand an item over, soon. Dropped if there is no room for it, or once this is closed."""
         if len(self._items) >= self._most:
-            return False
+            self._refuse()
+            return
         self._items.append(item)
         if self._asleep:
             self._wake()
         elif len(self._items) >= self._enough and not self._hurry.is_set():
             self._hurry.set()
-        return True
+
+    def _refuse(self) -> None:
+        with self._lock:
+            self.refused += 1
 
     def _wake(self) -> None:
         with self._lock:

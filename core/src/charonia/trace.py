@@ -60,13 +60,17 @@ class TraceKeeper(Protocol):
 
 
 class Onlooker(Protocol):
-    """What looks on while a frontend answers a request. A `Trace` is this. All of it belongs to the frontend's thread."""
+    """What looks on while a frontend answers a request. A `Trace` is this. All of it belongs to the frontend's thread.
+
+    Attributes:
+        answered_ns: when the answer, or the first one, began to be written, in monotonic nanoseconds; 0 before. Set by the
+            frontend.
+    """
+
+    answered_ns: int
 
     def carry(self, request: TracedRequest, /) -> None:
         """Take note that the request is decoded; before it is submitted."""
-
-    def answer(self) -> None:
-        """Take note that the answer, or the first one, begins to be written. Called again it does nothing."""
 
     def end(self) -> None:
         """Take note that the answer is with the transport, or that nobody wants it any more. Idempotent."""
@@ -98,7 +102,7 @@ class Trace:
         if trace is not None:
             trace.carry(request)
         …
-        trace.answer()
+        trace.answered_ns = time.monotonic_ns()
         answer = encode(response)
         trace.end()
 
@@ -116,6 +120,7 @@ class Trace:
         composed: whether that model has no execution of its own, but is an ensemble. Set by the model.
         request_id: the caller's own name of the request, or "".
         arrival_ns: when the request was decoded, in monotonic nanoseconds.
+        answered_ns: see `Onlooker`.
         tensors: the tensors, where these are wanted.
         error: the text of the error that the request ended with, or "".
         mark: whatever the writer keeps with the trace; None at first.
@@ -132,7 +137,6 @@ class Trace:
     """
 
     __slots__ = (
-        "_answered_ns",
         "_began_ns",
         "_compute_ns",
         "_done_ns",
@@ -143,6 +147,7 @@ class Trace:
         "_sending",
         "_started_ns",
         "_writer",
+        "answered_ns",
         "arrival_ns",
         "composed",
         "error",
@@ -173,7 +178,7 @@ class Trace:
         self.parent = parent
         self.origin = origin
         self.model = self.request_id = self.error = ""
-        self.version = self.arrival_ns = 0
+        self.version = self.arrival_ns = self.answered_ns = 0
         self.composed = False
         self.tensors: Sequence[TracedTensor] = ()
         self.mark: Any = None
@@ -181,7 +186,7 @@ class Trace:
         self._receiving = receiving
         self._sending = sending
         self._began_ns = began_ns or time.monotonic_ns()
-        self._queued_ns = self._started_ns = self._done_ns = self._answered_ns = self._ended_ns = 0
+        self._queued_ns = self._started_ns = self._done_ns = self._ended_ns = 0
         self._compute_ns = (0, 0, 0)
         # one item for each of model and frontend, which takes one out when it is done: the one that comes last gets the True
         self._open = [True, False] if receiving else [True]
@@ -208,11 +213,6 @@ class Trace:
         self.model = request.model_name
         self.request_id = request.id
         self.arrival_ns = request.arrival_ns
-
-    def answer(self) -> None:
-        """Do as `Onlooker.answer` says."""
-        if not self._answered_ns:
-            self._answered_ns = time.monotonic_ns()
 
     def end(self) -> None:
         """Do as `Onlooker.end` says."""
@@ -271,8 +271,8 @@ class Trace:
         if self._receiving:
             moments[f"{self._receiving}_START"] = self._began_ns
             moments[f"{self._receiving}_END"] = self.arrival_ns
-            if self._answered_ns:
-                moments[f"{self._sending}_START"] = self._answered_ns
+            if self.answered_ns:
+                moments[f"{self._sending}_START"] = self.answered_ns
                 moments[f"{self._sending}_END"] = self._ended_ns
         return moments
 

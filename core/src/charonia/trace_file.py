@@ -26,7 +26,7 @@ __all__ = ["TraceFile"]
 
 _log = logging.getLogger(__name__)
 
-_GATHERED_SECONDS = 0.5
+_GATHERED_SECONDS = 1.0
 _WRITTEN_AT_ONCE = 1000
 """How many traces are written before that. Python does nothing else meanwhile, for a few milliseconds."""
 
@@ -34,7 +34,7 @@ _WRITTEN_AT_ONCE = 1000
 class TraceFile(TraceWriter):
     """A file, or several that are numbered.
 
-    The thread starts, and the file is made, when there is something to write; what is written is there half a second later. With
+    The thread starts, and the file is made, when there is something to write; what is written is there a second later. With
     a log frequency of so many traces, that many fill a numbered file, `<path>.0` first; with 0 all of them go to one file without
     a number.
 

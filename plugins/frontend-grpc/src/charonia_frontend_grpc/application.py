@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -217,7 +218,7 @@ async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, tr
     try:
         response = await reply
         if trace is not None:
-            trace.answer()
+            trace.answered_ns = time.monotonic_ns()
         if decoded.classes and takes_long(response.outputs):
             return await asyncio.to_thread(_encoded, encoder, decoded, response)
         return _encoded(encoder, decoded, response)
@@ -231,7 +232,7 @@ async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, tr
 
 def _watched(trace: Trace, encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
     """Encode a response that is there at once, on which somebody looks on."""
-    trace.answer()
+    trace.answered_ns = time.monotonic_ns()
     try:
         return _encoded(encoder, decoded, response)
     finally:

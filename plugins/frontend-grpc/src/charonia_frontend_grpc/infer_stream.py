@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -239,8 +240,8 @@ class InferStream(RpcStream):
         if call.behind is not None:
             call.behind.append(response)
             return
-        if call.trace is not None:
-            call.trace.answer()
+        if call.trace is not None and not call.trace.answered_ns:
+            call.trace.answered_ns = time.monotonic_ns()
         if self._decoded(call).classes and takes_long(response.outputs):
             call.behind = deque()
             task = asyncio.get_running_loop().create_task(self._deliver_beside(call, response))

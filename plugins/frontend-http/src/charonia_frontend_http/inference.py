@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -176,7 +177,7 @@ class InferPlan:
         if response.error is not None:
             return error_response(response.error, PLAIN)
         if request.onlooker is not None:
-            request.onlooker.answer()
+            request.onlooker.answered_ns = time.monotonic_ns()
         if self._accept or decoded.wanted.classes:
             return _encode_as_wished(encoder, decoded, response, self._accept)
         return encoder.encode(decoded, response)

@@ -62,7 +62,7 @@ async def _seen_later(answering: Awaitable[HttpResponse], onlooker: Onlooker) ->
 
 def _seen(response: HttpResponse, onlooker: Onlooker) -> HttpResponse:
     """Take note of a response that is there."""
-    onlooker.answer()
+    onlooker.answered_ns = onlooker.answered_ns or time.monotonic_ns()
     if isinstance(onlooker, _Timing):
         response = onlooker.told(response)
     if response.stream is None:
@@ -95,6 +95,7 @@ class _Timing:
     """
 
     def __init__(self, trace: Trace | None) -> None:
+        self.answered_ns = 0
         self._trace = trace
         self._request: TracedRequest | None = None
 
@@ -103,13 +104,10 @@ class _Timing:
         if self._trace is not None:
             self._trace.carry(request)
 
-    def answer(self) -> None:
-        if self._trace is not None:
-            self._trace.answer()
-
     def end(self) -> None:
         self._request = None
         if self._trace is not None:
+            self._trace.answered_ns = self.answered_ns
             self._trace.end()
 
     def told(self, response: HttpResponse) -> HttpResponse:

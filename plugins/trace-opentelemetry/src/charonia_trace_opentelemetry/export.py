@@ -28,7 +28,6 @@ _log = logging.getLogger("charonia.trace_opentelemetry.export")
 _LAST_SECONDS = 3.0
 """How long the last spans may take at the end. A collector that does not answer does not hold up a server that leaves."""
 
-_NO_ROOM, _NOT_SENT = "queue_full", "not_sent"
 _DROPPED = "Number of traces, and of spans that models' code has made, which did not reach the collector"
 
 _OF_A_REQUEST = 4
@@ -42,6 +41,9 @@ class SpanExport(SpanProcessor):
         options: where to, and in what batches.
         write: writes what is sent, on that thread.
 
+    Attributes:
+        take: takes a span, or a trace, which becomes several. It does not wait: what is too much is dropped.
+
     Raises:
         CharoniaError: the collector is to be spoken to in a way that is not installed.
     """
@@ -52,9 +54,9 @@ class SpanExport(SpanProcessor):
         self._write = write
         self._sender = sender(options.url)
         self._open = True
-        self._lock = threading.Lock()  # guards `_dropped`
-        self._dropped = dict.fromkeys((_NO_ROOM, _NOT_SENT), 0)
-        self._told = 0  # how many of the first kind the log has told; belongs to the thread
+        # what follows belongs to the thread
+        self._not_sent = 0
+        self._told = 0  # how many there was no room for when the log last said so
         self._spans: Gathering[ReadableSpan | Trace] = Gathering(
             "charonia-spans",
             self._send_all,
@@ -62,28 +64,21 @@ class SpanExport(SpanProcessor):
             enough=options.bsp_max_export_batch_size // self._at_once * self._at_once,  # whole messages
             most=self._most,
         )
+        self.take = self._spans.put
 
     def on_end(self, span: ReadableSpan) -> None:
         """Take a span of a model's code that has ended, if it is to be sent."""
         if span.context is not None and span.context.trace_flags.sampled:
             self.take(span)
 
-    def take(self, span: ReadableSpan | Trace) -> None:
-        """Take a span, or a trace, which becomes several. Does not wait: what is too much is dropped."""
-        if not self._spans.put(span):
-            self._drop(_NO_ROOM, 1)
-
-    def _drop(self, reason: str, count: int) -> None:
-        with self._lock:
-            self._dropped[reason] += count
-
     def metric(self) -> MetricFamily:
         """Tell how many traces, and spans of models' code, were dropped up to now."""
-        samples = [MetricSample({"reason": reason}, count) for reason, count in self._dropped.items()]
+        dropped = {"queue_full": self._spans.refused, "not_sent": self._not_sent}
+        samples = [MetricSample({"reason": reason}, count) for reason, count in dropped.items()]
         return MetricFamily("charonia_traces_dropped_total", _DROPPED, MetricKind.COUNTER, samples)
 
     def _send_all(self, spans: list[ReadableSpan | Trace]) -> None:
-        dropped = self._dropped[_NO_ROOM]
+        dropped = self._spans.refused
         if dropped > self._told:
             _log.warning(
                 "more traces and spans came than %d within the time that it takes to send them: %d were dropped; "
@@ -97,7 +92,7 @@ class SpanExport(SpanProcessor):
         for start in range(0, len(spans), self._at_once):
             group = spans[start : start + self._at_once]
             if not (self._open and self._send(group)):
-                self._drop(_NOT_SENT, len(group))
+                self._not_sent += len(group)
         contexts.detach(token)
 
     def _send(self, spans: list[ReadableSpan | Trace]) -> bool:
