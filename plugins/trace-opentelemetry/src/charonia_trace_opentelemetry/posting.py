@@ -1,29 +1,23 @@
 """The way of messages to a collector over HTTP.
 
 `requests` finds it: by proxies, certificates, ~/.netrc, and whatever else may be said about it. To have it found again for each
-message costs several times what the message itself does. So the messages that follow go over the same connection, with the same
-head, for as long as the collector keeps that open.
+message costs more than to send that. So the messages that follow are handed to the same pool of connections, with the same head.
 """
 
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import urlsplit
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from requests.utils import select_proxy
-from urllib3.util import is_connection_dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from requests.adapters import HTTPAdapter
-    from urllib3.connection import HTTPConnection
 
 __all__ = ["PostingSession"]
 
@@ -39,9 +33,12 @@ class PostingSession(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.headers["Accept-Encoding"] = "identity"
         self.message = b""
-        self._way: _Way | None = None
+        self._adapter = _Adapter()
+        self.mount("http://", self._adapter)
+        self.mount("https://", self._adapter)
+        self._encode: Callable[[bytes], bytes] = bytes
+        self._send: Callable[..., urllib3.BaseHTTPResponse] | None = None
 
     def request(self, method: str, url: str | bytes, *rest: Any, **named: Any) -> requests.Response:
         """Send the message.
@@ -49,97 +46,61 @@ class PostingSession(requests.Session):
         Raises:
             requests.RequestException: there was no answer.
         """
-        if self._way is None or self._way.closed:
-            self._way = None
-            return self._explore(method, url, *rest, **named)
-        return self._way.post(self.message, named["timeout"])
-
-    def close(self) -> None:
-        """Close all connections."""
-        super().close()
-        if self._way is not None:
-            self._way.close()
-
-    def _explore(self, method: str, url: str | bytes, *rest: Any, **named: Any) -> requests.Response:
-        """Send it as requests does, and keep the way that it goes, if it leads anywhere."""
+        if self._send is not None:
+            return self._follow(self._send, named["timeout"])
         headers = CaseInsensitiveDict({**self.headers, **(named.get("headers") or {})})
-        encode = _CODINGS[str(headers.get("Content-Encoding", "identity"))]
-        response = super().request(method, url, *rest, **{**named, "data": encode(self.message), "stream": True})
-        connection = response.raw.connection
-        response.content  # noqa: B018 - the connection is free when that is read
-        if response.ok and not response.history and not is_connection_dropped(connection):
-            self._way = _Way(connection, self._head(response.request), encode)
+        self._encode = _CODINGS[str(headers.get("Content-Encoding", "identity"))]
+        response = super().request(method, url, *rest, **{**named, "data": self._encode(self.message)})
+        if response.ok and not response.history:
+            self._send = self._adapter.way(response.request)
         return response
 
-    def _head(self, request: requests.PreparedRequest) -> bytes:
-        """Give the head of a request as it was sent, but for the length of its body."""
-        url = str(request.url)
-        adapter = cast("HTTPAdapter", self.get_adapter(url))
-        proxies = self.merge_environment_settings(url, {}, None, None, None)["proxies"]
-        target = adapter.request_url(request, proxies)
-        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict(Host=urlsplit(url).netloc.rpartition("@")[2])
-        headers.update((name, str(value)) for name, value in request.headers.items())
-        del headers["Content-Length"]
-        if target != request.path_url:  # it goes to a proxy as it is
-            headers.update(adapter.proxy_headers(str(select_proxy(url, proxies))))
-        lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+    def _follow(self, send: Callable[..., urllib3.BaseHTTPResponse], timeout: float) -> requests.Response:
+        """Send it by the way of the one before. After a failure `requests` is asked again."""
+        answer = requests.Response()
+        try:
+            answer.raw = send(body=self._encode(self.message), timeout=urllib3.Timeout(timeout))
+            answer.content  # noqa: B018 - the connection is free when that is read
+        except (urllib3.exceptions.HTTPError, requests.RequestException) as error:
+            self._send = None
+            lasting = isinstance(error, urllib3.exceptions.TimeoutError | requests.Timeout)
+            raise (requests.Timeout if lasting else requests.ConnectionError)(error) from error
+        answer.status_code, answer.reason = answer.raw.status, answer.raw.reason
+        answer.headers = CaseInsensitiveDict(answer.raw.headers)
+        return answer
 
 
-class _Way:
-    """A connection that is open.
+class _Adapter(HTTPAdapter):
+    """Notes which way a request goes."""
 
-    Args:
-        connection: it.
-        head: what is sent before each body, but for its length.
-        encode: what is done with each body.
-    """
+    _pool: urllib3.HTTPConnectionPool | None = None
+    _target = ""
 
-    def __init__(self, connection: HTTPConnection, head: bytes, encode: Callable[[bytes], bytes]) -> None:
-        self._connection = connection
-        self._head = head
-        self._encode = encode
+    def get_connection_with_tls_context(self, *rest: Any, **named: Any) -> urllib3.HTTPConnectionPool:
+        self._pool = super().get_connection_with_tls_context(*rest, **named)
+        return self._pool
 
-    @property
-    def closed(self) -> bool:
-        """Whether the collector, or an answer that went wrong, has closed it."""
-        return is_connection_dropped(self._connection)
+    def request_url(self, *rest: Any, **named: Any) -> str:
+        self._target = super().request_url(*rest, **named)
+        return self._target
 
     def close(self) -> None:
-        """Close it."""
-        self._connection.close()
+        super().close()
+        if self._pool is not None:  # which is closed only when nobody has it any more
+            self._pool.close()
 
-    def post(self, message: bytes, timeout: float) -> requests.Response:
-        """Send a message, and give the answer.
-
-        Raises:
-            requests.RequestException: there was none.
-        """
-        body = self._encode(message)
-        socket = self._connection.sock
-        try:
-            socket.settimeout(timeout)
-            socket.sendall(b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body))
-            with socket.makefile("rb") as stream:
-                return self._answer(stream)
-        except (OSError, ValueError) as error:
-            self.close()
-            lasting = isinstance(error, TimeoutError)
-            raise (requests.ReadTimeout if lasting else requests.ConnectionError)(error) from error
-
-    def _answer(self, stream: BinaryIO) -> requests.Response:
-        """Read an answer. One that does not tell its length, as only longer ones do, costs the connection."""
-        version, _, told = stream.readline().decode("latin-1").rstrip().partition(" ")
-        if version != "HTTP/1.1":
-            raise ConnectionError(f"the collector has answered with {version!r}, where HTTP/1.1 was expected")
-        answer = requests.Response()
-        status, _, answer.reason = told.partition(" ")
-        answer.status_code = int(status)
-        while line := stream.readline().decode("latin-1").strip():
-            name, _, value = line.partition(":")
-            answer.headers[name] = value.strip()
-        length = answer.headers.get("Content-Length", "0" if answer.status_code == HTTPStatus.NO_CONTENT else None)
-        if length is None or answer.headers.get("Connection", "").lower() == "close":
-            self.close()
-        answer.raw = io.BytesIO(stream.read(int(length or 0)))
-        return answer
+    def way(self, request: requests.PreparedRequest) -> Callable[..., urllib3.BaseHTTPResponse]:
+        """Give what sends a body as the one of a request that has just been sent."""
+        assert self._pool is not None  # noqa: S101 - it has sent the request
+        headers = {name: str(value) for name, value in request.headers.items() if name != "Content-Length"}
+        return partial(
+            self._pool.urlopen,
+            str(request.method),
+            self._target,
+            headers=headers,
+            redirect=False,
+            retries=False,
+            assert_same_host=False,  # the target is a whole URL where a proxy is asked
+            preload_content=False,
+            decode_content=False,
+        )
