@@ -240,7 +240,8 @@ def _watched(trace: Trace, encoder: ResponseEncoder, decoded: Decoded, response:
 
 
 def _encoded(encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
-    response.raise_error()
+    if response.error is not None:
+        response.raise_error()
     return encoder.encode_apart(decoded, response)
 
 
