@@ -144,6 +144,17 @@ def test_what_the_queue_refuses_is_traced(server, model_repository, tmp_path):
     assert trace.error == "[request id: r1] Exceeds maximum queue size"
 
 
+def test_a_version_0_is_traced_like_others(server, model_repository, tmp_path):
+    """It is a version, and not none."""
+    write_model(model_repository, model_config("m"), {"0/model": ""})
+    path = tmp_path / "trace.json"
+    options = ServerOptions(trace=TraceSetting(level=("TIMESTAMPS",), rate=1, file=str(path)))
+    running = server(model_repository, options=options, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()]))
+    running.model("m").infer({"INPUT0": np.zeros((1, 16), np.float32)})
+    running.close()
+    assert records_of(path)[0] == {"id": 1, "model_name": "m", "model_version": 0}
+
+
 def test_a_decoupled_execution_has_its_times(server, model_repository, tmp_path):
     """A request that is answered in full before its execution has returned has been executed until then."""
     write_model(model_repository, model_config("m", decoupled=True))

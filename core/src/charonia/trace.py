@@ -116,7 +116,7 @@ class Trace:
         parent: the trace of the request on whose behalf this one was made, or None.
         origin: what the writer's `origin` or `caller` gave, or None.
         model: the name of the model that is asked.
-        version: the version that answers; 0 until a model has taken the request. Set by the model.
+        version: the version that answers. Set by the model.
         composed: whether that model has no execution of its own, but is an ensemble. Set by the model.
         request_id: the caller's own name of the request, or "".
         arrival_ns: when the request was decoded, in monotonic nanoseconds.
@@ -230,8 +230,8 @@ class Trace:
 
     def finish(self, request: TracedRequest, response: TracedResponse) -> None:
         """Write down what the model knows: the request has its final response."""
-        if not self.version:
-            return  # what answers is no model
+        if not request.queued_ns:
+            return  # no model has taken it
         if TENSORS in self.setting.level:
             self.note(response)
             self.tensors = [*_described("TENSOR_QUEUE_INPUT", request.inputs), *self.tensors]
