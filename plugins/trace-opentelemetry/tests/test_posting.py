@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 import requests
 from charonia.tls import TlsFiles
@@ -122,6 +124,18 @@ def test_redirects_are_followed_each_time(listener):
     ]
 
 
+def test_the_way_is_looked_for_again_when_the_collector_has_moved(listener):
+    """It says so by its answer to one of those that follow; the messages behind that one reach it."""
+    listener.answers = [(200, {}, b""), *[(307, {"Location": "/there"}, b"")] * 2, (200, {}, b"")]
+    post(f"http://{listener.address}/here", b"first", b"second", b"third")
+    assert [(target, body) for _, target, _, body in listener.got] == [
+        ("/here", b"first"),
+        ("/here", b"second"),
+        ("/here", b"third"),
+        ("/there", b"third"),
+    ]
+
+
 def test_a_login_from_netrc_is_sent_with_each_message(listener, monkeypatch, tmp_path):
     """It is looked for once."""
     file = tmp_path / "netrc"
@@ -129,6 +143,19 @@ def test_a_login_from_netrc_is_sent_with_each_message(listener, monkeypatch, tmp
     monkeypatch.setenv("NETRC", str(file))
     post(f"http://{listener.address}/", b"first", b"second")
     assert [head["Authorization"] for _, _, head, _ in listener.got] == ["Basic bWU6c2VjcmV0"] * 2
+
+
+def test_the_login_is_looked_for_again_when_it_was_refused(listener, monkeypatch, tmp_path):
+    """Whoever gives the collector another password writes it into the file, and starts no server anew."""
+    file = tmp_path / "netrc"
+    monkeypatch.setenv("NETRC", str(file))
+    listener.answers = [(200, {}, b""), (401, {}, b"")]
+    with PostingSession() as session:
+        for password in ("old", "new", "new"):
+            file.write_text(f"machine 127.0.0.1 login me password {password}")
+            session.post(f"http://{listener.address}/", timeout=60)
+    old, new = (f"Basic {b64encode(login).decode()}" for login in (b"me:old", b"me:new"))
+    assert [head["Authorization"] for _, _, head, _ in listener.got] == [old, old, new]
 
 
 def test_messages_go_through_a_proxy(listener, monkeypatch):

@@ -56,7 +56,7 @@ class PostingSession(requests.Session):
         return response
 
     def _follow(self, send: Callable[..., urllib3.BaseHTTPResponse], timeout: float) -> requests.Response:
-        """Send it by the way of the one before. After a failure `requests` is asked again."""
+        """Send it by the way of the one before. After a failure, or an answer that is one, `requests` is asked again."""
         answer = requests.Response()
         try:
             answer.raw = send(body=self._encode(self.message), timeout=urllib3.Timeout(timeout))
@@ -67,6 +67,8 @@ class PostingSession(requests.Session):
             raise (requests.Timeout if lasting else requests.ConnectionError)(error) from error
         answer.status_code, answer.reason = answer.raw.status, answer.raw.reason
         answer.headers = CaseInsensitiveDict(answer.raw.headers)
+        if not answer.ok or answer.is_redirect:
+            self._send = None
         return answer
 
 
