@@ -38,12 +38,12 @@ SEQUENCE_END = 2
 
 
 class InferenceResponse:
-    """One response to a request: outputs, or an error.
+    """One response to a request: outputs, or an error. It is given to one request, and belongs to whoever gets it.
 
     Attributes:
         outputs: the tensors by name, in the order in which the model produced them.
         parameters: free key/values that the model attached.
-        error: what went wrong, or None.
+        error: what went wrong, or None; also None once it was raised.
         final: whether the request gets no response after this one.
     """
 
