@@ -55,6 +55,7 @@ def begin_trace(tracer: Tracer, request: InferenceRequest, metadata: Metadata, b
         for name, _ in metadata() or ():
             if name == tracer.origin_field:
                 field = _texts(metadata).get
+                break
     trace = tracer.begin(request.model_name, "GRPC_WAITREAD", "GRPC_SEND", field, began_ns)
     if trace is not None:
         trace.carry(request)
