@@ -180,6 +180,15 @@ def test_what_looks_like_a_configuration_and_is_none(charonia, models, path):
     assert charonia("check", models).stdout == "1 model checked: nothing wrong\n"
 
 
+def test_what_looks_like_a_configuration_is_told_where_one_is_needed(charonia, models):
+    """A model of which nobody knows the backend has the error, and the warning of the file that was meant to name it."""
+    directory = write(models, "m")
+    (directory / "config.json").write_text('{"backend": "acme"}')
+    told = charonia("check", models).stdout
+    assert f"{directory}: error: Invalid model name: Could not determine backend" in told
+    assert f"{directory}/config.json: warning: this is not read" in told
+
+
 def test_strict_configurations_must_be_whole(charonia, models):
     """For a server that completes nothing, what a backend would fill in is an error."""
     write(models, "m", 'backend: "acme"\noutput [ { name: "Y" } ]')

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from charonia.config import check_loadable, normalise
 from charonia.errors import RepositoryError
 from charonia.plugin_hints import explain_lack, install_command, is_installed
-from charonia.repository import CONFIG_FILES
 from charonia.scheduler import scheduler_name
 
 if TYPE_CHECKING:
@@ -82,7 +81,6 @@ class ModelCheck:
         self._check_response_cache()
         self._check_label_files()
         self._found.sort(key=lambda finding: finding.line)
-        self._check_other_files()
         self._check_versions()
         self._check_warmup_files()
         return self._found
@@ -128,22 +126,6 @@ class ModelCheck:
             if output.label_filename and output.label_filename not in files:
                 text = f'output "{output.name}" has the label file "{output.label_filename}", which is not in {self._place}'
                 self._add(f"{text}: add it, or remove label_filename", f"output[{index}].label_filename")
-
-    def _check_other_files(self) -> None:
-        """Where there is no configuration, tell of files that look as if they were meant for one."""
-        if self._candidate.parsed.file:
-            return
-        storage, name = self._candidate.storage, self._candidate.name
-        alike = [entry.name for entry in storage.entries(name) if entry.name.startswith("config.")]
-        for version in map(str, self._candidate.versions):
-            alike += [
-                f"{version}/{entry.name}" for entry in storage.entries(name, version) if entry.name == CONFIG_FILES[0]
-            ]
-        for path in alike:
-            text = (
-                f"this is not read: a configuration is a file beside the versions, called {' or '.join(CONFIG_FILES)}"
-            )
-            self._found.append(Finding(f"{self._place}/{path}", "warning", text))
 
     def _check_versions(self) -> None:
         storage, name = self._candidate.storage, self._candidate.name

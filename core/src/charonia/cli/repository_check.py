@@ -9,10 +9,10 @@ from charonia.cli.stored_models import StoredModels
 from charonia.composition import CompositionError
 from charonia.errors import CharoniaError, ConfigError, PluginError, RepositoryError
 from charonia.model_repositories import ModelRepositories
-from charonia.repository import is_version
+from charonia.repository import CONFIG_FILES, is_version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from charonia.errors import ConfigProblem
     from charonia.model_repositories import Candidate
@@ -65,8 +65,7 @@ class RepositoryCheck:
             models = StoredModels(repositories, auto_complete=self._auto_complete)
             for key in sorted(homes):
                 self.model_count += 1
-                place = f"{homes[key][0].url.rstrip('/')}/{repositories.model_names.name(key)}"
-                self._check_model(models, key, place)
+                self._check_model(models, key, homes[key][0], repositories.model_names.name(key))
         finally:
             repositories.close()
 
@@ -82,19 +81,28 @@ class RepositoryCheck:
             return False
         return True
 
-    def _check_model(self, models: StoredModels, key: str, place: str) -> None:
+    def _check_model(self, models: StoredModels, key: str, storage: RepositoryStorage, name: str) -> None:
+        place = f"{storage.url.rstrip('/')}/{name}"
         found = models.read(key).found
         if isinstance(found, ConfigError):
             where = f"{place}/{found.file}" if found.file else place
             self.findings += [Finding(where, "error", str(it), it.line) for it in found.problems]
+            self._warn_of_look_alikes(storage, name, found.file)
         elif isinstance(found, CharoniaError):
             self.findings.append(Finding(place, "error", str(found)))
         else:
             check = ModelCheck(found, place, self._plugins, auto_complete=self._auto_complete)
             self.findings += check.run(_composition_problems(models, found))
             self.missing |= check.missing
+            self._warn_of_look_alikes(storage, name, found.parsed.file)
         for text in models.read(key).warnings:
             self._warn(place, text)
+
+    def _warn_of_look_alikes(self, storage: RepositoryStorage, name: str, file: str) -> None:
+        """Tell of files that look as if they were meant for a model's configuration, unless there is a file of it."""
+        told = f"this is not read: a configuration is a file beside the versions, called {' or '.join(CONFIG_FILES)}"
+        for path in () if file else _look_alikes(storage, name):
+            self._warn(f"{storage.url.rstrip('/')}/{name}/{path}", told)
 
     def _warn(self, place: str, text: str) -> None:
         self.findings.append(Finding(place, "warning", text))
@@ -108,3 +116,16 @@ def _composition_problems(models: StoredModels, candidate: Candidate) -> Sequenc
         except (ConfigError, CompositionError) as error:
             return error.problems
     return ()
+
+
+def _look_alikes(storage: RepositoryStorage, name: str) -> Iterator[str]:
+    """Give the paths of such files in a model's directory."""
+    for entry in storage.entries(name):
+        if entry.name.startswith("config."):
+            yield entry.name
+        elif entry.is_directory and is_version(entry.name):
+            yield from (
+                f"{entry.name}/{file.name}"
+                for file in storage.entries(name, entry.name)
+                if file.name == CONFIG_FILES[0]
+            )
