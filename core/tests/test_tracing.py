@@ -144,6 +144,26 @@ def test_what_the_queue_refuses_is_traced(server, model_repository, tmp_path):
     assert trace.error == "[request id: r1] Exceeds maximum queue size"
 
 
+def test_what_was_refused_is_its_makers_again(server, model_repository, tmp_path):
+    """Whoever made the request may answer it: that is no second end of its trace, and the model does not count on it."""
+    config = model_config("m", decoupled=True)
+    config.dynamic_batching.SetInParent()
+    write_model(model_repository, config)
+    path = tmp_path / "trace.json"
+    options = ServerOptions(trace=TraceSetting(level=("TIMESTAMPS",), rate=1, file=str(path)))
+    running = server(model_repository, options=options, plugins=Plugins(entry_points=(), extra=[RefusingPlugin()]))
+    answers = []
+    request = InferenceRequest("m", {"INPUT0": np.zeros((1, 16), np.float32)}, answers.append)
+    running.tracer.begin("m").carry(request)
+    with pytest.raises(UnavailableError):
+        running.submit(request)
+    request.fail(UnavailableError("as I said"))
+    assert [str(answer.error) for answer in answers] == ["as I said"]
+    assert running.get("m").idle
+    assert running.close()
+    assert [record["id"] for record in records_of(path) if "model_name" in record] == [1]
+
+
 def test_a_version_0_is_traced_like_others(server, model_repository, tmp_path):
     """It is a version, and not none."""
     write_model(model_repository, model_config("m"), {"0/model": ""})

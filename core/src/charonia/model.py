@@ -190,6 +190,7 @@ class Model:
             self._in_flight.leave()
             if request.trace is not None and isinstance(error, InferenceError):
                 request.trace.finish(request, InferenceResponse(error=error))
+            request.reject()
             raise
 
     def submit_prompt(self, request: InferenceRequest) -> bool:

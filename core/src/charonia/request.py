@@ -257,6 +257,10 @@ class InferenceRequest:
         """Name the model's own account of this request, or another, called once, just before the final response is delivered."""
         self._on_final = on_final
 
+    def reject(self) -> None:
+        """Undo `accept`: the request is refused after all, and its maker's again, who may answer it. Its trace has ended."""
+        self._on_final = self._on_first = self.trace = None
+
     def watch_final(self, on_final: Callable[[], None]) -> None:
         """Name somebody else who is told just before the final response is delivered; at once if there is one already."""
         with self._lock:
@@ -303,8 +307,7 @@ class InferenceRequest:
             self.flow.wait()
         with self._lock:  # held while it is delivered, so that the final response cannot overtake it
             if not self.done and not self.cancelled:
-                if self._on_first is not None:
-                    self._note_first(response)
+                self._note_first(response)
                 if self.trace is not None:
                     self.trace.note(response)
                 self._deliver(self._in_place(response) if self.output_regions else response)
@@ -349,12 +352,9 @@ class InferenceRequest:
         """
         turns = self.turns
         if turns is None:
-            self.fail(
-                UnsupportedError(
-                    f"model '{self.model_name}' asked for another execution of this request, which only models with "
-                    "'sequence_batching { iterative_sequence: true }' in their configuration get: add it"
-                )
-            )
+            lacking = "'sequence_batching { iterative_sequence: true }' in their configuration get: add it"
+            told = f"model '{self.model_name}' asked for another execution of this request, which only models with {lacking}"
+            self.fail(UnsupportedError(told))
             return
         with self._lock:
             if self.done or turns.waiting:
