@@ -317,6 +317,38 @@ def test_cancelling_a_request_cancels_its_calls(serve):
     assert module.seen == [(7, True)]
 
 
+def test_a_call_that_finds_the_queue_full(serve):
+    """The caller gets the error as every other, and the model that was called has nothing in progress when it is done."""
+    from charonia.plugins import Plugins
+    from charonia.server import Server
+    from charonia.testing.builders import model_config, write_model
+
+    source = f"""
+    class TritonPythonModel:
+        def execute(self, requests):
+            seen.append({serve.call("slow")}.error().message())
+            return [pb_utils.InferenceResponse([])]
+
+    seen = []
+    """
+    serve.write("m", source)
+    tensors = {"inputs": [("X", "INT32", [1])], "outputs": [("Y", "INT32", [1])]}
+    config = model_config("slow", max_batch_size=0, parameters={"gate": "full"}, instance_count=1, **tensors)
+    config.dynamic_batching.default_queue_policy.max_queue_size = 1
+    write_model(serve.repository, config)
+    inputs = {"X": np.zeros(1, np.int32)}
+    with Gate("full") as gate, Server(serve.repository, plugins=Plugins(extra=[ArithmeticPlugin()])) as server:
+        executing = server.model("slow").stream(inputs)
+        gate.wait_entered()
+        queued = server.model("slow").stream(inputs)
+        server.model("m").infer(inputs)
+        gate.open()
+        assert len([*executing, *queued]) == 2
+        assert server.get("slow").idle
+        (told,) = serve.module().seen
+    assert "Exceeds maximum queue size" in told
+
+
 def test_a_call_is_cancelled_by_itself(ask, serve):
     """An iterator, or the future of a call, takes its request back."""
     body = f"rs = {serve.call('many', [1000], way='exec(decoupled=True)')}\nrs.cancel()\nr = list(rs)[-1]\ntold.append(r.has_error())"
