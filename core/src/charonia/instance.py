@@ -244,7 +244,8 @@ class ModelInstance:
 
     def _await_answers(self, requests: list[InferenceRequest]) -> None:
         for request in requests:
-            if request.turns is None or request.turns.count == 1:  # all turns of one are at the same instance
+            turns = request.turns  # once: another thread may answer it just now, which takes them away
+            if turns is None or turns.count == 1:  # all turns of one are at the same instance
                 self._late.enter()
                 request.watch_final(self._late.leave)
 

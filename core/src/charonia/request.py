@@ -365,7 +365,7 @@ class InferenceRequest:
     @property
     def rescheduled(self) -> bool:
         """Whether its execution has given it back, and it has not been given out again since."""
-        return self.turns is not None and self.turns.waiting
+        return (turns := self.turns) is not None and turns.waiting  # read once: whoever answers it takes them away
 
     def cancel(self) -> None:
         """Take the request back.

@@ -109,8 +109,9 @@ class Executed:
         self._tell_times()
         self._earlier_ns = self._asked.compute_ns
         self.request.compute_ns = (0, 0, 0)
-        if self.request.turns is not None:
-            self.request.turns.begin()
+        turns = self.request.turns  # once: another thread may answer it just now, which takes them away
+        if turns is not None:
+            turns.begin()
 
     # -- responses
 
