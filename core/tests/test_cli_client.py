@@ -83,7 +83,10 @@ def test_a_port_that_speaks_no_http(charonia):
         result = charonia("models", "--url", f"127.0.0.1:{door.getsockname()[1]}")
         thread.join()
     assert result.exit_code == 3
-    assert ": what answers there speaks no HTTP, such as the port for gRPC, or wants https://. Is it" in result.stderr
+    assert (
+        ": what answers there speaks no HTTP: it may be the port for gRPC, or one that wants https://. Is it"
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://", "http://127.0.0.1:port"])

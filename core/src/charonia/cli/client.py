@@ -124,7 +124,7 @@ class Client:
 
 def _word(error: Exception) -> str:
     if isinstance(error, http.client.BadStatusLine) and not isinstance(error, OSError):
-        return "what answers there speaks no HTTP, such as the port for gRPC, or wants https://"
+        return "what answers there speaks no HTTP: it may be the port for gRPC, or one that wants https://"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text or type(error).__name__
 
