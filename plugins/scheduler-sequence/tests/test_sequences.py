@@ -46,6 +46,15 @@ def test_ids_as_numbers_and_as_text(model, section):
     assert model.values() == [1, 2]
 
 
+@pytest.mark.parametrize("section", [DIRECT, "oldest { max_candidate_sequences: 1 }"])
+def test_short_sequences_are_spread(model, section):
+    """Of the slots with the same number, the next sequence has the one that has been free for longest, though its instance is later."""
+    model = model(section, instances=("A", "B", "C"), max_batch_size=1)
+    for value, instance in enumerate("ABCABC", start=1):
+        model.send(value, value, start=True, end=True)
+        assert model.values(instance) == [value]
+
+
 @both
 def test_idle_sequence_ends(model, section):
     """A sequence that has been silent for that long is over, and its slot is free."""

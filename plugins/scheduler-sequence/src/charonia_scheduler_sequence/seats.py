@@ -87,15 +87,13 @@ class Seats(Generic[_STATE]):
 
     Attributes:
         instance: the instance.
-        order: its place among the instances.
         leaving: whether its slots are given to no other sequence.
         slots: its slots by number.
         ready: those from which a request may be taken, in the order in which they became ready.
     """
 
-    def __init__(self, instance: Hashable, order: int, count: int) -> None:
+    def __init__(self, instance: Hashable, count: int) -> None:
         self.instance = instance
-        self.order = order
         self.leaving = False
         self.slots = [Slot(self, number) for number in range(count)]
         self.ready: dict[Slot[_STATE], None] = {}

@@ -61,14 +61,13 @@ class SlotTable(Generic[_STATE]):
         self._idle_ns = idle_ns
         self._begin = begin
         self._seats: dict[Hashable, Seats[_STATE]] = {}
-        self._free: list[tuple[int, int, Slot[_STATE]]] = []  # a heap: the lowest number, then the first instance
+        self._free: list[tuple[int, int, Slot[_STATE]]] = []  # a heap: the lowest number, then the longest free
         self._open: dict[int | str, Sequence] = {}
         self._owned: dict[Sequence, Slot[_STATE]] = {}
         self._silent: dict[Sequence, None] = {}  # open ones that have a slot and ask nothing, the longest silent first
         self._backlog: dict[Sequence, None] = {}  # in the order of their starts
         self._patience: list[tuple[int, int, Sequence]] = []  # a heap: until when one of the backlog waits
         self._numbers = itertools.count()
-        self._orders = itertools.count()
         self._woken: list[Hashable] = []
         self._dropped: list[Dropped] = []
         self.pending = 0
@@ -77,7 +76,7 @@ class SlotTable(Generic[_STATE]):
         """Give the slots of an instance. One that is new brings its slots with it."""
         seats = self._seats.get(instance)
         if seats is None:
-            seats = self._seats[instance] = Seats(instance, next(self._orders), self._count)
+            seats = self._seats[instance] = Seats(instance, self._count)
             for slot in seats.slots:
                 self._give_away(slot)
         return seats
@@ -290,7 +289,7 @@ class SlotTable(Generic[_STATE]):
         if slot.seats.leaving:
             self._woken.append(slot.seats.instance)
         elif not self._seat(slot):
-            heapq.heappush(self._free, (slot.number, slot.seats.order, slot))
+            heapq.heappush(self._free, (slot.number, next(self._numbers), slot))
 
     def _seat(self, slot: Slot[_STATE]) -> bool:
         for sequence in self._waiting_sequences():
