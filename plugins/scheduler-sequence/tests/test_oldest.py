@@ -12,14 +12,14 @@ def oldest(text="", candidates=8):
 
 
 def test_sequences_take_turns(model):
-    """A sequence has one request in a batch, and joins the queue again when that one is answered."""
+    """A sequence has one request in a batch, and joins the next batch behind those that waited when that one is answered."""
     model = model(oldest())
     model.send("a", 1, start=True)
     first = model.take()
     for name, value in (("a", 2), ("b", 3), ("c", 4), ("b", 5), ("c", 6)):
         model.send(name, value, start=value in {3, 4})
     model.execute(*first)
-    assert [model.values() for _ in range(4)] == [[3, 4], [2], [5, 6], None]
+    assert [model.values() for _ in range(3)] == [[3, 4, 2], [5, 6], None]
 
 
 def test_batch_is_not_larger_than_the_model_takes(model):
@@ -60,17 +60,27 @@ def test_shapes_are_not_mixed(model):
     assert [model.values() for _ in range(3)] == [[0, 1], [2], [3]]
 
 
-def test_batch_formed_ahead_survives_a_cancellation(model):
-    """What was formed while the instance was busy is formed anew if one of it has been taken back."""
+def test_sequences_find_together(model):
+    """Sequences that were executed apart are executed together as soon as the next requests of both wait."""
     model = model(oldest())
     model.send("a", 1, start=True)
     first = model.take()
-    taken_back = model.send("b", 2, start=True)
-    model.send("c", 3, start=True)
+    for name, value in (("b", 2), ("a", 3), ("b", 4), ("a", 5), ("b", 6)):
+        model.send(name, value, start=value == 2)
     model.execute(*first)
-    taken_back.request.cancel()
-    assert model.values() == [3]
-    assert taken_back.cancelled
+    assert [model.values() for _ in range(4)] == [[2, 3], [4, 5], [6], None]
+
+
+def test_those_who_waited_come_first(model):
+    """A sequence that has just been executed takes no place in the batch from one that waited."""
+    model = model(oldest())
+    model.send("a", 0, start=True)
+    first = model.take()
+    model.send("a", 9)
+    for number in range(1, 6):
+        model.send(number, number, start=True)
+    model.execute(*first)
+    assert [model.values() for _ in range(2)] == [[1, 2, 3, 4], [5, 9]]
 
 
 @pytest.mark.parametrize("keeps", [False, True])

@@ -42,6 +42,14 @@ def waiting(section: str, **more: object) -> str:
 
 HELD = said(0, 1, start=True, hold=700)
 
+SHORT_AND_LONG = [
+    said(0, 1, start=True, end=True, hold=700),
+    said(50, 2, start=True, end=True, hold=700),
+    said(100, 3, start=True),
+    said(150, 4, start=True, timeout=300_000),
+]
+"""On two instances with a slot each, all have one at once: the second is not put behind the first, beside an idle instance."""
+
 SCHEDULES = [
     Schedule("direct places", DIRECT, [HELD, *started(2, 3, 4, at=150)], [[0], [None, 1, 2, 3]], most=4),
     Schedule(
@@ -105,13 +113,18 @@ SCHEDULES = [
         most=2,
         instances=2,
     ),
+    Schedule("direct short sequences", DIRECT, SHORT_AND_LONG, [[0], [1], [2], [3]], most=1, instances=2),
     Schedule("oldest together", OLDEST, [HELD, *started(2, 3, 4, at=150)], [[0], [1, 2, 3]], most=4),
     Schedule(
-        "oldest in turn",
+        "oldest in turn", OLDEST, [HELD, said(150, 1), *started(2, 3, 4, 5, at=175)], [[0], [2, 3, 4, 5], [1]], most=4
+    ),
+    Schedule(
+        "oldest joins again",
         OLDEST,
         [HELD, said(150, 1), *started(2, 3, at=175)],
-        [[0], [2, 3], [1]],
+        [[0], [2, 3, 1]],
         most=4,
+        by_chance=[[0], [2, 3], [1]],
     ),
     Schedule(
         "oldest and full", OLDEST, [HELD, *started(2, 3, 4, 5, 6, 7, at=150)], [[0], [1, 2, 3, 4], [5, 6]], most=4
@@ -122,6 +135,14 @@ SCHEDULES = [
         [HELD, *started(2, 3, at=150), said(1400, 1, end=True)],
         [[0], [1], [3], [2]],
         most=4,
+    ),
+    Schedule(
+        "oldest short sequences",
+        waiting("oldest { max_candidate_sequences: 1 }", max_sequence_idle_microseconds=20_000_000),
+        SHORT_AND_LONG,
+        [[0], [1], [2], [3]],
+        most=4,
+        instances=2,
     ),
     Schedule(
         "oldest preferred and delay",

@@ -82,5 +82,7 @@ def test_this_server(outcomes, schedule):
 @pytest.mark.timeout(600)  # the first one waits for all traces, which takes minutes on a machine that is busy
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.model)
 def test_reference(reference_outcomes, schedule):
-    """What is expected is what the reference does."""
-    assert reference_outcomes[schedule.model] == (schedule.executions, schedule.errors)
+    """What is expected is what the reference does, or one of the two things that it does by chance."""
+    executions, errors = reference_outcomes[schedule.model]
+    assert executions in (schedule.executions, schedule.by_chance)
+    assert errors == schedule.errors

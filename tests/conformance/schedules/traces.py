@@ -87,6 +87,8 @@ class Schedule:
         instances: how many the model has.
         decoupled: whether each turn of a request is told by itself.
         ensemble: whether the model is the step of an ensemble, which is asked in its place.
+        by_chance: which executions the reference has as often as the declared ones, where its threads race; this server has those
+            that are declared.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Schedule:
     instances: int = 1
     decoupled: bool = False
     ensemble: bool = False
+    by_chance: list[list[int | None]] | None = None
 
     @property
     def model(self) -> str:

@@ -65,11 +65,3 @@ class Rules:
             utilization=batching.direct.minimum_slot_utilization,
             iterative=batching.iterative_sequence,
         )
-
-    @property
-    def forms_ahead(self) -> bool:
-        """Whether those that wait while a batch is executed are the next one, before any sequence that was in it joins again.
-
-        Not where a request comes again and again: whatever goes on is executed together then.
-        """
-        return self.oldest and not self.iterative

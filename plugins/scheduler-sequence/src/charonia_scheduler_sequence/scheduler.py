@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from charonia.config import ModelConfig
     from charonia.request import InferenceRequest, InferenceResponse
 
-    from charonia_scheduler_sequence.seats import Seats, Slot
+    from charonia_scheduler_sequence.seats import Slot
     from charonia_scheduler_sequence.slots import Dropped
 
 __all__ = ["SequenceScheduler"]
@@ -44,17 +44,13 @@ class _Desk:
     Attributes:
         changed: told when the instance may have work.
         order: the order of its responses, if they have one.
-        ahead: the batch that was formed while the instance was busy.
-        may_form_ahead: whether none was formed since the last batch was given out.
     """
 
-    __slots__ = ("ahead", "changed", "may_form_ahead", "order")
+    __slots__ = ("changed", "order")
 
     def __init__(self, lock: threading.Lock, order: ResponseOrder | None) -> None:
         self.changed = threading.Condition(lock)
         self.order = order
-        self.ahead: Formation | None = None
-        self.may_form_ahead = False
 
 
 class SequenceScheduler(Scheduler):
@@ -200,20 +196,10 @@ class SequenceScheduler(Scheduler):
         now_ns = self.context.clock.now_ns()
         seats = self._table.seats_of(instance)
         self._table.drop_cancelled(seats)
-        ahead, desk.ahead = desk.ahead, None
-        formation = ahead if ahead is not None and self._holds(ahead, seats) else self._formed(seats, now_ns)
+        formation = self._form(seats, self._rules, self._signature_of, now_ns, hurry=self._closed)
         if not formation.places:
             return None, formation.until_ns
-        desk.may_form_ahead = self._rules.forms_ahead
         return FormedBatch(self._requests(formation, desk), formation.reason, fixed=True), None
-
-    def _holds(self, ahead: Formation, seats: Seats[Kept]) -> bool:
-        """Tell whether a batch that was formed ahead can be executed: cancelled sequences may have left its slots."""
-        slots = [slot for slot in ahead.places if slot is not None]
-        return all(slot in seats.ready for slot in slots) and len({self._signature_of(slot) for slot in slots}) == 1
-
-    def _formed(self, seats: Seats[Kept], now_ns: int) -> Formation:
-        return self._form(seats, self._rules, self._signature_of, now_ns, hurry=self._closed)
 
     def _signature_of(self, slot: Slot[Kept]) -> Hashable:
         if self._signature.is_constant:
@@ -251,7 +237,6 @@ class SequenceScheduler(Scheduler):
             return
         with self._lock:
             now_ns = self.context.clock.now_ns()
-            self._form_ahead(desk, executed.ticket.slot.seats, now_ns)
             if taken_back:
                 self._table.abandon(executed.ticket)
             else:
@@ -270,15 +255,6 @@ class SequenceScheduler(Scheduler):
         _answer(dropped)
         if closed:  # nobody waits for it any more, and it would never end
             executed.request.fail(UnavailableError(_STOPPING))
-
-    def _form_ahead(self, desk: _Desk, seats: Seats[Kept], now_ns: int) -> None:
-        """Form the next batch of those that waited while the last one was executed, before those who were in it join again."""
-        if not desk.may_form_ahead:
-            return
-        desk.may_form_ahead = False
-        formation = self._formed(seats, now_ns)
-        if formation.places:
-            desk.ahead = formation
 
     def close(self) -> None:
         """Refuse new requests, hold none back any more, and tell waiting instances that there is nothing more to do."""
