@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -59,13 +60,27 @@ def serving(port: int) -> Iterator[subprocess.Popen[str]]:
         text=True,
         start_new_session=True,  # Ctrl-C comes to us alone, and we pass it on once
     )
+    # a handler in Python would not run before a read that has just begun gets something; the wake-up is written at once
+    told, wake_up = socket.socketpair()
+    wake_up.settimeout(0)  # as it has to be
+    signal.set_wakeup_fd(wake_up.fileno())
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.terminate())
+        signal.signal(number, lambda *_: None)
+    threading.Thread(target=pass_signals_on, args=(told, server), daemon=True).start()
     try:
         yield server
     finally:
         server.terminate()
         server.wait()
+        signal.set_wakeup_fd(-1)
+        wake_up.close()
+
+
+def pass_signals_on(told: socket.socket, server: subprocess.Popen[str]) -> None:
+    """End the server whenever a signal is told."""
+    while told.recv(1):
+        server.terminate()
+    told.close()
 
 
 def pass_on(output: IO[str], until: str | None = None) -> bool:
