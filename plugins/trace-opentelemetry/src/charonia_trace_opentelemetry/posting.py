@@ -1,23 +1,29 @@
 """The way of messages to a collector over HTTP.
 
 `requests` finds it: by proxies, certificates, ~/.netrc, and whatever else may be said about it. To have it found again for each
-message costs more than to send that. So the messages that follow are handed to the same pool of connections, with the same head.
+message costs several times what the message itself does. So the messages that follow go over the same connection, with the same
+head, for as long as the collector keeps that open.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
+from requests.utils import select_proxy
+from urllib3.util import is_connection_dropped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import urllib3.connection
+    from requests.adapters import HTTPAdapter
 
 __all__ = ["PostingSession"]
 
@@ -33,12 +39,9 @@ class PostingSession(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
+        self.headers["Accept-Encoding"] = "identity"
         self.message = b""
-        self._adapter = _Adapter()
-        self.mount("http://", self._adapter)
-        self.mount("https://", self._adapter)
-        self._encode: Callable[[bytes], bytes] = bytes
-        self._send: Callable[..., urllib3.BaseHTTPResponse] | None = None
+        self._way: _Way | None = None
 
     def request(self, method: str, url: str | bytes, *rest: Any, **named: Any) -> requests.Response:
         """Send the message.
@@ -46,63 +49,94 @@ class PostingSession(requests.Session):
         Raises:
             requests.RequestException: there was no answer.
         """
-        if self._send is not None:
-            return self._follow(self._send, named["timeout"])
-        headers = CaseInsensitiveDict({**self.headers, **(named.get("headers") or {})})
-        self._encode = _CODINGS[str(headers.get("Content-Encoding", "identity"))]
-        response = super().request(method, url, *rest, **{**named, "data": self._encode(self.message)})
-        if response.ok and not response.history:
-            self._send = self._adapter.way(response.request)
-        return response
-
-    def _follow(self, send: Callable[..., urllib3.BaseHTTPResponse], timeout: float) -> requests.Response:
-        """Send it by the way of the one before. After a failure, or an answer that is one, `requests` is asked again."""
-        answer = requests.Response()
-        try:
-            answer.raw = send(body=self._encode(self.message), timeout=urllib3.Timeout(timeout))
-            answer.content  # noqa: B018 - the connection is free when that is read
-        except (urllib3.exceptions.HTTPError, requests.RequestException) as error:
-            self._send = None
-            lasting = isinstance(error, urllib3.exceptions.TimeoutError | requests.Timeout)
-            raise (requests.Timeout if lasting else requests.ConnectionError)(error) from error
-        answer.status_code, answer.reason = answer.raw.status, answer.raw.reason
-        answer.headers = CaseInsensitiveDict(answer.raw.headers)
+        if self._way is None or self._way.closed:
+            self._way = None
+            return self._explore(method, url, *rest, **named)
+        answer = self._way.post(self.message, named["timeout"])
         if not answer.ok or answer.is_redirect:
-            self._send = None
+            self._way = None
         return answer
 
+    def close(self) -> None:
+        """Close all connections."""
+        super().close()
+        if self._way is not None:
+            self._way.close()
 
-class _Adapter(HTTPAdapter):
-    """Notes which way a request goes."""
+    def _explore(self, method: str, url: str | bytes, *rest: Any, **named: Any) -> requests.Response:
+        """Send it as requests does, and keep the way that it goes, if it leads anywhere."""
+        headers = CaseInsensitiveDict({**self.headers, **(named.get("headers") or {})})
+        encode = _CODINGS[str(headers.get("Content-Encoding", "identity"))]
+        response = super().request(method, url, *rest, **{**named, "data": encode(self.message), "stream": True})
+        connection = response.raw.connection
+        response.content  # noqa: B018 - the connection is free when that is read
+        if response.ok and not response.history and not is_connection_dropped(connection):
+            self._way = _Way(connection, *self._head(response.request), encode)
+        return response
 
-    _pool: urllib3.HTTPConnectionPool | None = None
-    _target = ""
+    def _head(self, request: requests.PreparedRequest) -> tuple[str, Mapping[str, str]]:
+        """Give the target and the header fields of a request as they were sent, but for the length of its body."""
+        url = str(request.url)
+        adapter = cast("HTTPAdapter", self.get_adapter(url))
+        proxies = self.merge_environment_settings(url, {}, None, None, None)["proxies"]
+        target = adapter.request_url(request, proxies)
+        headers: CaseInsensitiveDict[str] = CaseInsensitiveDict(Host=urlsplit(url).netloc.rpartition("@")[2])
+        headers.update((name, str(value)) for name, value in request.headers.items())
+        del headers["Content-Length"]
+        if target != request.path_url:  # it goes to a proxy as it is
+            headers.update(adapter.proxy_headers(str(select_proxy(url, proxies))))
+        return target, dict(headers.items())
 
-    def get_connection_with_tls_context(self, *rest: Any, **named: Any) -> urllib3.HTTPConnectionPool:
-        self._pool = super().get_connection_with_tls_context(*rest, **named)
-        return self._pool
 
-    def request_url(self, *rest: Any, **named: Any) -> str:
-        self._target = super().request_url(*rest, **named)
-        return self._target
+class _Way:
+    """A connection that is open.
+
+    Args:
+        connection: it.
+        target: what is asked for over it.
+        headers: what is told with each message.
+        encode: what is done with each body.
+    """
+
+    def __init__(
+        self,
+        connection: urllib3.connection.HTTPConnection,
+        target: str,
+        headers: Mapping[str, str],
+        encode: Callable[[bytes], bytes],
+    ) -> None:
+        self._connection = connection
+        self._target = target
+        self._headers = headers
+        self._encode = encode
+
+    @property
+    def closed(self) -> bool:
+        """Whether the collector, or an answer that went wrong, has closed it."""
+        return is_connection_dropped(self._connection)
 
     def close(self) -> None:
-        super().close()
-        if self._pool is not None:  # which is closed only when nobody has it any more
-            self._pool.close()
+        """Close it."""
+        self._connection.close()
 
-    def way(self, request: requests.PreparedRequest) -> Callable[..., urllib3.BaseHTTPResponse]:
-        """Give what sends a body as the one of a request that has just been sent."""
-        assert self._pool is not None  # noqa: S101 - it has sent the request
-        headers = {name: str(value) for name, value in request.headers.items() if name != "Content-Length"}
-        return partial(
-            self._pool.urlopen,
-            str(request.method),
-            self._target,
-            headers=headers,
-            redirect=False,
-            retries=False,
-            assert_same_host=False,  # the target is a whole URL where a proxy is asked
-            preload_content=False,
-            decode_content=False,
-        )
+    def post(self, message: bytes, timeout: float) -> requests.Response:
+        """Send a message, and give the answer.
+
+        Raises:
+            requests.RequestException: there was none.
+        """
+        connection = self._connection
+        try:
+            connection.sock.settimeout(timeout)
+            # past urllib3, whose own part of it costs as much again
+            HTTPConnection.request(connection, "POST", self._target, self._encode(message), self._headers)
+            raw = HTTPConnection.getresponse(connection)
+            answer = requests.Response()
+            answer.raw = io.BytesIO(raw.read())
+        except (OSError, HTTPException) as error:
+            self.close()
+            lasting = isinstance(error, TimeoutError)
+            raise (requests.ReadTimeout if lasting else requests.ConnectionError)(error) from error
+        answer.status_code, answer.reason = raw.status, raw.reason
+        answer.headers = CaseInsensitiveDict(raw.headers.items())
+        return answer
