@@ -1,4 +1,4 @@
-"""What traces and the access log cost: one server that is asked without a pause, and told to begin and to end with them.
+"""What traces and the access log cost: one server that is told to begin and to end with them while it is asked.
 
 That one request in a hundred is traced costs less than two servers differ from each other, or one from what it was a second ago.
 So a hundred requests with it are compared with the hundred right before or behind them without, some thousand times, and of
@@ -26,10 +26,9 @@ from http import HTTPStatus
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
-from benchmarks.clients_in_step import ClientsInStep
 from benchmarks.excess import Excess, excess_at
 from benchmarks.latency import LoadError
-from benchmarks.request_times import CLIENTS, SENT, take_request_times
+from benchmarks.request_times import QUIET, SENT, take_request_times, warm_clients
 from benchmarks.sides import start_charonia
 from benchmarks.span_collector import SpanCollector
 from benchmarks.ways import HTTP
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ObservingCost", "measure_observing"]
 
-_MODEL = "identity"
-_STEPS_TO_WARM_UP = 200
 _PART = 0.25
 """The part of the pairs with which is seen what costs much."""
 
@@ -165,7 +162,7 @@ def measure_observing(
 @contextmanager
 def _serving(folder: Path, watched: _Watched, collector: str) -> Iterator[Side]:
     flags = [flag.format(collector=collector) for flag in watched.flags]
-    side = start_charonia(folder, watched.what, "--allow-metrics=false", f"--log-file={os.devnull}", *flags)
+    side = start_charonia(folder, watched.what, *QUIET, *flags)
     try:
         yield side
     finally:
@@ -175,17 +172,17 @@ def _serving(folder: Path, watched: _Watched, collector: str) -> Iterator[Side]:
 def _measure(side: Side, watched: _Watched, way: Way, pairs: int, late_seconds: float) -> _Found:
     """Measure without and with what is watched, each first by turns, from and to a moment when all is written."""
     spent = side.process.thread_times_reader()
-    with _switch(side, watched) as switch, ClientsInStep(way, side.port(way), _MODEL, CLIENTS) as clients:
+    found = []
+    with _switch(side, watched) as switch:
         switch(watched.off)
-        clients.step(_STEPS_TO_WARM_UP)
-        before = spent()
-        found = []
-        for number in range(pairs):
-            times = {}
-            for on in (False, True) if number % 2 else (True, False):
-                switch(watched.on if on else watched.off)
-                times[on] = take_request_times(clients, spent)
-            found.append((times[False], times[True]))
+        with warm_clients(side, way) as clients:
+            before = spent()
+            for number in range(pairs):
+                times = {}
+                for on in (False, True) if number % 2 else (True, False):
+                    switch(watched.on if on else watched.off)
+                    times[on] = take_request_times(clients, spent)
+                found.append((times[False], times[True]))
         switch(watched.off)
         threading.Event().wait(late_seconds)
         written_ns = spent().others_ns - before.others_ns

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.clients_in_step import ClientsInStep
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from benchmarks.clients_in_step import ClientsInStep
     from benchmarks.cpu_times import ThreadTimes
+    from benchmarks.sides import Side
+    from benchmarks.ways import Way
 
-__all__ = ["CLIENTS", "SENT", "RequestTimes", "take_request_times"]
+__all__ = ["QUIET", "SENT", "RequestTimes", "take_request_times", "warm_clients"]
 
-CLIENTS = 20
-"""How many clients there are."""
+QUIET = ("--allow-metrics=false", f"--log-file={os.devnull}")
+"""The flags of a server that does nothing else meanwhile."""
+
+_MODEL = "identity"
+_CLIENTS = 20
+_STEPS_TO_WARM_UP = 200
 _STEPS = 5
 """Of the clients: together a hundred requests, one of which is traced where one in a hundred is."""
 _STEPS_BEFORE = 1
 """What comes before has its effects on them, which do not count."""
-SENT = CLIENTS * (_STEPS_BEFORE + _STEPS)
+SENT = _CLIENTS * (_STEPS_BEFORE + _STEPS)
 """How many requests are sent in all."""
 
 
@@ -39,11 +48,23 @@ class RequestTimes:
     time_us: float
 
 
+@contextmanager
+def warm_clients(side: Side, way: Way) -> Iterator[ClientsInStep]:
+    """Give the clients of a server, which knows them by now.
+
+    Raises:
+        LoadError: a request failed.
+    """
+    with ClientsInStep(way, side.port(way), _MODEL, _CLIENTS) as clients:
+        clients.step(_STEPS_TO_WARM_UP)
+        yield clients
+
+
 def take_request_times(clients: ClientsInStep, spent: Callable[[], ThreadTimes]) -> RequestTimes:
     """Have the clients send their requests.
 
     Args:
-        clients: so many clients of the server as `CLIENTS` says.
+        clients: those that `warm_clients` has given.
         spent: reads the CPU times of the server's threads.
 
     Raises:
@@ -55,4 +76,4 @@ def take_request_times(clients: ClientsInStep, spent: Callable[[], ThreadTimes])
     clients.step(_STEPS)
     ended_ns, after = time.perf_counter_ns(), spent()
     cpu_ns, others_ns = after.first_ns - before.first_ns, after.others_ns - before.others_ns
-    return RequestTimes(*(ns / 1000 / (CLIENTS * _STEPS) for ns in (cpu_ns, others_ns, ended_ns - begun_ns)))
+    return RequestTimes(*(ns / 1000 / (_CLIENTS * _STEPS) for ns in (cpu_ns, others_ns, ended_ns - begun_ns)))

@@ -7,15 +7,13 @@ server would look into what comes with a request.
 
 from __future__ import annotations
 
-import os
 import statistics
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.clients_in_step import ClientsInStep
 from benchmarks.excess import excess
-from benchmarks.request_times import CLIENTS, take_request_times
+from benchmarks.request_times import QUIET, take_request_times, warm_clients
 from benchmarks.sides import start_charonia
 
 if TYPE_CHECKING:
@@ -28,10 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OffCost", "measure_off"]
 
-_MODEL = "identity"
-_STEPS_TO_WARM_UP = 200
 _WITHOUT, _WITH = "without", "with"
-_FLAGS = ("--allow-metrics=false", f"--log-file={os.devnull}")
 _OWN_FLAGS: Mapping[str, Sequence[str]] = {
     _WITHOUT: (),
     _WITH: ("--trace-config=opentelemetry,url=http://127.0.0.1:9/v1/traces",),  # nothing is ever sent there
@@ -76,7 +71,7 @@ def measure_off(
         with ExitStack() as stack:
             sides = {}
             for kind in (_WITHOUT, _WITH) if number % 2 else (_WITH, _WITHOUT):
-                sides[kind] = start_charonia(folder / str(number), kind, *_FLAGS, *_OWN_FLAGS[kind])
+                sides[kind] = start_charonia(folder / str(number), kind, *QUIET, *_OWN_FLAGS[kind])
                 stack.callback(sides[kind].process.stop)
             for way in ways:
                 found[way.name].append(_compare(sides[_WITHOUT], sides[_WITH], way, pairs))
@@ -91,8 +86,7 @@ def _compare(plain: Side, other: Side, way: Way, pairs: int) -> tuple[float, flo
     with ExitStack() as stack:
         asked = []
         for side in (plain, other):
-            clients = stack.enter_context(ClientsInStep(way, side.port(way), _MODEL, CLIENTS))
-            clients.step(_STEPS_TO_WARM_UP)
+            clients = stack.enter_context(warm_clients(side, way))
             asked.append((clients, side.process.thread_times_reader()))
         found = []
         for number in range(pairs):
