@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from charonia import Server, ServerOptions
@@ -95,3 +97,29 @@ def make(record):
         record.gate.set()
     for server in servers:
         server.close()
+
+
+@pytest.fixture(scope="module")
+def metrics_site():
+    """Serve a page of metrics: what is put under "text", or what a function that is put there gives; gives that and the URL."""
+    told = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            for name, value in told.get("headers", {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            text = told["text"]
+            self.wfile.write(text() if callable(text) else text)
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield told, f"http://127.0.0.1:{server.server_port}/metrics"
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
 import pytest
 from charonia.cli.metrics_page import read_metrics
 from hypothesis import given
@@ -13,35 +10,10 @@ from hypothesis import strategies as st
 ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
-@pytest.fixture(scope="module")
-def site():
-    """Serve what is put under "text"; gives that and the URL."""
-    told = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            for name, value in told.get("headers", {}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(told["text"])
-
-        def log_message(self, *_):
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield told, f"http://127.0.0.1:{server.server_port}/metrics"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 @given(name=st.text(st.characters(codec="utf-8")), value=st.floats(allow_nan=False))
-def test_labels_are_read_as_they_were_meant(site, name, value):
+def test_labels_are_read_as_they_were_meant(metrics_site, name, value):
     """Whatever a model is called, its lines are found by its name."""
-    told, url = site
+    told, url = metrics_site
     told["text"] = f'# HELP a b\na{{model="{name.translate(ESCAPES)}",version="1"}} {value!r}\n'.encode()
     page = read_metrics(url, 10)
     assert list(page.of("a", model=name)) == [({"model": name, "version": "1"}, value)]
@@ -58,17 +30,17 @@ def test_labels_are_read_as_they_were_meant(site, name, value):
         (b"a 1\n", {"Content-Length": "100"}),
     ],
 )
-def test_what_is_no_page_of_metrics_is_none(site, text, headers):
+def test_what_is_no_page_of_metrics_is_none(metrics_site, text, headers):
     """A page without metrics, of other bytes, or that breaks off, is not read, and nothing is raised."""
-    told, url = site
+    told, url = metrics_site
     told.update(text=text, headers=headers)
     assert read_metrics(url, 10) is None
     told.pop("headers")
 
 
-def test_lines_with_other_values_are_passed_over(site):
+def test_lines_with_other_values_are_passed_over(metrics_site):
     """What has no number is no metric."""
-    told, url = site
+    told, url = metrics_site
     told["text"] = b"hello world\na NaN\nb +Inf\nc 1e3\n"
     assert sorted(read_metrics(url, 10).samples) == ["a", "b", "c"]
     assert read_metrics(url, 10).total("c") == 1000

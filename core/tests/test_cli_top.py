@@ -108,12 +108,14 @@ def test_a_low_terminal_has_those_with_most_to_do():
 
 
 @pytest.mark.parametrize(("terminal", "exit_code"), [(True, 0), (False, 3)])
-def test_a_server_that_goes_away_may_come_back(monkeypatch, terminal, exit_code):
+def test_a_server_that_goes_away_may_come_back(metrics_site, terminal, exit_code):
     """On a terminal it is looked for until it answers again; whoever reads the tables elsewhere is told."""
-    looks = iter([moment(0, {}).page, None, moment(0, {}).page])
-    monkeypatch.setattr("charonia.cli.top.read_metrics", lambda url, timeout: next(looks))
+    served, url = metrics_site
+    page = b'nv_inference_request_success{model="m",version="1"} 1\n'
+    pages = iter([page, b"", page])
+    served["text"] = lambda: next(pages)
     environment = {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"} if terminal else {}
-    words = ["--url=http://127.0.0.1:1", "--interval=0.001", "--count=1"]
+    words = ["--url=http://127.0.0.1:1", f"--metrics-url={url}", "--interval=0.001", "--count=1"]
     told = CliRunner().invoke(top, words, env=environment)
     assert told.exit_code == exit_code, told.output
     assert "no metrics can be read" in told.output

@@ -14,6 +14,19 @@ def groups():
     return []
 
 
+@pytest.fixture
+def held(groups):
+    """Give what is released when a group arrives, what lets it and those after it go on, and what takes them."""
+    arrived, may_go_on = threading.Semaphore(0), threading.Event()
+
+    def take(group):
+        groups.append(group)
+        arrived.release()
+        assert may_go_on.wait(60)
+
+    return arrived, may_go_on, take
+
+
 def test_what_was_put_is_handed_over_at_the_latest_at_the_end(groups):
     """Closing waits until everything has been taken, and may be repeated."""
     gathering = Gathering("tested", groups.append)
@@ -60,15 +73,9 @@ def test_enough_items_are_handed_over_before_the_time_is_over(groups):
     assert groups == [[0], [1, 2, 3], [4]]
 
 
-def test_no_group_is_larger_than_enough(groups):
+def test_no_group_is_larger_than_enough(groups, held):
     """What has come meanwhile is handed over in groups of that size without a wait, and the rest when its time comes."""
-    arrived, may_go_on = threading.Semaphore(0), threading.Event()
-
-    def take(group):
-        groups.append(group)
-        arrived.release()
-        assert may_go_on.wait(60)
-
+    arrived, may_go_on, take = held
     gathering = Gathering("tested", take, seconds=3600, enough=3)
     gathering.put(0)
     assert arrived.acquire(timeout=60)
@@ -82,18 +89,12 @@ def test_no_group_is_larger_than_enough(groups):
     assert groups[3:] == [[7, 8]]
 
 
-def test_there_is_room_for_so_many_and_no_more(groups):
+def test_there_is_room_for_so_many_and_no_more(groups, held):
     """What comes while so many wait that were there before is dropped, and counted."""
-    begun, may_go_on = threading.Semaphore(0), threading.Event()
-
-    def take(group):
-        groups.append(group)
-        begun.release()
-        assert may_go_on.wait(60)
-
+    arrived, may_go_on, take = held
     gathering = Gathering("tested", take, most=2)
     gathering.put(0)
-    assert begun.acquire(timeout=60)
+    assert arrived.acquire(timeout=60)
     for item in (1, 2, 3):
         gathering.put(item)
     may_go_on.set()
