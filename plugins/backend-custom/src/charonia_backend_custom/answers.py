@@ -90,23 +90,21 @@ class Answers:
             told = InferenceError.of(_CODES[error.code()], error.message())
             return InferenceResponse(parameters=answer.parameter_values(), error=told, final=final)
         if isinstance(answer, ReceivedAnswer):
-            outputs = {name: data for name, data in answer.outputs.items() if self._takes(name)}
+            outputs = {name: data for name, data in answer.outputs.items() if name in self._known or self._drops(name)}
         else:
             inputs = request.inputs.values()
             outputs = {
                 tensor.name(): with_bytes(given_away(tensor, inputs))
                 for tensor in answer.output_tensors()
-                if self._takes(tensor.name())
+                if tensor.name() in self._known or self._drops(tensor.name())
             }
         (response,) = self._layout.split([request], outputs)
         response.parameters = answer.parameter_values()
         response.final = final
         return response
 
-    def _takes(self, name: str) -> bool:
-        """Tell whether an output is declared. Of each that is not, the log tells once."""
-        if name in self._known:
-            return True
+    def _drops(self, name: str) -> bool:
+        """Give False for an output that is not declared; the log tells of it once."""
         if name not in self._dropped:
             self._dropped.add(name)
             _log.warning(
