@@ -10,8 +10,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
-from charonia.executing import in_one_line
 from charonia.gathering import Gathering
+from charonia.log_line import in_one_line
 
 if TYPE_CHECKING:
     from charonia.request import InferenceRequest, InferenceResponse

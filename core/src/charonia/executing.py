@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from charonia.request import InferenceRequest
 
-__all__ = ["EXECUTING", "NOTHING", "Executed", "in_one_line"]
+__all__ = ["EXECUTING", "NOTHING", "Executed"]
 
 
 Executed: TypeAlias = "tuple[Sequence[InferenceRequest], int]"
@@ -23,8 +23,3 @@ Executed: TypeAlias = "tuple[Sequence[InferenceRequest], int]"
 NOTHING: Executed = ((), 0)
 
 EXECUTING: ContextVar[Executed] = ContextVar("charonia_executing", default=NOTHING)
-
-
-def in_one_line(name: str) -> str:
-    """Write a name that a client may have given so that it cannot end a line of the log, and begin one of its own."""
-    return name if name.isprintable() else repr(name)[1:-1]

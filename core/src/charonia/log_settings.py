@@ -18,7 +18,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from charonia.errors import InvalidArgumentError, UnsupportedError
-from charonia.executing import EXECUTING, in_one_line
+from charonia.executing import EXECUTING
+from charonia.log_line import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
