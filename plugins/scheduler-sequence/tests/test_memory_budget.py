@@ -21,6 +21,7 @@ def serve(model_repository, server):
         config = model_config(name, inputs=[("X", "FP32", [1])], outputs=[("Y", "FP32", [1])])
         if name == "stateful":
             config.sequence_batching.direct.SetInParent()
+            config.sequence_batching.max_sequence_idle_microseconds = 60_000_000
         directory = write_model(model_repository, config)
         with (directory / "1" / "weights").open("wb") as file:
             file.truncate(SIZE)

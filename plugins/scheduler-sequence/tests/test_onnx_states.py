@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 OLDEST = "oldest { max_candidate_sequences: 4 }"
 DIRECT = "direct {}"
 SECTION = """
+    max_sequence_idle_microseconds: 60000000
     state { input_name: "TOTAL_IN" output_name: "TOTAL" data_type: TYPE_FP32 dims: [ 1 ]
             initial_state { name: "i" data_type: TYPE_FP32 dims: [ 1 ] zero_data: true } }
     state { input_name: "WORD_IN" output_name: "WORD_OUT" data_type: TYPE_STRING dims: [ 1 ] }

@@ -17,6 +17,7 @@ TENSORS = """
     output { name: "SUM" data_type: TYPE_FP32 dims: [ 2 ] }
 """
 SECTION = """
+    max_sequence_idle_microseconds: 60000000
     control_input { name: "FIRST" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } }
     state { input_name: "TOTAL" output_name: "NEW_TOTAL" data_type: TYPE_FP32 dims: [ 2 ] }
     state { input_name: "COUNT" output_name: "NEW_COUNT" data_type: TYPE_INT64 dims: [ 1 ]

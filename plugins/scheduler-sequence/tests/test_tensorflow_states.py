@@ -9,6 +9,7 @@ from charonia.testing.builders import write_model
 from google.protobuf import text_format
 
 SECTION = """
+    max_sequence_idle_microseconds: 60000000
     control_input { name: "FIRST" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } }
     state { input_name: "TOTAL" output_name: "NEW_TOTAL" data_type: TYPE_FP32 dims: [ 1 ]
             initial_state { name: "i" data_type: TYPE_FP32 dims: [ 1 ] zero_data: true } }
