@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from charonia.errors import CharoniaError, InferenceError
     from charonia.handle import ModelHandle
     from charonia.options import ServerOptions
-    from charonia.request import InferenceRequest, InferenceResponse
+    from charonia.request import InferenceRequest
+    from charonia.response import InferenceResponse
     from charonia.server import Server
 
 _HOME = {
@@ -26,7 +27,7 @@ _HOME = {
     "DataType": "datatypes",
     "InferenceError": "errors",
     "InferenceRequest": "request",
-    "InferenceResponse": "request",
+    "InferenceResponse": "response",
     "ModelHandle": "handle",
     "Server": "server",
     "ServerOptions": "options",

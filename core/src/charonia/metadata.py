@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from charonia.model import Model
     from charonia.signature import TensorSpec
@@ -71,6 +71,17 @@ class ModelMetadata:
     platform: str
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
+
+    @staticmethod
+    def of(model: Model, versions: Iterable[int]) -> ModelMetadata:
+        """Show a model with the versions of it that are ready."""
+        return ModelMetadata(
+            model.name,
+            [str(version) for version in versions],
+            model.config.platform or model.config.backend,
+            [TensorMetadata.of(spec) for spec in model.signature.inputs.values()],
+            [TensorMetadata.of(spec) for spec in model.signature.outputs.values()],
+        )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from charonia.access_log import AccessLog
-from charonia.clock import Clock
 from charonia.deadline import Deadline
 from charonia.errors import InvalidArgumentError, NotFoundError, RepositoryError, UnavailableError
 from charonia.handle import ModelHandle
@@ -17,15 +16,15 @@ from charonia.lifecycle import Lifecycle
 from charonia.loader import Loader
 from charonia.log_settings import LogSettings
 from charonia.mailbox import Mailboxes
-from charonia.metadata import ModelMetadata, ServerMetadata, TensorMetadata, VersionStatistics
+from charonia.metadata import ModelMetadata, ServerMetadata, VersionStatistics
 from charonia.model import Model, ModelRetiredError
+from charonia.model_control import ModelControl
 from charonia.model_repositories import ModelRepositories
 from charonia.model_states import VersionState
 from charonia.namespaced_models import NamespacedModels
 from charonia.options import ServerOptions
 from charonia.overrides import LoadParameters, check_model_name
 from charonia.plugins import Plugins
-from charonia.repository_poller import RepositoryPoller
 from charonia.shared_memory import SharedMemory
 from charonia.tracing import Tracer
 
@@ -90,7 +89,7 @@ class Server:
         self._loader = Loader(self.options, self.plugins, self, self.tracer, self._access_log)
         self._lifecycle = Lifecycle(self._repositories, self._loader, self.options.model_load_thread_count)
         self._models = self._lifecycle.models
-        self._poller = RepositoryPoller(self._repositories, self._lifecycle, self.options, Clock())
+        self._control = ModelControl(self._repositories, self._lifecycle, self.options)
         self._started = False
         self._closing = False
         self._state_lock = threading.Lock()  # guards `_deadline`
@@ -130,20 +129,14 @@ class Server:
         """
         if self._closing:
             raise UnavailableError("the server was closed, and does not start again: make another one")
-        wanted = self._repositories.keys()
-        if self.options.model_control_mode == "explicit" and list(self.options.load_model) != ["*"]:
-            wanted = [key for name in self.options.load_model for key in self._lifecycle.keys_of(name)]
-        polling = self.options.model_control_mode == "poll" and self.options.repository_poll_secs > 0
-        stored = self._repositories.survey_files() if polling else {}
-        failures = self._lifecycle.load_all(wanted, listener)
+        failures = self._control.load_first(listener)
         self._started = True
         for name, error in failures.items() if listener is None else ():
             _log.error('model "%s" is not served: %s', name, error)
         if failures and self.options.exit_on_error:
             told = "\n".join(f"  {name}: {str(error).rstrip()}" for name, error in failures.items())
             raise RepositoryError(f"failed to load all models:\n{told}")
-        if polling:
-            self._poller.start(stored, failures)
+        self._control.follow(failures)
 
     def begin_shutdown(self) -> None:
         """Be not ready, and refuse new requests; accepted ones go on for `exit_timeout_secs` from now. Idempotent."""
@@ -151,7 +144,7 @@ class Server:
             if self._deadline is None:
                 self._deadline = Deadline(self.options.exit_timeout_secs)
             self._closing = True
-        self._poller.stop()
+        self._control.stop()
         self._lifecycle.refuse_loads()
 
     def close(self) -> bool:
@@ -168,7 +161,7 @@ class Server:
     def _close(self) -> bool:
         left = 0.0 if self._deadline is None else self._deadline.left
         finished = self._lifecycle.close(max(left, _END_SECONDS))
-        self._poller.join(_END_SECONDS)
+        self._control.join(_END_SECONDS)
         if not finished:
             _log.error("Exit timeout of %g s expired with requests in progress", self.options.exit_timeout_secs)
         else:  # what still runs keeps its backend and its files
@@ -332,13 +325,7 @@ class Server:
         """Tell a model's ready versions, platform, inputs and outputs. Raises what `get` raises."""
         model = self.get(name, version)
         served = sorted(self._models.find(name) or {model.version: model}) if version is None else [model.version]
-        return ModelMetadata(
-            model.name,
-            [str(number) for number in served],
-            model.config.platform or model.config.backend,
-            [TensorMetadata.of(spec) for spec in model.signature.inputs.values()],
-            [TensorMetadata.of(spec) for spec in model.signature.outputs.values()],
-        )
+        return ModelMetadata.of(model, served)
 
     def model_config(self, name: str, version: int | None = None, namespace: str = "") -> ModelConfig:
         """Give a model's configuration, complete and normalised; read only. Raises what `get` raises."""
@@ -388,8 +375,7 @@ class Server:
         Raises:
             UnavailableError: the control mode is another one; the reference's text.
         """
-        if self.options.model_control_mode != "explicit":
-            raise UnavailableError("explicit model load / unload is not allowed if polling is enabled")
+        self._control.require_explicit()
 
     def index(self, *, ready: bool = False) -> list[IndexEntry]:
         """List every model of the repositories with the state of its versions; with `ready`, only what is READY.
