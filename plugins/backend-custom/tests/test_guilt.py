@@ -29,7 +29,8 @@ class TritonPythonModel:
         x = pb_utils.get_input_tensor_by_name(requests[0], "X").as_numpy()
         if x[0] < 0:
             os._exit(3)
-        await asyncio.sleep(0.05)
+        while os.path.exists(pb_utils.get_model_dir() + "/together"):
+            await asyncio.sleep(0.01)
         return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x)])]
 """
 
@@ -87,10 +88,12 @@ def test_suspects_of_one_batch_are_executed_alone(model_repository, server):
 def test_who_is_executed_well_is_suspected_no_more(model_repository, server):
     """A request that was there by chance whenever a process ended is never refused, as long as it is answered in between."""
     config = model_config("m", backend="python", max_batch_size=0, parameters={"EXECUTION_MODE": "process"}, **TENSORS)
-    write_model(model_repository, config, {"1/model.py": HEAD + AT_ONCE})
+    together = write_model(model_repository, config, {"1/model.py": HEAD + AT_ONCE}) / "1" / "together"
     ask = Asked(server(model_repository), (1,))
     for number in range(-3, 0):
+        together.touch()
         bystander, guilty = ask(7, number)
+        together.unlink()
         assert isinstance(bystander, UnavailableError)
         assert isinstance(guilty, UnavailableError)
         ask.until_up()

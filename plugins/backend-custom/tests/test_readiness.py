@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from charonia.testing.patience import PATIENCE_SECONDS
 from charonia_backend_custom import readiness
 from charonia_backend_custom.readiness import Readiness, all_confirmed
 
@@ -79,6 +80,7 @@ def test_who_does_not_answer_in_time_is_not_ready(monkeypatch):
     slow, quick = Readiness(ask, "slow"), Readiness(lambda: True, "quick")
     assert not all_confirmed([slow, quick])
     assert not all_confirmed([slow, quick])
+    monkeypatch.setattr(readiness, "_LIMIT_SECONDS", PATIENCE_SECONDS)
     assert all_confirmed([quick])
     assert asked == [True]
     answering.set()
