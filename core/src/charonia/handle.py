@@ -95,9 +95,9 @@ class ModelHandle:
         model = self._unary_model()
         answer = _Answer()
         request = self._request(model, inputs, _TheOne(answer.receive), options)
-        if not self._server.submit_direct(request):
-            self._server.submit(request)
         try:
+            if not self._server.submit_direct(request):
+                self._server.submit(request)
             return answer.wait()
         except KeyboardInterrupt:
             request.cancel()
