@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from charonia.errors import CancelledError
 
 WHILE_BUSY = 50  # a moment, in milliseconds, at which the first request is being executed
 
@@ -119,6 +120,12 @@ def test_time_out_is_told_at_its_time(simulate, arrival):
     played = simulate(REJECT, [arrival(0), arrival(50), arrival(250)])
     assert played.dropped == {1: (150, "Request timeout expired")}
     assert played.order == [[0], [2]]
+
+
+def test_time_out_of_a_cancelled_request_is_none(simulate, arrival):
+    """What was taken back before its time was over is told as cancelled, as in the reference, and not as refused."""
+    played = simulate(REJECT, [arrival(0), arrival(50)], cancels=[(60, 1)])
+    assert played.dropped == {1: (150, str(CancelledError("")))}
 
 
 @pytest.mark.parametrize(("asked", "at"), [(20_000, 70), (0, 150), (500_000, 150)])

@@ -139,7 +139,8 @@ class Batcher:
         if changed:
             self._forming = None
         for entry in refused:
-            self._drop(entry, UnavailableError("Request timeout expired"))
+            gone = entry.request.cancelled  # it was not the queue that ended it
+            self._drop(entry, CancelledError("") if gone else UnavailableError("Request timeout expired"))
 
     def _drop(self, entry: Entry, error: InferenceError) -> None:
         """Let a request that has left the queue go unexecuted."""
