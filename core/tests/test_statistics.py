@@ -130,8 +130,8 @@ def test_a_load_that_replaces_another_one_counts_on(tmp_path):
 
 
 def test_first_responses_of_decoupled_models_are_counted(tmp_path):
-    """One is counted for each request that gets any outputs, in the buckets that the configuration chose."""
-    config = model_config("m", decoupled=True, max_batch_size=0)
+    """One is counted for each request that gets any, an error included, in the buckets that the configuration chose."""
+    config = model_config("m", decoupled=True, max_batch_size=0, parameters={"fail_on": "7"})
     control = config.model_metrics.metric_control.add()
     control.metric_identifier.family = "nv_inference_first_response_histogram_ms"
     control.histogram_options.buckets.extend([60_000, 30_000])
@@ -139,10 +139,12 @@ def test_first_responses_of_decoupled_models_are_counted(tmp_path):
     with Server(tmp_path, plugins=Plugins(entry_points=(), extra=[ArithmeticPlugin()])) as server:
         for count in (3, 1, 0):
             list(server.model("m").stream({"INPUT0": np.full(16, count, np.float32)}))
+        with pytest.raises(InferenceError):
+            list(server.model("m").stream({"INPUT0": np.full(16, 7, np.float32)}))
         told = server.statistics("m")[0].counters
-    assert told.success.count == 3
-    assert (told.first_response.bounds_ms, told.first_response.counts) == ((30_000, 60_000), (2, 0, 0))
-    assert 0 < told.first_response.ns < told.success.ns
+    assert (told.success.count, told.fail.count) == (3, 1)
+    assert (told.first_response.bounds_ms, told.first_response.counts) == ((30_000, 60_000), (3, 0, 0))
+    assert 0 < told.first_response.ns < told.success.ns + told.fail.ns
 
 
 def test_buckets_of_other_bounds_are_not_added():

@@ -222,7 +222,7 @@ class InferenceRequest:
         on_final()
 
     def watch_first(self, on_first: Callable[[InferenceRequest], None]) -> None:
-        """Name who is told, just before it is delivered, of the first response that has outputs."""
+        """Name who is told, just before it is delivered, of the first response; an error is one, and a mere end is none."""
         self._on_first = on_first
 
     def respond(self, response: InferenceResponse) -> None:
@@ -266,7 +266,8 @@ class InferenceRequest:
                 self._deliver(self._in_place(response) if self.output_regions else response)
 
     def _note_first(self, response: InferenceResponse) -> None:
-        if response.outputs and self._on_first is not None:
+        merely_ends = response.final and not response.outputs and response.error is None
+        if self._on_first is not None and not merely_ends:
             self._on_first(self)
             self._on_first = None
 
