@@ -74,6 +74,15 @@ def test_no_tag_spoils_the_page(start):
     }
 
 
+def test_tags_that_would_be_one_label_are_told_together(start):
+    """No value is lost: those of tags whose names differ in what no label's name has stand in one label, in the tags' order."""
+    config = model_config("m")
+    for tag, value in {"a.b": "2", "a-b": "1", "a_b": "3", "c": "4"}.items():
+        config.metric_tags[tag] = value
+    (labels,) = (set(labels) for name, *labels in told_of(start(config)) if name == "nv_inference_exec_count")
+    assert labels == {("_a_b", "1;2;3"), ("_c", "4")}
+
+
 def test_the_time_that_loading_took_is_told(start):
     """It is there for each model, whether durations are counted or not."""
     running = start(model_config("m"))

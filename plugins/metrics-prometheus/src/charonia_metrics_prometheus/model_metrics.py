@@ -42,16 +42,13 @@ class ModelRow:
 
     @staticmethod
     def of(told: VersionStatistics, config: ModelConfig) -> ModelRow:
-        """Make one; the configuration's `metric_tags` stand among the labels with a `_` before their names.
-
-        So does a `_` for each character that no label's name has.
+        """Make one; the configuration's `metric_tags` stand among the labels, by the names that they can have there.
 
         Args:
             told: what is counted of it.
             config: its configuration.
         """
-        labels = {_NO_LABEL.sub("_", f"_{tag}"): value for tag, value in config.metric_tags.items()}
-        labels |= {"model": told.name, "version": told.version}
+        labels = _labels_of(config.metric_tags) | {"model": told.name, "version": told.version}
         if told.namespace:
             labels["namespace"] = told.namespace
         return ModelRow(dict(sorted(labels.items())), config, told)
@@ -60,6 +57,18 @@ class ModelRow:
     def cached(self) -> bool:
         """Whether responses of the model are kept."""
         return bool(self.config.response_cache.enable)
+
+
+def _labels_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """Give tags as labels: with a `_` before their names, and one for each character that no label's name has.
+
+    Where several are one label then, it has all their values, with `;` between them, as OpenTelemetry hands such attributes over.
+    """
+    labels: dict[str, str] = {}
+    for tag, value in sorted(tags.items()):
+        label = _NO_LABEL.sub("_", f"_{tag}")
+        labels[label] = f"{labels[label]};{value}" if label in labels else value
+    return labels
 
 
 class _Simple(NamedTuple):
