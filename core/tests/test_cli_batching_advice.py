@@ -19,7 +19,7 @@ def config_of(**dynamic):
 
 def test_a_model_that_takes_no_batches():
     """Where max_batch_size forbids batches, that is the reason."""
-    advice = advise(model_config("m", max_batch_size=0), Observed({1: 10}, {BatchReason.UNBATCHED: 10}, 100, 50))
+    advice = advise(model_config("m", max_batch_size=0), Observed({1: 10}, {BatchReason.UNBATCHED: 10}, 10, 100, 50))
     assert advice.sentences == [
         "10 executions with 1.0 elements on average: 10 of 1.",
         "A request waits 100 us on average, and an execution computes 50 us.",
@@ -47,26 +47,116 @@ def test_a_model_without_a_batcher():
     assert "no section dynamic_batching" in advice.sentences[-1]
 
 
+def test_who_hardly_waits_gains_nothing():
+    """That nothing changes before more clients ask at the same time is told with the change."""
+    alone = Observed({1: 10}, {BatchReason.UNBATCHED: 10}, 10, queue_us=300, compute_us=10_000)
+    assert "so far they hardly wait" in advise(model_config("m"), alone).because
+    waiting = Observed({1: 10}, {BatchReason.UNBATCHED: 10}, 10, queue_us=9_000, compute_us=10_000)
+    assert "so far they hardly wait" not in advise(model_config("m"), waiting).because
+
+
+EMPTY, DELAYED = {BatchReason.QUEUE_EMPTY: 10}, {BatchReason.DELAY_OVER: 10}
+FULL, PREFERRED, PAST = {BatchReason.FULL: 10}, {BatchReason.PREFERRED_SIZE: 10}, {BatchReason.PAST_PREFERRED: 10}
+
+
 @pytest.mark.parametrize(
-    ("observed", "change"),
+    ("delay", "observed", "change"),
     [
-        (Observed({1: 9, 2: 1}, {BatchReason.QUEUE_EMPTY: 10}, 5, 4000), "max_queue_delay_microseconds: 2000"),
-        (Observed({1: 9, 2: 1}, {BatchReason.DELAY_OVER: 10}, 5, 10), "max_queue_delay_microseconds: 600"),
-        (Observed({8: 10}, {BatchReason.FULL: 10}, 500, 100), "max_batch_size: 16"),
-        (Observed({8: 10}, {BatchReason.FULL: 10}, 50, 100), ""),
-        (Observed({2: 10}, {BatchReason.SIGNATURE_CHANGED: 6, BatchReason.FULL: 4}), "allow_ragged_batch"),
-        (Observed({8: 5, 7: 5}, {BatchReason.QUEUE_EMPTY: 10}), ""),
+        pytest.param(0, Observed({1: 90}, EMPTY, 90, 300, 10_000), "", id="one client"),
+        pytest.param(0, Observed({4: 90}, EMPTY, 90, 300, 10_000), "", id="one client that sends several rows"),
+        pytest.param(0, Observed({1: 90}, EMPTY, 90, 150, 50), "", id="one client of a quick model"),
+        pytest.param(0, Observed({1: 90}, EMPTY, 90, 9_000, 10_000), "microseconds: 5000 }", id="two clients in turns"),
+        pytest.param(
+            0, Observed({1: 50, 3: 40}, EMPTY, 170, 7_000, 10_000), "microseconds: 5000 }", id="four in turns"
+        ),
+        pytest.param(
+            1000, Observed({3: 50, 5: 40}, DELAYED, 350, 6_600, 10_000), "microseconds: 5000 }", id="too short"
+        ),
+        pytest.param(100, Observed({1: 90}, DELAYED, 90, 900, 10_000), "microseconds: 0 }", id="a delay for nobody"),
+        pytest.param(20_000, Observed({1: 90}, DELAYED, 90, 20_900, 10_000), "microseconds: 0 }", id="a long one"),
+        pytest.param(20_000, Observed({3: 90}, DELAYED, 270, 20_600, 10_000), "microseconds: 5000 }", id="too long"),
+        pytest.param(6_000, Observed({3: 90}, DELAYED, 270, 6_600, 10_000), "", id="long enough"),
+        pytest.param(0, Observed({1: 5, 3: 4}, EMPTY, 17, 7_000, 10_000), "", id="too few to tell"),
+        pytest.param(0, Observed({1: 90}, {}, 90, 9_000, 10_000), "", id="a server that tells no reasons"),
+        pytest.param(0, Observed({8: 10}, FULL, 80, 500, 100), "max_batch_size: 16", id="full, and the queue is long"),
+        pytest.param(0, Observed({8: 10}, FULL, 80, 50, 100), "", id="full"),
+        pytest.param(
+            0, Observed({5: 10}, {BatchReason.WOULD_OVERFLOW: 9}, 10, 500, 100), "max_batch_size: 16", id="too large"
+        ),
+        pytest.param(0, Observed({2: 10}, PREFERRED, 20, 500, 100), "preferred_batch_size: [ 8 ]", id="kept small"),
+        pytest.param(
+            0, Observed({3: 10}, PAST, 20, 500, 100), "preferred_batch_size: [ 8 ]", id="past the preferred sizes"
+        ),
+        pytest.param(
+            0, Observed({8: 10}, PREFERRED, 80, 500, 100), "max_batch_size: 16", id="a preferred size that is full"
+        ),
+        pytest.param(
+            0,
+            Observed({2: 10}, {BatchReason.SIGNATURE_CHANGED: 6, BatchReason.FULL: 4}, 20),
+            "allow_ragged_batch",
+            id="shapes",
+        ),
+        pytest.param(0, Observed({8: 5, 7: 5}, EMPTY, 75), "", id="well"),
     ],
 )
-def test_the_change_fits_the_reasons(observed, change):
-    """Each common reason has its own change; where all is well there is none."""
-    advice = advise(config_of(max_queue_delay_microseconds=300), observed)
+def test_the_change_fits_what_happens(delay, observed, change):
+    """Each common situation has its own change; where all is well, or nothing is known, there is none."""
+    advice = advise(config_of(max_queue_delay_microseconds=delay), observed)
     assert change in advice.change
     assert bool(change) == bool(advice.change) == bool(advice.because)
 
 
+def test_what_stays_of_a_section_is_not_lost():
+    """The change stands alone where the section has nothing else, and beside an ellipsis where it has."""
+    turns = Observed({1: 90}, EMPTY, 90, 9_000, 10_000)
+    config = config_of()
+    config.dynamic_batching.preferred_batch_size.append(8)  # what is there where nobody wrote it
+    assert advise(config, turns).change == "dynamic_batching { max_queue_delay_microseconds: 5000 }"
+    config.dynamic_batching.priority_levels = 2
+    assert advise(config, turns).change == "dynamic_batching { … max_queue_delay_microseconds: 5000 }"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "change"),
+    [
+        ("direct", "sequence_batching { … direct { max_queue_delay_microseconds: 5000 minimum_slot_utilization: 1 } }"),
+        ("oldest", "sequence_batching { … oldest { … max_queue_delay_microseconds: 5000 } }"),
+    ],
+)
+def test_sequences_that_take_turns(strategy, change):
+    """Sequences that are executed by turns find together with a delay; where they wait for nobody, nothing is changed."""
+    config = model_config("m", max_batch_size=4)
+    getattr(config.sequence_batching, strategy).SetInParent()
+    if strategy == "oldest":
+        config.sequence_batching.oldest.max_candidate_sequences = 4
+    assert advise(config, Observed({1: 50, 3: 50}, EMPTY, 200, 8_000, 10_000)).change == change
+    assert advise(config, Observed({1: 50}, EMPTY, 50, 300, 10_000)).change == ""
+    assert advise(config, Observed({1: 50, 3: 50}, {}, 200, 8_000, 10_000)).change == ""
+    getattr(config.sequence_batching, strategy).max_queue_delay_microseconds = 5000
+    if strategy == "direct":
+        config.sequence_batching.direct.minimum_slot_utilization = 1
+    assert advise(config, Observed({1: 50, 3: 50}, DELAYED, 200, 9_000, 10_000)).change == ""
+
+
+def test_ensembles_name_their_models():
+    """Each model of the steps is named once: that is where to ask next."""
+    config = model_config("e", backend="")
+    for name in ("first", "second", "first"):
+        config.ensemble_scheduling.step.add(model_name=name)
+    (sentence,) = advise(config, Observed({}, {})).sentences
+    assert sentence.endswith("ask for the models of its steps, first, second.")
+
+
+def test_what_was_not_executed_is_told():
+    """Requests that the cache answered, and those that failed, explain why there are few executions."""
+    sentences = advise(config_of(), Observed({1: 10}, EMPTY, 10, cached=85, failed=5)).sentences
+    assert "85 of 100 requests were answered from the response cache, and not executed." in sentences
+    assert any(sentence.startswith("5 of 100 requests failed: ") for sentence in sentences)
+
+
 def test_nothing_was_executed():
-    """Before the first request only the configuration can be explained, and a scheduler's own reason is named."""
-    assert advise(config_of(), Observed({}, {})).sentences[0] == "Nothing was executed yet."
+    """Before the first request nothing can be said of what would be better, and a scheduler's own reason is named."""
+    assert advise(config_of(), Observed({}, {})).sentences == ["Nothing was executed yet."]
     told = advise(config_of(), Observed({4: 1}, {"full_moon": 1})).sentences
+    assert told[-1] == "So few executions do not tell what would be better."
     assert "100% of the batches were closed because of the scheduler's own reason 'full_moon'." in told

@@ -36,6 +36,8 @@ class BatchReason(StrEnum):
     """It has as many elements as the model takes."""
     PREFERRED_SIZE = "preferred_size"
     """It has a size that the configuration prefers."""
+    PAST_PREFERRED = "past_preferred"
+    """The next request would have led past all sizes that the configuration prefers, or the last one has."""
     WOULD_OVERFLOW = "would_overflow"
     """The next request would have made it larger than the model takes."""
     DELAY_OVER = "delay_over"

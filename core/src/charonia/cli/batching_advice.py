@@ -10,6 +10,8 @@ from charonia.scheduler import BatchReason
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from google.protobuf.message import Message
+
     from charonia.config import ModelConfig
 
 __all__ = ["Advice", "Observed", "advise"]
@@ -18,6 +20,7 @@ _MEANINGS: Mapping[str, str] = {
     BatchReason.UNBATCHED: "the scheduler took one request and looked for no other",
     BatchReason.FULL: "the batch was full",
     BatchReason.PREFERRED_SIZE: "it had a preferred size",
+    BatchReason.PAST_PREFERRED: "no preferred size could be reached any more",
     BatchReason.WOULD_OVERFLOW: "the next request would have made it too large",
     BatchReason.DELAY_OVER: "its oldest request had waited as long as it may",
     BatchReason.SIGNATURE_CHANGED: "the next request had other shapes or inputs",
@@ -26,6 +29,14 @@ _MEANINGS: Mapping[str, str] = {
 }
 _OFTEN = 0.5
 _NEARLY_FULL = 0.8
+_HARDLY = 0.25
+"""Who waits for less than this share of an execution waits for no other execution."""
+_ALONE = 1.1
+"""With fewer requests in an execution than this, on average, they are executed one by one."""
+_FEW = 10
+"""Fewer executions than this say nothing of what would be better."""
+_LEAST_US = 200
+"""What an execution takes to begin where nothing is in its way, and less than what is worth a change."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +46,20 @@ class Observed:
     Attributes:
         batches: how many executions there were, by the size of their batch.
         reasons: how many batches were closed for which reason; empty where nobody tells.
-        queue_us: how long a request waits on average, in microseconds; `compute_us` how long an execution computes.
+        requests: how many requests were answered well by these executions.
+        queue_us: how long each of them waited on average, in microseconds; `compute_us` how long an execution computed.
         compute_us: see queue_us.
+        cached: how many requests the response cache answered.
+        failed: how many requests failed.
     """
 
     batches: Mapping[int, int]
     reasons: Mapping[str, int]
+    requests: int = 0
     queue_us: float = 0.0
     compute_us: float = 0.0
+    cached: int = 0
+    failed: int = 0
 
     @property
     def executions(self) -> int:
@@ -54,6 +71,30 @@ class Observed:
         """How many elements a batch has on average."""
         return sum(size * count for size, count in self.batches.items()) / max(self.executions, 1)
 
+    @property
+    def tells(self) -> bool:
+        """Whether anything can be concluded from it."""
+        return self.executions >= _FEW and bool(self.reasons)
+
+    @property
+    def alone(self) -> bool:
+        """Whether hardly any request is executed together with another one."""
+        return self.requests < _ALONE * self.executions
+
+    def mostly(self, *reasons: str) -> bool:
+        """Tell whether most batches were closed for these reasons."""
+        total = sum(self.reasons.values())
+        return total > 0 and sum(self.reasons.get(reason, 0) for reason in reasons) / total >= _OFTEN
+
+    def busy(self, delay_us: float) -> bool:
+        """Tell whether requests wait for executions, longer than for the delay that the configuration has them wait."""
+        return self.queue_us - delay_us > max(_HARDLY * self.compute_us, _LEAST_US)
+
+    @property
+    def worthwhile_us(self) -> int:
+        """For how long it is worth to wait for others: those who were answered together will ask again in that time."""
+        return max(round(self.compute_us / 2), 100)
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -61,13 +102,19 @@ class Advice:
 
     Attributes:
         sentences: what happens, and why.
-        change: lines of its configuration to try, or "" where nothing is to be changed.
+        change: lines of its configuration to try, or "" where nothing is to be changed; `…` stands for what stays.
         because: why.
     """
 
     sentences: Sequence[str]
     change: str = ""
     because: str = ""
+
+
+_WAIT_LONGER = (
+    "requests wait for executions that could have taken more of them: a delay lets those that come a moment later join, at the "
+    "price of that much latency where they do not come"
+)
 
 
 def advise(config: ModelConfig, observed: Observed) -> Advice:
@@ -78,44 +125,171 @@ def advise(config: ModelConfig, observed: Observed) -> Advice:
         observed: what was counted.
     """
     if config.HasField("ensemble_scheduling"):
-        return Advice(["An ensemble executes nothing itself: ask for the models of its steps."])
+        models = ", ".join(dict.fromkeys(step.model_name for step in config.ensemble_scheduling.step))
+        return Advice([f"An ensemble executes nothing itself: ask for the models of its steps, {models}."])
     told = [*_counted(observed), *_reasons(observed)]
     if config.max_batch_size <= 1:
         return _single(config, told)
     if config.HasField("dynamic_batching"):
         return _dynamic(config, observed, told)
     if config.HasField("sequence_batching"):
-        return Advice(
-            [*told, "Requests of a sequence are executed in their order; batches are made of several sequences."]
-        )
-    return Advice(
-        [*told, "Each execution takes one request, since the configuration has no section dynamic_batching."],
-        "dynamic_batching { }",
-        f"requests that wait are then executed together, up to {config.max_batch_size} elements",
-    )
+        return _sequences(config, observed, told)
+    return _plain(config, observed, told)
 
 
 def _single(config: ModelConfig, told: Sequence[str]) -> Advice:
     """Explain a model whose executions cannot take more than one request."""
     sequences = config.HasField("sequence_batching")
     batched = sequences or config.HasField("dynamic_batching")
+    because = (
+        "if the model takes a batch dimension in front of its inputs, requests that wait can be executed together"
+        + (", those of several sequences" if sequences else "")
+        + (
+            "; the dims of inputs and outputs are then written without that dimension"
+            if not config.max_batch_size
+            else ""
+        )
+    )
     return Advice(
         [*told, f"Each execution takes one request, since max_batch_size is {config.max_batch_size}."],
         "max_batch_size: 8" if batched else "max_batch_size: 8\ndynamic_batching { }",
-        "if the model takes a batch dimension in front of its inputs, requests that wait can be executed together"
-        + (", those of several sequences" if sequences else ""),
+        because,
     )
+
+
+def _plain(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
+    """Explain a model that has no batcher."""
+    together = f"requests that wait are then executed together, up to {config.max_batch_size} elements"
+    if observed.tells and not observed.busy(0):
+        together += "; so far they hardly wait, and it makes no difference before more clients ask at the same time"
+    return Advice(
+        [*told, "Each execution takes one request, since the configuration has no section dynamic_batching."],
+        "dynamic_batching { }",
+        together,
+    )
+
+
+def _dynamic(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
+    if not observed.tells:
+        few = ["So few executions do not tell what would be better."] if observed.reasons else []
+        return Advice([*told, *few])
+    if observed.mostly(
+        BatchReason.FULL, BatchReason.WOULD_OVERFLOW, BatchReason.PREFERRED_SIZE, BatchReason.PAST_PREFERRED
+    ):
+        return _filling(config, observed, told)
+    if observed.mostly(BatchReason.SIGNATURE_CHANGED):
+        return Advice(
+            told,
+            "input [ { … allow_ragged_batch: true } ]",
+            "requests of different shapes part the batches: have clients pad them to equal shapes, or let a model that can take "
+            "them ragged",
+        )
+    if observed.mean_size < config.max_batch_size / 2:
+        return _sparse(config, observed, told)
+    return Advice([*told, "There is nothing that a change of the configuration would obviously improve."])
+
+
+def _filling(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
+    """Explain batches that are as large as the configuration lets them be."""
+    if observed.queue_us <= observed.compute_us:
+        return Advice([*told, "Batches fill up: there is nothing to change."])
+    small = observed.mean_size < _NEARLY_FULL * config.max_batch_size
+    if small and observed.mostly(BatchReason.PREFERRED_SIZE, BatchReason.PAST_PREFERRED):
+        return Advice(
+            told,
+            _dynamic_section(config, preferred_batch_size=f"[ {config.max_batch_size} ]"),
+            "requests wait longer than an execution takes, while the preferred sizes keep batches small: without them, batches "
+            "take all that waits",
+        )
+    return Advice(
+        told,
+        f"max_batch_size: {2 * config.max_batch_size}",
+        "batches are full and requests wait longer than an execution takes: larger batches, if the model takes them, or more "
+        "instances (instance_group), would let them through",
+    )
+
+
+def _sparse(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
+    """Explain batches that are far from full."""
+    delay_us, worthwhile_us = config.dynamic_batching.max_queue_delay_microseconds, observed.worthwhile_us
+
+    def waiting(microseconds: int) -> str:
+        return _dynamic_section(config, max_queue_delay_microseconds=str(microseconds))
+
+    busy, delayed = observed.busy(delay_us), observed.mostly(BatchReason.DELAY_OVER)
+    if delayed and observed.alone and not busy:
+        return Advice(
+            told,
+            waiting(0),
+            "hardly a request finds another one while it waits: without the delay each is answered sooner",
+        )
+    if delayed and delay_us > 2 * worthwhile_us:
+        return Advice(
+            told,
+            waiting(worthwhile_us),
+            "batches wait for longer than an execution takes, and do not fill up: nearly as many requests will join in a shorter "
+            "time, and all are answered sooner",
+        )
+    if busy and delay_us < worthwhile_us:
+        return Advice(told, waiting(worthwhile_us), _WAIT_LONGER)
+    if not busy and observed.alone:
+        return Advice(
+            [*told, "Requests come one at a time, or find a free instance: there is nothing to be put together."]
+        )
+    return Advice([*told, "There is nothing that a change of the configuration would obviously improve."])
+
+
+def _sequences(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
+    told = [*told, "Requests of a sequence are executed in their order; batches are made of several sequences."]
+    section = config.sequence_batching
+    oldest, worthwhile_us = section.HasField("oldest"), observed.worthwhile_us
+    strategy = section.oldest if oldest else section.direct
+    delay_us = strategy.max_queue_delay_microseconds
+    if not oldest and not section.direct.minimum_slot_utilization:
+        delay_us = 0  # the other one does nothing without it
+    parted = observed.mostly(BatchReason.QUEUE_EMPTY, BatchReason.DELAY_OVER)
+    small = observed.mean_size < _NEARLY_FULL * config.max_batch_size
+    if not (observed.tells and parted and small and observed.busy(delay_us) and delay_us < worthwhile_us):
+        return Advice(told)
+    changed = {"max_queue_delay_microseconds": str(worthwhile_us)}
+    if not oldest:
+        changed["minimum_slot_utilization"] = "1"
+    line = _section("oldest" if oldest else "direct", strategy, **changed)
+    return Advice(told, f"sequence_batching {{ … {line} }}", _WAIT_LONGER)
+
+
+def _dynamic_section(config: ModelConfig, **changed: str) -> str:
+    section = type(config.dynamic_batching)()
+    section.CopyFrom(config.dynamic_batching)
+    if list(section.preferred_batch_size) == [config.max_batch_size]:  # as it is where nobody wrote one
+        section.ClearField("preferred_batch_size")
+    return _section("dynamic_batching", section, **changed)
+
+
+def _section(name: str, section: Message, **changed: str) -> str:
+    """Write a section with what is to be changed in it."""
+    stays = "… " if any(field.name not in changed for field, _ in section.ListFields()) else ""
+    return f"{name} {{ {stays}{' '.join(f'{field}: {value}' for field, value in changed.items())} }}"
 
 
 def _counted(observed: Observed) -> list[str]:
     if not observed.executions:
-        return ["Nothing was executed yet."]
-    sizes = ", ".join(f"{count} of {size}" for size, count in sorted(observed.batches.items()))
-    executions = "1 execution" if observed.executions == 1 else f"{observed.executions} executions"
-    return [
-        f"{executions} with {observed.mean_size:.1f} elements on average: {sizes}.",
-        f"A request waits {observed.queue_us:.0f} us on average, and an execution computes {observed.compute_us:.0f} us.",
-    ]
+        told = ["Nothing was executed yet."]
+    else:
+        sizes = ", ".join(f"{count} of {size}" for size, count in sorted(observed.batches.items()))
+        executions = "1 execution" if observed.executions == 1 else f"{observed.executions} executions"
+        told = [
+            f"{executions} with {observed.mean_size:.1f} elements on average: {sizes}.",
+            f"A request waits {observed.queue_us:.0f} us on average, and an execution computes {observed.compute_us:.0f} us.",
+        ]
+    whole = observed.requests + observed.cached + observed.failed
+    if observed.cached:
+        told.append(f"{observed.cached} of {whole} requests were answered from the response cache, and not executed.")
+    if observed.failed:
+        told.append(
+            f"{observed.failed} of {whole} requests failed: the metric nv_inference_request_failure has the reasons."
+        )
+    return told
 
 
 def _reasons(observed: Observed) -> list[str]:
@@ -126,37 +300,3 @@ def _reasons(observed: Observed) -> list[str]:
 
 def _meaning(reason: str) -> str:
     return _MEANINGS.get(reason, f"of the scheduler's own reason {reason!r}")
-
-
-def _dynamic(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
-    total = sum(observed.reasons.values())
-
-    def often(*reasons: str) -> bool:
-        return total > 0 and sum(observed.reasons.get(reason, 0) for reason in reasons) / total >= _OFTEN
-
-    delay = config.dynamic_batching.max_queue_delay_microseconds
-    if often(BatchReason.FULL, BatchReason.WOULD_OVERFLOW, BatchReason.PREFERRED_SIZE):
-        if observed.mean_size >= _NEARLY_FULL * config.max_batch_size and observed.queue_us > observed.compute_us:
-            return Advice(
-                told,
-                f"max_batch_size: {2 * config.max_batch_size}",
-                "batches are full and requests wait longer than an execution takes: larger batches, or more instances "
-                "(instance_group), would let them through",
-            )
-        return Advice([*told, "Batches fill up: there is nothing to change."])
-    if often(BatchReason.SIGNATURE_CHANGED):
-        return Advice(
-            told,
-            "input [ { … allow_ragged_batch: true } ]",
-            "requests of different shapes part the batches: have clients pad them to equal shapes, or let a model that can take "
-            "them ragged",
-        )
-    if often(BatchReason.DELAY_OVER, BatchReason.QUEUE_EMPTY) and observed.mean_size < config.max_batch_size / 2:
-        longer = max(2 * delay, round(observed.compute_us / 2), 100)
-        return Advice(
-            told,
-            f"dynamic_batching {{ max_queue_delay_microseconds: {longer} }}",
-            "requests come too slowly to fill a batch: waiting longer makes larger ones, at the price of that much latency; "
-            "without a need for throughput, leave it as it is",
-        )
-    return Advice([*told, "There is nothing that a change of the configuration would obviously improve."])

@@ -56,11 +56,18 @@ def explain(*, model: str, url: str, timeout: float) -> None:
 def observed(told: dict[str, Any]) -> Observed:
     """Take what matters out of the statistics of a version. Only servers of this house tell the reasons."""
     batches = {batch["batch_size"]: batch["compute_infer"] for batch in told["batch_stats"]}
-    queue = told["inference_stats"]["queue"]
     computed = sum(duration["count"] for duration in batches.values())
+    requests = told["inference_stats"]
+    cached = requests["cache_hit"]["count"]
+    executed = (
+        requests["queue"]["count"] - cached
+    )  # those from the cache are counted there, too: they waited for nothing
     return Observed(
         {size: duration["count"] for size, duration in batches.items() if duration["count"]},
         told.get("batch_reasons", {}),
-        queue_us=queue["ns"] / 1000 / max(queue["count"], 1),
+        executed,
+        queue_us=requests["queue"]["ns"] / 1000 / max(executed, 1),
         compute_us=sum(duration["ns"] for duration in batches.values()) / 1000 / max(computed, 1),
+        cached=cached,
+        failed=requests["fail"]["count"],
     )

@@ -18,13 +18,10 @@ if TYPE_CHECKING:
     from charonia_scheduler_dynamic.request_queue import Entry
     from charonia_scheduler_dynamic.rules import Rules
 
-__all__ = ["BY_STRATEGY", "PAST_PREFERRED", "Forming", "Growing", "Verdict"]
+__all__ = ["BY_STRATEGY", "Forming", "Growing", "Verdict"]
 
 BY_STRATEGY = "strategy"
 """A reason beside the core's: the model's own strategy does not let the next request join."""
-
-PAST_PREFERRED = "past_preferred"
-"""A reason beside the core's: the next request would have led past all preferred sizes, or the last one has."""
 
 
 class Growing:
@@ -129,7 +126,7 @@ class Forming:
         else:
             if size > rules.largest_preferred and not self._mark:
                 self._mark = len(self.taken)
-                self._marked_reason = PAST_PREFERRED
+                self._marked_reason = BatchReason.PAST_PREFERRED
                 self._passed = True
             if size > rules.most:
                 self.stopped = BatchReason.WOULD_OVERFLOW
@@ -153,7 +150,7 @@ class Forming:
     def _reason_of_size(self) -> str:
         if self._size == self._rules.most:
             return BatchReason.FULL
-        return BatchReason.PREFERRED_SIZE if self._size in self._rules.preferred else PAST_PREFERRED
+        return BatchReason.PREFERRED_SIZE if self._size in self._rules.preferred else BatchReason.PAST_PREFERRED
 
     def judge(self, now_ns: int, *, hurry: bool = False) -> Verdict:
         """Say what is to happen now.
