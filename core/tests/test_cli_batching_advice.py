@@ -81,6 +81,9 @@ FULL, PREFERRED, PAST = {BatchReason.FULL: 10}, {BatchReason.PREFERRED_SIZE: 10}
         pytest.param(0, Observed({8: 10}, FULL, 80, 500, 100), "max_batch_size: 16", id="full, and the queue is long"),
         pytest.param(0, Observed({8: 10}, FULL, 80, 50, 100), "", id="full"),
         pytest.param(
+            0, Observed({8: 10}, FULL, 80, 50, 100, failed=40), "max_batch_size: 16", id="full, and many fail"
+        ),
+        pytest.param(
             0, Observed({5: 10}, {BatchReason.WOULD_OVERFLOW: 9}, 10, 500, 100), "max_batch_size: 16", id="too large"
         ),
         pytest.param(0, Observed({2: 10}, PREFERRED, 20, 500, 100), "preferred_batch_size: [ 8 ]", id="kept small"),

@@ -33,6 +33,7 @@ _HARDLY = 0.25
 """Who waits for less than this share of an execution waits for no other execution."""
 _ALONE = 1.1
 """With fewer requests in an execution than this, on average, they are executed one by one."""
+_FAILING = 0.05
 _FEW = 10
 """Fewer executions than this say nothing of what would be better."""
 _LEAST_US = 200
@@ -75,6 +76,16 @@ class Observed:
     def tells(self) -> bool:
         """Whether anything can be concluded from it."""
         return self.executions >= _FEW and bool(self.reasons)
+
+    @property
+    def whole(self) -> int:
+        """How many requests there were."""
+        return self.requests + self.cached + self.failed
+
+    @property
+    def fails(self) -> bool:
+        """Whether so many requests fail that all cannot be well."""
+        return self.failed > _FAILING * self.whole
 
     @property
     def alone(self) -> bool:
@@ -192,7 +203,14 @@ def _dynamic(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Ad
 def _filling(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
     """Explain batches that are as large as the configuration lets them be."""
     if observed.queue_us <= observed.compute_us:
-        return Advice([*told, "Batches fill up: there is nothing to change."])
+        if not observed.fails:
+            return Advice([*told, "Batches fill up: there is nothing to change."])
+        return Advice(
+            told,
+            f"max_batch_size: {2 * config.max_batch_size}",
+            "batches are full while requests fail: if that is since their time in the queue was over, larger batches, if the "
+            "model takes them, or more instances (instance_group), would let them through",
+        )
     small = observed.mean_size < _NEARLY_FULL * config.max_batch_size
     if small and observed.mostly(BatchReason.PREFERRED_SIZE, BatchReason.PAST_PREFERRED):
         return Advice(
@@ -282,12 +300,13 @@ def _counted(observed: Observed) -> list[str]:
             f"{executions} with {observed.mean_size:.1f} elements on average: {sizes}.",
             f"A request waits {observed.queue_us:.0f} us on average, and an execution computes {observed.compute_us:.0f} us.",
         ]
-    whole = observed.requests + observed.cached + observed.failed
     if observed.cached:
-        told.append(f"{observed.cached} of {whole} requests were answered from the response cache, and not executed.")
+        told.append(
+            f"{observed.cached} of {observed.whole} requests were answered from the response cache, and not executed."
+        )
     if observed.failed:
         told.append(
-            f"{observed.failed} of {whole} requests failed: the metric nv_inference_request_failure has the reasons."
+            f"{observed.failed} of {observed.whole} requests failed: the metric nv_inference_request_failure has the reasons."
         )
     return told
 
