@@ -6,7 +6,7 @@ import pytest
 from charonia.errors import CharoniaError, InvalidArgumentError
 from charonia.header_forwarding import HeaderForwarding
 
-FIELDS = [("X-A", "1"), ("x-b", "two"), ("Other", "no"), ("my-x-c", "3")]
+FIELDS = {"X-A": "1", "x-b": "two", "Other": "no", "my-x-c": "3"}
 
 
 @pytest.mark.parametrize(
@@ -24,16 +24,16 @@ FIELDS = [("X-A", "1"), ("x-b", "two"), ("Other", "no"), ("my-x-c", "3")]
 def test_names_are_looked_at(pattern, names):
     """The pattern is looked for anywhere in a name, in either case unless it says otherwise; names keep their case."""
     told = HeaderForwarding(pattern, "--x").parameters(FIELDS)
-    assert told == {name: value for name, value in FIELDS if name in names}
+    assert told == {name: value for name, value in FIELDS.items() if name in names}
 
 
 @pytest.mark.parametrize("name", ["timeout", "Priority", "sequence_id", "headers", "triton_x"])
 def test_reserved_names_are_refused(name):
     """A field that would pass for a parameter of the protocol is refused if it is chosen, and nobody minds it otherwise."""
     with pytest.raises(InvalidArgumentError) as caught:
-        HeaderForwarding(".*", "--x").parameters([(name, "1")])
+        HeaderForwarding(".*", "--x").parameters({name: "1"})
     assert str(caught.value) == f"Header '{name}' is reserved for Triton usage and cannot be forwarded."
-    assert HeaderForwarding("^x-", "--x").parameters([(name, "1")]) == {}
+    assert HeaderForwarding("^x-", "--x").parameters({name: "1"}) == {}
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?-i)[", "*"])

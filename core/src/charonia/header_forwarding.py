@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from charonia.errors import CharoniaError, InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
 __all__ = ["HeaderForwarding"]
 
@@ -37,13 +37,13 @@ class HeaderForwarding:
         except re.error as error:
             raise CharoniaError(f"{option}={pattern}: this is no regular expression: {error}") from error
 
-    def parameters(self, headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-        """Give the chosen fields by name, with the case in which they came; of two of one name the later.
+    def parameters(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Give the chosen fields by name, with the case in which they came.
 
         Raises:
             InvalidArgumentError: a name means something to the server, as a parameter of that name does.
         """
-        chosen = {name: value for name, value in headers if self._pattern.search(name)}
+        chosen = {name: value for name, value in headers.items() if self._pattern.search(name)}
         for name in chosen:
             if name.lower() in _RESERVED or name.lower().startswith("triton_"):
                 raise InvalidArgumentError(f"Header '{name}' is reserved for Triton usage and cannot be forwarded.")

@@ -24,9 +24,9 @@ def forwarded(pattern, fields, parameters=()):
 
 
 def test_chosen_fields_are_parameters():
-    """They stand beside the message's own parameters, over which they win; a field in bytes is none."""
-    fields = [("x-a", "1"), ("x-b", "two"), ("x-c-bin", b"\xff"), ("other", "no")]
-    assert forwarded("x-.*", fields, {"x-b": 3, "n": 1}) == {"x-a": "1", "x-b": "two", "n": 1}
+    """They stand beside the message's own parameters, over which they win; several are a list; a field in bytes is none."""
+    fields = [("x-a", "1"), ("x-b", "two"), ("x-c-bin", b"\xff"), ("other", "no"), ("x-a", "2")]
+    assert forwarded("x-.*", fields, {"x-b": 3, "n": 1}) == {"x-a": "1, 2", "x-b": "two", "n": 1}
 
 
 def test_nothing_comes_with_no_metadata():

@@ -28,10 +28,19 @@ def test_every_call_has_its_category():
 
 @pytest.mark.parametrize(
     "fields",
-    [None, [], [("a-key", "s=2")], [(KEY, "S=2")], [(KEY, "")], [(KEY, b"\xff")], [(KEY, "no"), (KEY, "s=2")]],
+    [
+        None,
+        [],
+        [("a-key", "s=2")],
+        [(KEY, "S=2")],
+        [(KEY, "")],
+        [(KEY, b"\xff")],
+        [(KEY, "no"), (KEY, "s=2")],
+        [(KEY, "s=2"), (KEY, "no")],
+    ],
 )
 def test_who_does_not_know_the_key_is_refused(restricted, fields):
-    """Without the field, without its prefix, or with another value, the call is refused; of two fields the first counts."""
+    """Without the field, without its prefix, with another value or with several, the call is refused."""
     with pytest.raises(UnavailableError) as caught:
         restricted.check("ModelStatistics", lambda: fields)
     assert str(caught.value) == TEXT

@@ -199,6 +199,49 @@ def test_what_is_no_http_closes(serve, connect, request_bytes, status):
     assert connection.ended()
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /v2 HTTP/1.1\r\n\r\n",
+        infer(fields=["Host: elsewhere"]),
+        infer(fields=["Content-Type: application/json", "Content-Type: application/octet-stream"]),
+        infer(fields=[f"Content-Length: {len(BODY) - 1}"]),
+        infer(fields=[f"Content-Length: {len(BODY)}"]),
+        infer(fields=["User-Agent: a", "User-Agent: b"]),
+    ],
+    ids=["no host", "two hosts", "two types", "two lengths", "one length twice", "two agents"],
+)
+def test_requests_that_others_may_read_otherwise_close(serve, connect, request_bytes):
+    """A request that does not say where it goes, or says two things about itself, is refused, and nothing behind it is read."""
+    connection = connect(serve())
+    connection.send(request_bytes + infer())
+    status, headers, text = refused(connection)
+    assert status == "400 Bad Request"
+    assert headers["connection"] == "close"
+    assert text
+    assert connection.ended()
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (["Inference-Header-Content-Length: 1", f"Inference-Header-Content-Length: {len(BODY)}"], "400 Bad Request"),
+        ([f"Inference-Header-Content-Length: {len(BODY)}"] * 2, "400 Bad Request"),
+        (["Content-Encoding: identity", "Content-Encoding: gzip"], "501 Not Implemented"),
+        (["Content-Encoding: gzip"] * 2, "501 Not Implemented"),
+        (["akey: wrong", "akey: right"], "403 Forbidden"),
+        (["akey: right", "akey: wrong"], "403 Forbidden"),
+    ],
+)
+def test_fields_of_one_name_are_a_list(serve, connect, fields, status):
+    """A list is no number, no key, and more than one coding, whatever stands first; the connection goes on after the refusal."""
+    connection = connect(serve(http_restricted_api="inference:akey=right"))
+    kept = ["akey: right"] if status != "403 Forbidden" else []
+    connection.send(infer(fields=[*kept, *fields]) + infer(fields=["akey: right", "Accept: a", "Accept: b"]))
+    assert refused(connection)[0] == status
+    assert_answered(connection)
+
+
 def test_client_that_goes_away_takes_its_request_back(serve, connect, running):
     """A request whose client has gone is cancelled, and counted as failed."""
     port = serve()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from charonia.transport import HttpLimits
 from charonia_transport_lean import large_body
+from charonia_transport_lean.incoming import RefusedError
 from charonia_transport_lean.large_body import LARGE
-from charonia_transport_lean.request_reader import RefusedError, RequestReader
+from charonia_transport_lean.request_reader import RequestReader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,33 +83,33 @@ def test_fields_are_found_in_any_case_and_are_lists():
 @pytest.mark.parametrize(
     "smuggled",
     [
-        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-        b"POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\nhello",
-        b"POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\nhello",
-        b"POST / HTTP/1.1\r\nContent-Length : 5\r\n\r\nhello",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n 5\r\nhello\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nX: a\nb\x00c\r\n\r\nhello",
-        b"GET / HTTP/1.1\r\nX: a\r\n folded: b\r\nContent-Length: 3\r\n\t4\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length : 5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n 5\r\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nX: a\nb\x00c\r\n\r\nhello",
+        b"GET / HTTP/1.1\r\nHost: h\r\nX: a\r\n folded: b\r\nContent-Length: 3\r\n\t4\r\n\r\n",
         b"GET / HTTP/1.1\nHost: a\n\n",
         b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 70000\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000,
-        b"POST / HTTP/1.1\r\nContent-Length: \r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000,
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: \r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello",
         b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a\nhello\r\n0\r\n\r\n",
-        b'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a="\r\nhello\r\n0\r\n\r\n',
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\x00\r\nhello\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\n0\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;a\nhello\r\n0\r\n\r\n",
+        b'POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;a="\r\nhello\r\n0\r\n\r\n',
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\x00\r\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n",
     ],
 )
 def test_doubtful_ends_are_refused(smuggled):
@@ -145,8 +146,8 @@ def test_known_head_does_not_outlive_a_doubt():
     "endless",
     [
         b"GET /" + b"a" * 5000,
-        b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000,
-        b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 5000,
+        b"GET / HTTP/1.1\r\nHost: h\r\nX: " + b"a" * 20_000,
+        b"GET / HTTP/1.1\r\nHost: h\r\n" + b"X: a\r\n" * 5000,
     ],
     ids=["target", "field", "fields"],
 )
@@ -161,11 +162,11 @@ def test_heads_are_bounded(endless):
 def test_framing_is_bounded():
     """Chunks whose framing is out of all proportion to what they carry are refused."""
     reader = RequestReader(LIMITS)
-    reader.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    reader.feed(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
     with pytest.raises(RefusedError, match="proportion"):
         reader.feed((b"1;" + b"x" * 1000 + b"\r\na\r\n") * 1000)
     small = b"".join(b"1\r\na\r\n" for _ in range(100_000))
-    ((*_, body),) = read(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", small, b"0\r\n\r\n")
+    ((*_, body),) = read(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", small, b"0\r\n\r\n")
     assert body == b"a" * 100_000
 
 
@@ -242,7 +243,7 @@ def test_nothing_is_read_behind_a_refusal():
     reader = RequestReader(LIMITS)
     reader.feed(written("GET", "/before"))
     with pytest.raises(RefusedError):
-        reader.feed(b"GET / HTTP/1.1\r\nno colon\r\n\r\n" + written("GET", "/before"))
+        reader.feed(b"GET / HTTP/1.1\r\nHost: h\r\nno colon\r\n\r\n" + written("GET", "/before"))
     reader.skip(written("GET", "/before"))
     assert [head.target for head, _ in reader.requests] == ["/before"]
 
@@ -300,13 +301,15 @@ def test_too_large_body_in_one_chunk_ends_where_it_ends():
 def test_other_codings_of_the_transfer_are_refused(between):
     """A body in a coding that nobody here undoes is not taken for what is in it."""
     with pytest.raises(RefusedError, match="'gzip, chunked'") as refused:
-        RequestReader(LIMITS).feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip%bchunked\r\n\r\n0\r\n\r\n" % between)
+        RequestReader(LIMITS).feed(
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip%bchunked\r\n\r\n0\r\n\r\n" % between
+        )
     assert refused.value.status == 501
 
 
 def test_length_may_have_spaces_around_it():
     """Spaces around the number, which llhttp passes over, change nothing."""
-    sent = b"POST / HTTP/1.1\r\nContent-Length:  5 \r\n\r\nhello"
+    sent = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length:  5 \r\n\r\nhello"
     assert [body for *_, body in read(sent, sent + written("GET", "/next"), sent)] == [
         b"hello",
         b"hello",
@@ -319,7 +322,7 @@ def test_nothing_goes_through_a_tunnel():
     """What follows CONNECT is no request, whatever length it tells."""
     reader = RequestReader(LIMITS)
     with pytest.raises(RefusedError):
-        reader.feed(b"CONNECT a:1 HTTP/1.1\r\nContent-Length: 31\r\n\r\n" + written("GET", "/through"))
+        reader.feed(b"CONNECT a:1 HTTP/1.1\r\nHost: h\r\nContent-Length: 31\r\n\r\n" + written("GET", "/through"))
     assert [head.keep for head, _ in reader.requests] == [False]
 
 

@@ -93,7 +93,7 @@ async def test_fault_ends_the_connection_alone(client, transport, target, caplog
 
 @pytest.mark.parametrize(
     "sent",
-    [b"GET / HTTP/1.1\r\nHost", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhe"],
+    [b"GET / HTTP/1.1\r\nHost", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhe"],
     ids=["head", "body"],
 )
 async def test_request_that_is_left_unfinished_is_given_up(client, transport, monkeypatch, sent):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from charonia.header_fields import HeaderFields
+
 if TYPE_CHECKING:
     from charonia.header_forwarding import HeaderForwarding
     from charonia.request import InferenceRequest
@@ -23,8 +25,7 @@ def forward_metadata(forwarding: HeaderForwarding, metadata: Metadata, request: 
     Raises:
         InvalidArgumentError: a chosen name means something to the server.
     """
-    texts = ((name, value) for name, value in metadata() or () if isinstance(value, str))
-    request.parameters = {**request.parameters, **forwarding.parameters(texts)}
+    request.parameters = {**request.parameters, **forwarding.parameters(_texts(metadata))}
 
 
 def arrival_to_trace(tracer: Tracer, metadata: Metadata) -> int:
@@ -62,10 +63,6 @@ def begin_trace(tracer: Tracer, request: InferenceRequest, metadata: Metadata, b
     return trace
 
 
-def _texts(metadata: Metadata) -> dict[str, str]:
-    """Give the fields that are texts. Several of one name are one list."""
-    texts: dict[str, str] = {}
-    for name, value in metadata() or ():
-        if isinstance(value, str):
-            texts[name] = f"{texts[name]}, {value}" if name in texts else value
-    return texts
+def _texts(metadata: Metadata) -> HeaderFields:
+    """Give the fields that are texts."""
+    return HeaderFields((name, value) for name, value in metadata() or () if isinstance(value, str))

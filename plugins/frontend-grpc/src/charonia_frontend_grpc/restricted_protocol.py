@@ -61,8 +61,12 @@ class RestrictedProtocol:
         if restricted is None:
             return
         key, restriction = restricted
-        value = next((value for name, value in metadata() or () if name == key), None)
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "surrogateescape")
-        if not restriction.admits(value):
+        values = [_as_text(value) for name, value in metadata() or () if name == key]
+        if not restriction.admits(
+            ", ".join(values) if values else None
+        ):  # several are one list, as `header_fields` has it
             raise UnavailableError(f"This protocol is restricted, expecting header '{key}'")
+
+
+def _as_text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

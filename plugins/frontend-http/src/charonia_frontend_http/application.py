@@ -19,7 +19,7 @@ from charonia_frontend_http.documents import model_document, server_document, st
 from charonia_frontend_http.generation import GenerateEndpoints
 from charonia_frontend_http.inference import InferEndpoint, InferPlan
 from charonia_frontend_http.message import JSON, PLAIN, error_body, error_response
-from charonia_frontend_http.observation import OBSERVED, RECEIVING, SENDING, as_lists, observed
+from charonia_frontend_http.observation import OBSERVED, RECEIVING, SENDING, observed
 from charonia_frontend_http.predict import PredictEndpoint
 from charonia_frontend_http.repository_endpoints import RepositoryEndpoints
 from charonia_frontend_http.routes import Routes
@@ -144,7 +144,7 @@ class HttpApplication:
         content_type = PLAIN if route.endpoint in _PLAIN_ENDPOINTS else JSON
         answer = self._way(route, head, content_type)
         traced_already = self._tracer.origin_field in head.headers
-        field = as_lists(head.headers).get if traced_already else None
+        field = head.headers.get if traced_already else None
         trace = partial(self._tracer.begin, route.model, RECEIVING, SENDING, field)
         return _Plan(route, content_type, trace if route.endpoint in OBSERVED else None, traced_already, answer)
 

@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import (  # noqa: TID253 - the same
 )
 from aiohttp.http_parser import RawRequestMessage  # noqa: TID253 - the same
 from charonia.byte_parts import parts_of
+from charonia.header_fields import HeaderFields
 from charonia.http_message import HttpRequest, HttpResponse, RequestHead, refusal, response_head, settled
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class Connection(web_protocol.RequestHandler):
         said = message.method, message.path, message.raw_headers
         if said != self._said:
             self._said = said
-            self._head = RequestHead(message.method, message.path, message.headers)
+            self._head = RequestHead(message.method, message.path, HeaderFields(message.headers.items()))
         return self._head
 
     async def _read(self, message: RawRequestMessage, payload: StreamReader) -> bytes:

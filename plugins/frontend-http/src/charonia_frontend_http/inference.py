@@ -195,7 +195,7 @@ class InferPlan:
         )
         forwarding = self._endpoint.forwarding
         if forwarding is not None:  # headers win: a proxy in front may vouch for them, and nobody for the body
-            forwarded = forwarding.parameters(self._headers.items())
+            forwarded = forwarding.parameters(self._headers)
             decoded.request.parameters = {**decoded.request.parameters, **forwarded}
         if request.onlooker is not None:
             request.onlooker.carry(decoded.request)

@@ -9,28 +9,19 @@ from typing import TYPE_CHECKING
 from charonia.http_message import BodyStream, HttpResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable
 
     from charonia.http_message import HttpAnswering, HttpRequest
     from charonia.trace import Onlooker, Trace, TracedRequest
     from charonia.transport import HttpHandler
 
-__all__ = ["OBSERVED", "RECEIVING", "SENDING", "as_lists", "observed"]
+__all__ = ["OBSERVED", "RECEIVING", "SENDING", "observed"]
 
 OBSERVED = frozenset({"infer", "generate", "generate_stream", "predict"})
 """The endpoints whose requests are looked at."""
 
 RECEIVING, SENDING = "HTTP_RECV", "HTTP_SEND"
 """What traces call the times before and after the model's."""
-
-
-def as_lists(headers: Mapping[str, str]) -> dict[str, str]:
-    """Give header fields by their names in lower case. Several of one name, which a transport may have apart, are one list."""
-    lists: dict[str, str] = {}
-    for name, value in headers.items():
-        key = name.lower()
-        lists[key] = f"{lists[key]}, {value}" if key in lists else value
-    return lists
 
 
 def observed(answer: HttpHandler, request: HttpRequest, trace: Trace | None, *, timing: bool) -> HttpAnswering:

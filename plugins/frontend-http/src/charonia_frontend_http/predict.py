@@ -60,7 +60,7 @@ class PredictEndpoint:
         npy = _wants_npy(model.signature, outputs, content_type, request.headers.get("Accept", ""))
         body = await self._body(request)
         inputs = await read_beside(len(body), self._reader.read, model.signature, content_type, body)
-        parameters = self._forwarding.parameters(request.headers.items()) if self._forwarding is not None else {}
+        parameters = self._forwarding.parameters(request.headers) if self._forwarding is not None else {}
         handle = self._server.model(route.model, route.version)
         response = await handle.infer_async(inputs, outputs=outputs, parameters=parameters, onlooker=request.onlooker)
         # as with infer, an output that the configuration does not name is not told

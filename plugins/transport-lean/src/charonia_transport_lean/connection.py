@@ -16,9 +16,10 @@ from charonia.http_message import HttpResponse, refusal, response_head
 
 from charonia_transport_lean.eager import run
 from charonia_transport_lean.guest import Guest
+from charonia_transport_lean.incoming import RefusedError
 from charonia_transport_lean.large_body import BodyReceiver
 from charonia_transport_lean.pace import credited
-from charonia_transport_lean.request_reader import RefusedError, RequestReader
+from charonia_transport_lean.request_reader import RequestReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from charonia_transport_lean.eager import Progress
     from charonia_transport_lean.guest import Host
-    from charonia_transport_lean.request_reader import Incoming, WireHead
+    from charonia_transport_lean.incoming import Incoming, WireHead
 
 __all__ = ["Connection"]
 

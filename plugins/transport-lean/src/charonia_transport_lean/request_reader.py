@@ -11,20 +11,23 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn
 
 import httptools
-from charonia.http_message import HttpRequest, RequestHead
+from charonia.header_fields import HeaderFields
+from charonia.http_message import HttpRequest
 
 from charonia_transport_lean.body_buffer import BodyBuffer
 from charonia_transport_lean.chunked_body import ChunkedBody
-from charonia_transport_lean.headers import Headers
+from charonia_transport_lean.incoming import RefusedError, WireHead
 from charonia_transport_lean.large_body import LARGE, LargeBody
 
 if TYPE_CHECKING:
     from charonia.transport import HttpLimits
 
-__all__ = ["Incoming", "RefusedError", "RequestReader", "WireHead"]
+    from charonia_transport_lean.incoming import Incoming
+
+__all__ = ["RequestReader"]
 
 _HEAD_END = b"\r\n\r\n"
 _TLS_BEGINS = b"\x16\x03"
@@ -34,35 +37,6 @@ _HEAD_LINES = 4
 _FRAMING_BYTES = 65_536
 _FRAMING_SHARE = 16
 """What the framing of a body in chunks may take: so many bytes, and so many more for each byte of the body."""
-
-
-class RefusedError(Exception):
-    """What came is no request that can be answered, and nobody knows where the next one would begin.
-
-    Attributes:
-        status: the status code that says so.
-    """
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-@dataclass(slots=True)
-class WireHead(RequestHead):
-    """A head as it arrived.
-
-    Attributes:
-        http_1_1: whether it is of HTTP/1.1, or of an older version.
-        keep: whether the client leaves the connection open.
-    """
-
-    http_1_1: bool = True
-    keep: bool = True
-
-
-Incoming: TypeAlias = tuple[WireHead, HttpRequest]
-"""A complete request, with its head as it arrived."""
 
 
 @dataclass(slots=True)
@@ -321,7 +295,7 @@ class RequestReader:
         self._begun += 1
         self._url = b""
         self._fields: list[tuple[str, str]] = []
-        self._head = WireHead("", "", Headers(()))
+        self._head = WireHead("", "", HeaderFields(()))
         self._body = BodyBuffer(None)
         self._size = 0
         self._length = -1
@@ -344,7 +318,7 @@ class RequestReader:
         """Know what the head says."""
         parser = self._parser
         self.in_head, self.in_body = False, True
-        headers = Headers(self._fields)
+        headers = HeaderFields(self._fields)
         method = parser.get_method().decode("latin-1")
         version = parser.get_http_version()
         if version not in {"1.1", "1.0"}:
@@ -353,6 +327,10 @@ class RequestReader:
         keep = parser.should_keep_alive() and method != "CONNECT"  # what follows would belong to a tunnel
         target = self._url.decode("utf-8", "surrogateescape")
         self._head = WireHead(method, target, headers, http_1_1=http_1_1, keep=keep)
+        if http_1_1 and headers.get("Host") is None:
+            self._refuse(400, "malformed request: the field 'Host' is missing, which HTTP/1.1 has in every request")
+        if headers.doubled:
+            self._refuse(400, f"malformed request: the field {headers.doubled[0]!r} comes twice, but has one value")
         coding = headers.get("Transfer-Encoding")
         if coding is None:
             self._length = int(headers.get("Content-Length", "0"))  # which llhttp has found to be a number

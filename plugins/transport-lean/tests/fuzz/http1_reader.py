@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from charonia.transport import HttpLimits
-from charonia_transport_lean.request_reader import RefusedError, RequestReader
+from charonia_transport_lean.incoming import RefusedError
+from charonia_transport_lean.request_reader import RequestReader
 
 LIMITS = HttpLimits(line=1 << 16, body=1 << 20)
 LARGE = 48

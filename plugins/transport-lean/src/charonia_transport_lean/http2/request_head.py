@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from charonia_transport_lean.headers import Headers as HeaderMapping
+from charonia.header_fields import HeaderFields
 
 if TYPE_CHECKING:
     from charonia_transport_lean.http2.header_blocks import Headers
@@ -42,9 +42,9 @@ class RequestHead:
     length: int | None
 
     @cached_property
-    def headers(self) -> HeaderMapping:
+    def headers(self) -> HeaderFields:
         """The fields by name."""
-        return HeaderMapping(self.fields)
+        return HeaderFields(self.fields)
 
 
 def read_head(fields: Headers) -> RequestHead | MalformedError:
