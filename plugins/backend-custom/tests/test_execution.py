@@ -153,6 +153,16 @@ def test_outputs_not_asked_for_or_not_declared_are_dropped(execute, caplog):
     assert "gave the output 'NO', which is dropped: its configuration has 'Y', 'Z', 'MISSING'. Rename it" in told
 
 
+def test_names_that_are_invented_anew_do_not_fill_the_log(execute, caplog):
+    """After some outputs that are not declared, the log says that it tells of no more of them."""
+    body = "return [pb_utils.InferenceResponse([pb_utils.Tensor(f'N{i}', np.zeros(1, np.int32)) for i in range(99)])]"
+    model = execute(body, outputs=[("Y", "INT32", [1])])
+    assert list(model.infer({"X": [1]}).outputs) == list(model.infer({"X": [1]}).outputs) == []
+    told = [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()]
+    assert [f"'N{number}'" in message for number, message in enumerate(told)] == [True] * 8
+    assert [message.endswith("Further ones are not told of") for message in told] == [False] * 7 + [True]
+
+
 def test_outputs_pass_as_they_are_produced(execute):
     """Datatype and shape of an output are not checked against the configuration, as in the reference."""
     model = execute("return [pb_utils.InferenceResponse([pb_utils.Tensor('Y', np.zeros((2, 3), np.float64))])]")

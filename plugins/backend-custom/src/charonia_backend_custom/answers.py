@@ -36,6 +36,9 @@ _CODES = (
 )
 """The codes in the order of TritonError's numbers."""
 
+_MOST_TOLD = 8
+"""Of so many outputs that are not declared the log tells: a model may make names up for each request."""
+
 
 def triton_error(error: InferenceError) -> pb_utils.TritonError:
     """Give an error as models see it: with its text, and the number of its code."""
@@ -104,13 +107,14 @@ class Answers:
         return response
 
     def _drops(self, name: str) -> bool:
-        """Give False for an output that is not declared; the log tells of it once."""
-        if name not in self._dropped:
+        """Give False for an output that is not declared; the log tells of it once, and not of any number."""
+        if name not in self._dropped and len(self._dropped) < _MOST_TOLD:
             self._dropped.add(name)
             _log.warning(
-                "model '%s' gave the output '%s', which is dropped: its configuration has %s. Rename it, or declare it",
+                "model '%s' gave the output '%s', which is dropped: its configuration has %s. Rename it, or declare it%s",
                 self._model,
                 name,
                 ", ".join(f"'{known}'" for known in self.outputs) or "none",
+                ". Further ones are not told of" if len(self._dropped) == _MOST_TOLD else "",
             )
         return False
