@@ -306,9 +306,9 @@ class Loader:
         return ResponseLookup(self._cache, config.name, version, statistics)
 
     def metrics(self) -> list[MetricFamily]:
-        """Give the metrics that the backends, the response cache and the memory budget tell of themselves."""
+        """Give the metrics that the response cache, the memory budget and the backends tell of themselves."""
         others = [part for part in (self._cache, self._budget) if part is not None]
-        return [*self._backends.metrics(), *(family for part in others for family in part.metrics())]
+        return [*(family for part in others for family in part.metrics()), *self._backends.metrics()]
 
     def close(self) -> None:
         """Close the backends and the response cache. All models are closed. Idempotent."""

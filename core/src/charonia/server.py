@@ -355,8 +355,11 @@ class Server:
         return [VersionStatistics.of(model) for number, model in models.items() if version in (None, number)]
 
     def metrics(self) -> list[MetricFamily]:
-        """Give what backends, their models, the response cache, the memory budget and the traces tell, beside the statistics."""
-        return [*self._loader.metrics(), *self.tracer.metrics()]
+        """Give what is told beside the statistics: by the traces, the response cache and the memory budget; then by backends.
+
+        Those of backends are their models', too, which may take any name.
+        """
+        return [*self.tracer.metrics(), *self._loader.metrics()]
 
     def trace_setting(self, model: str = "", changes: Mapping[str, Sequence[str] | None] | None = None) -> TraceSetting:
         """Tell the trace settings of a model, or with "" those of the server, and change them first if `changes` says so.

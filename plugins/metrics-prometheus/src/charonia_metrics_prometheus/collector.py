@@ -16,7 +16,7 @@ from charonia_metrics_prometheus.model_histograms import model_histograms
 from charonia_metrics_prometheus.model_metrics import ModelRow, model_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from charonia.metric_families import MetricFamily
     from charonia.server import Server
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from charonia_metrics_prometheus.summaries import Summaries
 
 __all__ = ["ServerCollector"]
+
+_ENDINGS = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 
 _log = logging.getLogger("charonia.metrics_prometheus.collector")
 
@@ -65,19 +67,23 @@ class ServerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read all metrics, the reference's names in the reference's order.
 
-        A page with two families of one name could not be read, so that it has the first of them.
+        A page with two families of one name could not be read: the server's own comes before those of models and backends, and
+        of these the first one.
         """
-        told = set()
-        for metric in self._all():
-            if metric.name not in told:
-                told.add(metric.name)
+        rows = self._rows()
+        first, last = list(self._first(rows)), list(self._last(rows))
+        told = {name for metric in (*first, *last) for name in _names(metric)}
+        yield from first
+        for metric in map(_converted, self._server.metrics()):
+            if told.isdisjoint(names := _names(metric)):
+                told.update(names)
                 yield metric
             elif metric.name not in self._refused:
                 self._refused.add(metric.name)
                 _log.warning("metrics are left out, since there are others of their name: %s", metric.name)
+        yield from last
 
-    def _all(self) -> Iterator[Metric]:
-        rows = self._rows()
+    def _first(self, rows: Sequence[ModelRow]) -> Iterator[Metric]:
         yield from model_metrics(rows, self._settings)
         if self._settings.histogram_latencies:
             yield from model_histograms(rows)
@@ -86,8 +92,8 @@ class ServerCollector(Collector):
             yield from self._machine.metrics()
         if self._gpus is not None:
             yield from self._gpus.metrics()
-        for family in self._server.metrics():
-            yield _converted(family)
+
+    def _last(self, rows: Sequence[ModelRow]) -> Iterator[Metric]:
         if self._summaries is not None:
             yield from self._summaries.metrics(rows)
         if self._lag is not None:
@@ -108,6 +114,11 @@ class ServerCollector(Collector):
                 continue
             rows.append(ModelRow.of(told, config))
         return rows
+
+
+def _names(metric: Metric) -> list[str]:
+    """Give the names that a family takes: of a histogram or a summary, those of its lines, too."""
+    return [metric.name, *(f"{metric.name}{ending}" for ending in _ENDINGS.get(metric.type, ()))]
 
 
 def _converted(family: MetricFamily) -> Metric:
