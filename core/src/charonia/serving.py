@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from charonia.errors import CharoniaError, PluginError
 from charonia.frontend import Frontend
+from charonia.own_signals import OWN_SIGNALS, kept_from_forks
 from charonia.process_tuning import tune_process
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ class Serving:
             CharoniaError: an address cannot be bound.
         """
         tune_process()
-        with asyncio.Runner(loop_factory=self.event_loop()) as runner:
+        with kept_from_forks(), asyncio.Runner(loop_factory=self.event_loop()) as runner:
             runner.run(self._until_signal(started))
 
     async def _until_signal(self, started: Callable[[Serving], None]) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in OWN_SIGNALS:
             loop.add_signal_handler(number, stop.set)
         await self.start()
         try:

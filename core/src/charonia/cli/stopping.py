@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from charonia.cli.exit_codes import CommandError
+from charonia.own_signals import OWN_SIGNALS, kept_from_forks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["end_at_once", "stoppable_start"]
 
 _log = logging.getLogger(__name__)
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -33,14 +33,15 @@ def stoppable_start() -> Iterator[None]:
     """
 
     def stop(*_: object) -> None:
-        for number in _SIGNALS:
+        for number in OWN_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         _log.info("stopping: models that are loading have to finish that first; another signal ends the server at once")
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    before = {number: signal.signal(number, stop) for number in OWN_SIGNALS}
     try:
-        yield
+        with kept_from_forks():
+            yield
     except KeyboardInterrupt:
         raise CommandError("stopped before all models were loaded") from None
     for number, handler in before.items():
