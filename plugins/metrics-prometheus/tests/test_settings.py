@@ -21,6 +21,11 @@ def test_each_setting_is_read_and_the_last_one_wins():
     assert settings == MetricsSettings(summary_latencies=True, quantiles=(0.5, 0.25))
 
 
+def test_no_quantile_comes_twice():
+    """Whoever asks for one twice gets one row, as Prometheus refuses equal ones."""
+    assert read_settings(["summary_quantiles=0.5:0.05,0.9:0.1,0.5:0.01"]).quantiles == (0.5, 0.9)
+
+
 @pytest.mark.parametrize(
     ("told", "text"),
     [

@@ -48,3 +48,8 @@ def test_a_model_that_was_unloaded_meanwhile_begins_anew():
     after = ModelStatistics()
     after.count_success(total_ns=5_000_000, queue_ns=0, inferences=1)
     assert told_by(summaries, after)["0.5"] == pytest.approx(5000, rel=0.25)
+
+
+def test_near_quantiles_are_told_apart():
+    """However near to each other, two quantiles have two rows."""
+    assert set(told_by(Summaries([0.99999999, 1.0]), ModelStatistics())) == {"_count", "_sum", "0.99999999", "1"}

@@ -62,7 +62,7 @@ def _quantiles(text: str) -> tuple[float, ...]:
     """Read `<quantile>:<error>,…`. The errors are the reference's: here a quantile is right to an eighth of its value."""
     try:
         pairs = [tuple(map(float, pair.split(":"))) for pair in text.split(",")]
-        quantiles = tuple(quantile for quantile, _ in pairs)
+        quantiles = tuple(dict.fromkeys(quantile for quantile, _ in pairs))  # the same one twice would be one row twice
     except ValueError:
         quantiles = (-1.0,)
     if not all(0 <= quantile <= 1 for quantile in quantiles):

@@ -107,7 +107,7 @@ class Summaries:
         for quantile in self._quantiles:
             ns = recent.quantile(quantile)
             value = math.nan if ns is None else round(ns / 1000, 3)
-            metric.add_sample(metric.name, {**row.labels, "quantile": f"{quantile:g}"}, value)
+            metric.add_sample(metric.name, {**row.labels, "quantile": f"{quantile:.15g}"}, value)
 
 
 def _key(row: ModelRow) -> _Labels:
