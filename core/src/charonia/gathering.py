@@ -102,12 +102,16 @@ class Gathering(Generic[Item]):
             self._take(group)
         return bool(group)
 
-    def close(self) -> None:
-        """Hand over what is left, and join the thread. Idempotent."""
+    def close(self, seconds: float | None = None) -> None:
+        """Hand over what is left, and join the thread. Idempotent.
+
+        Args:
+            seconds: for how long is waited for that at most; for any time if not given. What is left then, the thread hands
+                over when it can.
+        """
         with self._lock:
             self._closed = True
-            thread, self._thread = self._thread, None
-        if thread is not None:
+        if self._thread is not None:
             self._awake.set()
             self._hurry.set()
-            thread.join()
+            self._thread.join(seconds)

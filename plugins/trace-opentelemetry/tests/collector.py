@@ -168,5 +168,5 @@ def _attributes(told):
 
 
 def _value(value):
-    ((kind, content),) = value.items()
+    ((kind, content),) = value.items() or [("none", None)]
     return int(content) if kind == "intValue" else content

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
+import charonia_trace_opentelemetry.export
 import pytest
 from charonia_trace_opentelemetry.export import SpanExport
 from charonia_trace_opentelemetry.options import read_options
+from listener import Listener
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -26,9 +29,12 @@ MESSAGE = encode_spans(
     ]
 )
 
+BAD = SimpleNamespace(model="bad")
+"""Is written no more than a trace would be in which there is something unforeseen."""
+
 
 class HeldWriter:
-    """Writes another span instead of what it is given, once it may; keeps what that was, and fails on "bad"."""
+    """Writes another span instead of what it is given, once it may; keeps what that was, and fails on what has BAD in it."""
 
     def __init__(self):
         self.begun = threading.Semaphore(0)
@@ -38,7 +44,7 @@ class HeldWriter:
     def message(self, spans):
         self.begun.release()
         assert self.may_go_on.wait(60)
-        if spans == ["bad"]:
+        if BAD in spans:
             raise ValueError("this cannot be written")
         self.written += spans
         return MESSAGE.SerializeToString()
@@ -81,11 +87,40 @@ def test_what_cannot_be_written_costs_no_other(held, collector, caplog):
     """A span that nobody can write is an entry in the log, and the next one is sent."""
     export, writer = held
     writer.may_go_on.set()
-    export.take("bad")
+    export.take(BAD)
     export.take("good")
     export.close()
     assert writer.written == ["good"]
-    assert "1 traces and spans could not be sent" in caplog.text
-    assert "this cannot be written" in caplog.text
+    assert "the trace of a request to bad cannot be written, and is dropped: this cannot be written" in caplog.text
     assert dropped(export) == {"queue_full": 0, "not_sent": 1}
     assert [span.name for span in collector.spans] == ["sent"]
+
+
+def test_what_cannot_be_written_costs_none_that_goes_with_it(collector, caplog):
+    """The others of its message are sent, in one."""
+    told = {"url": collector.url, "bsp_max_export_batch_size": "12"}
+    writer = HeldWriter()
+    writer.may_go_on.set()
+    export = SpanExport(read_options(told.items()), writer.message)
+    export._send_all(["first", BAD, "last"])
+    export.close()
+    assert writer.written == ["first", "last"]
+    assert len([record for record in caplog.records if "cannot be written" in record.message]) == 1
+    assert dropped(export) == {"queue_full": 0, "not_sent": 1}
+    assert [span.name for span in collector.spans] == ["sent", "sent"]
+
+
+def test_a_collector_that_does_not_answer_does_not_hold_up_whoever_leaves(monkeypatch):
+    """The last message is given up, also where its thread cannot be interrupted."""
+    monkeypatch.setattr(charonia_trace_opentelemetry.export, "_LAST_SECONDS", 0.01)
+    monkeypatch.setattr(charonia_trace_opentelemetry.export, "_INTERRUPTED_SECONDS", 0.01)
+    with Listener() as listener:
+        listener.may_answer.clear()
+        export = SpanExport(
+            read_options([("url", f"http://{listener.address}/")]), lambda _: MESSAGE.SerializeToString()
+        )
+        export.take("first")
+        export.close()
+        assert not listener.may_answer.is_set()
+        listener.may_answer.set()
+        export._spans.close()

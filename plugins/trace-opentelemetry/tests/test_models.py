@@ -147,6 +147,40 @@ class TritonPythonModel:
     assert model.links == [f"{2:016x}"]
 
 
+ODD = {
+    "no value": ("set_attribute('a', None)", 2),
+    "no name": ("set_attribute('', 1)", 2),
+    "an object": ("set_attribute('a', object)", 2),
+    "half a character": (r"add_event('\ud800')", 1),
+    "half a character of a text": (r"set_status(trace.StatusCode.ERROR, '\ud800')", 1),
+    "a time that cannot be": ("add_event('early', timestamp=-1)", 1),
+    "a span that cannot be": ("add_link(trace.SpanContext(2**200, 1, is_remote=False))", 2),
+}
+"""What a model's code may do to a span, and of how many spans there is something left: the request's, and one of its own."""
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_whatever_a_model_does_to_a_span_no_other_is_lost(serve, collector, what):
+    """What cannot be written is left out: of the request's own span all of the model's, of the model's the span."""
+    expression, left = ODD[what]
+    server = serve(
+        """
+class TritonPythonModel:
+    def execute(self, requests):
+        trace.get_current_span().EXPRESSION
+        with tracer.start_as_current_span("mine") as span:
+            span.EXPRESSION
+        with tracer.start_as_current_span("another"):
+            return [answer(request) for request in requests]
+""".replace("EXPRESSION", expression)
+    )
+    server.model("m").infer(X)
+    server.close()
+    names = sorted(span.name for span in collector.spans if span.name != "mine")
+    assert names == ["InferRequest", "another", "compute", "m", "queue"]
+    assert len([span for span in collector.spans if span.name == "mine"]) == left - 1
+
+
 CALLS = {
     "waiting": ("def", "call(trace=request.trace()).exec()"),
     "within a span": ("def", "exec_within()"),

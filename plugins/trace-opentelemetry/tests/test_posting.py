@@ -124,16 +124,28 @@ def test_redirects_are_followed_each_time(listener):
     ]
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_an_answer_that_leads_elsewhere_is_no_success(listener, before):
+    """Exporters do not follow it, and would take it for one; whoever reads the log is told where to."""
+    listener.answers = [(200, {}, b"")] * before + [(307, {"Location": "/there"}, b"")]
+    with PostingSession() as session:
+        for _ in range(before):
+            session.post(f"http://{listener.address}/here", timeout=60)
+        with pytest.raises(requests.TooManyRedirects, match="/here leads to /there: give that"):
+            session.post(f"http://{listener.address}/here", timeout=60, allow_redirects=False)
+        assert session.post(f"http://{listener.address}/here", timeout=60).ok
+    assert [number for number, *_ in listener.got] == [1] * (before + 2)
+
+
 def test_the_way_is_looked_for_again_when_the_collector_has_moved(listener):
-    """It says so by its answer to one of those that follow; the messages behind that one reach it."""
+    """It says so by its answer to one of those that follow; where an exporter follows, those behind that one reach it."""
     listener.answers = [(200, {}, b""), *[(307, {"Location": "/there"}, b"")] * 2, (200, {}, b"")]
-    post(f"http://{listener.address}/here", b"first", b"second", b"third")
-    assert [(target, body) for _, target, _, body in listener.got] == [
-        ("/here", b"first"),
-        ("/here", b"second"),
-        ("/here", b"third"),
-        ("/there", b"third"),
-    ]
+    with PostingSession() as session:
+        session.post(f"http://{listener.address}/here", timeout=60)
+        with pytest.raises(requests.TooManyRedirects):
+            session.post(f"http://{listener.address}/here", timeout=60)
+        assert session.post(f"http://{listener.address}/here", timeout=60).ok
+    assert [target for _, target, *_ in listener.got] == ["/here", "/here", "/here", "/there"]
 
 
 def test_a_login_from_netrc_is_sent_with_each_message(listener, monkeypatch, tmp_path):

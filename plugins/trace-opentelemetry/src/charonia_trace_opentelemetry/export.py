@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 from charonia.gathering import Gathering
@@ -27,6 +26,9 @@ _log = logging.getLogger("charonia.trace_opentelemetry.export")
 
 _LAST_SECONDS = 3.0
 """How long the last spans may take at the end. A collector that does not answer does not hold up a server that leaves."""
+
+_INTERRUPTED_SECONDS = 0.5
+"""How long the thread may take to end once it is told that there is nothing more to wait for."""
 
 _DROPPED = "Number of traces, and of spans that models' code has made, which did not reach the collector"
 
@@ -90,30 +92,46 @@ class SpanExport(SpanProcessor):
         # sending is no business of anybody who traces what this process sends
         token = contexts.attach(contexts.set_value(contexts._SUPPRESS_INSTRUMENTATION_KEY, value=True))  # noqa: SLF001
         for start in range(0, len(spans), self._at_once):
-            group = spans[start : start + self._at_once]
-            if not (self._open and self._send(group)):
-                self._not_sent += len(group)
+            self._send(spans[start : start + self._at_once])
         contexts.detach(token)
 
-    def _send(self, spans: list[ReadableSpan | Trace]) -> bool:
-        """Write spans, send them, and tell whether the collector has taken them."""
+    def _send(self, spans: list[ReadableSpan | Trace]) -> None:
+        """Write spans, send them, and count those that the collector has not taken."""
+        message, written = self._written(spans)
+        self._not_sent += len(spans) - (written if self._open and message and self._sent(message) else 0)
+
+    def _written(self, spans: list[ReadableSpan | Trace]) -> tuple[bytes, int]:
+        """Write spans, and tell how many could be. What models' code has put into one of them must not cost the rest."""
         try:
-            return self._sender.send(self._write(spans)) is SpanExportResult.SUCCESS
-        except Exception:  # noqa: BLE001 - the border of the thread: what cannot be written or sent must not cost the rest
+            return self._write(spans), len(spans)
+        except Exception as error:  # noqa: BLE001 - the border of the thread
+            if len(spans) > 1:
+                messages, counts = zip(*[self._written([one]) for one in spans], strict=True)
+                return b"".join(messages), sum(counts)  # messages that follow each other are one
+            _log.warning("%s cannot be written, and is dropped: %s", _named(*spans), error)
+            return b"", 0
+
+    def _sent(self, message: bytes) -> bool:
+        try:
+            return self._sender.send(message) is SpanExportResult.SUCCESS
+        except Exception:  # noqa: BLE001 - the border of the thread
             if self._open:  # else it was interrupted
-                _log.exception("%d traces and spans could not be sent", len(spans))
+                _log.exception("traces and spans could not be sent")
             return False
 
     def close(self) -> None:
-        """Send what is left, and join the thread. Idempotent."""
-        patience = threading.Timer(_LAST_SECONDS, self._give_up)
-        patience.start()
-        self._spans.close()
-        patience.cancel()
-        patience.join()
-        self._give_up()
+        """Send what is left, and join the thread. Idempotent.
 
-    def _give_up(self) -> None:
+        Whoever waits for a collector cannot always be interrupted: then the thread is left to itself, and ends when it can.
+        """
+        self._spans.close(_LAST_SECONDS)
         if self._open:
             self._open = False
             self._sender.close()
+        self._spans.close(_INTERRUPTED_SECONDS)
+
+
+def _named(span: ReadableSpan | Trace) -> str:
+    if isinstance(span, ReadableSpan):
+        return f"a model's span {span.name!r}"
+    return f"the trace of a request to {span.model}"

@@ -6,6 +6,7 @@ encodes that, which takes ten times as long.
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from random import getrandbits
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from charonia_trace_opentelemetry.spans import ModelSpan
 
 __all__ = ["MessageWriter"]
+
+_log = logging.getLogger("charonia.trace_opentelemetry.otlp")
 
 _SERVERS = {f"triton.{name}" for name in ("model_name", "model_version", "trace_id", "trace_parent_id", "request_id")}
 """The attributes of a request's span, whatever a model's code would have them be."""
@@ -104,16 +107,22 @@ def _told(trace: Trace) -> bytes:
 
 def _added(span: ModelSpan) -> bytes:
     """Write what a model's own code has added to a request's span, without what it has of the server."""
-    added = span.added
-    if added is None:
+    added: object = span.added
+    if not isinstance(added, ReadableSpan):  # nothing, or what an SDK makes that is switched off
         return b""
-    attributes = {name: value for name, value in added.attributes.items() if name not in _SERVERS}
-    readable = ReadableSpan(
-        "", span.get_span_context(), None, None, attributes, added.events, added.links, status=added.status
-    )
-    (written,) = encode_spans([readable]).resource_spans[0].scope_spans[0].spans
+    try:
+        (written,) = encode_spans([added]).resource_spans[0].scope_spans[0].spans
+    except Exception as error:  # noqa: BLE001 - the border to models' code: it must not cost the request's own spans
+        _log.warning("what a model's code has added to the span of a request cannot be written: %s", error)
+        return b""
     return Span(
-        attributes=written.attributes, events=written.events, links=written.links, status=written.status
+        attributes=[attribute for attribute in written.attributes if attribute.key not in _SERVERS],
+        events=written.events,
+        links=written.links,
+        status=written.status,
+        dropped_attributes_count=written.dropped_attributes_count,
+        dropped_events_count=written.dropped_events_count,
+        dropped_links_count=written.dropped_links_count,
     ).SerializeToString()
 
 

@@ -47,14 +47,20 @@ class PostingSession(requests.Session):
         """Send the message.
 
         Raises:
-            requests.RequestException: there was no answer.
+            requests.RequestException: there was no answer, or one that leads elsewhere, which the exporter does not follow, and
+                takes for a success.
         """
         if self._way is None or self._way.closed:
             self._way = None
-            return self._explore(method, url, *rest, **named)
-        answer = self._way.post(self.message, named["timeout"])
-        if not answer.ok or answer.is_redirect:
-            self._way = None
+            answer = self._explore(method, url, *rest, **named)
+        else:
+            answer = self._way.post(self.message, named["timeout"])
+            if not answer.ok or answer.is_redirect:
+                self._way = None
+        if answer.is_redirect:
+            raise requests.TooManyRedirects(
+                f"{url!s} leads to {answer.headers['Location']}: give that as the collector's url"
+            )
         return answer
 
     def close(self) -> None:
@@ -70,7 +76,7 @@ class PostingSession(requests.Session):
         response = super().request(method, url, *rest, **{**named, "data": encode(self.message), "stream": True})
         connection = response.raw.connection
         response.content  # noqa: B018 - the connection is free when that is read
-        if response.ok and not response.history and not is_connection_dropped(connection):
+        if response.ok and not response.is_redirect and not response.history and not is_connection_dropped(connection):
             self._way = _Way(connection, *self._head(response.request), encode)
         return response
 
