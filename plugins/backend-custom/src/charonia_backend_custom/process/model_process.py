@@ -1,4 +1,4 @@
-"""The process of a model's instance, from the server's side: what it is asked, and what it wants."""
+"""The process of a model's instance, from the server's side: what it is asked, what it says, and its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import triton_python_backend_utils as pb_utils
 from charonia.errors import InferenceError, InternalError, UnavailableError
 from charonia.mailbox import Wakeups
 
-from charonia_backend_custom.activity import Activity, busy_with
 from charonia_backend_custom.process.launch import RunningProcess
 from charonia_backend_custom.process.link import Link, LinkEndedError
 from charonia_backend_custom.process.log_lines import log_line
@@ -35,6 +34,7 @@ from charonia_backend_custom.process.messages import (
 )
 from charonia_backend_custom.process.open_call import OpenCall
 from charonia_backend_custom.process.open_requests import OpenRequests
+from charonia_backend_custom.process.wishes import Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,8 +56,6 @@ _FINISH_SECONDS = 30.0
 
 _CLOSED_SECONDS = 5.0
 """So long a process may live on when it has closed the line."""
-
-_SLOW_WISHES = {"load_model", "unload_model"}
 
 
 class _InProgress(NamedTuple):
@@ -101,14 +99,12 @@ class ModelProcess:
         self._instance = instance
         self._host = host
         self._ended = ended
-        self._model = context.name
         self._logger = logging.getLogger(f"charonia.model.{context.name}")
         self._log_level = self._logger.getEffectiveLevel
         self._numbers = itertools.count(1)
         self._requests = OpenRequests()
         self._running: dict[int, _InProgress] = {}
         self._calls: dict[int, OpenCall] = {}
-        self._helpers: list[threading.Thread] = []
         self._closing = False
         self._started = False
         try:
@@ -118,6 +114,7 @@ class ModelProcess:
                 f"the process of model instance '{instance}' cannot be started: {interpreter.python}: {error.strerror}"
             ) from error
         self._link = Link(*self._process.channels, self._process.last_words, serves=True)
+        self._wishes = Wishes(host, self._link, context.name, instance, self)
         self._reader = threading.Thread(target=self._read, name=f"charonia-process-{instance}", daemon=True)
         self._reader.start()
         place = str(context.version_directory.absolute())
@@ -261,48 +258,17 @@ class ModelProcess:
         elif isinstance(message, WaitForCall) and message.number in self._calls:
             self._calls[message.number].wait(begins=message.begins)
         elif isinstance(message, HostWish):
-            self._granted(message)
+            self._wishes.grant(message)
         elif isinstance(message, LogLine):
             log_line(message, self._task(message.batch))
 
     def on_question(self, number: int, question: Any) -> None:
-        """Answer what the process asks; what takes time, on a thread of its own."""
+        """Answer what the process asks."""
         if isinstance(question, IsCancelled):
             request = self._requests.get(question.key)
             self._link.answer(number, request is not None and request.is_cancelled())
-        elif question.method in _SLOW_WISHES:
-            helper = threading.Thread(
-                target=self._grant, args=(number, question), name=f"charonia-wish-{self._instance}", daemon=True
-            )
-            self._helpers = [thread for thread in self._helpers if thread.is_alive()] + [helper]
-            helper.start()
         else:
-            self._grant(number, question)
-
-    def _grant(self, number: int, wish: HostWish) -> None:
-        try:
-            self._link.answer(number, self._granted(wish))
-        except pb_utils.TritonModelException as error:
-            self._link.answer(number, error=error)
-        except Exception as error:  # noqa: BLE001 - the border of the process: whatever it asked for wrongly is its own error
-            self._link.answer(number, error=pb_utils.TritonModelException(f"{type(error).__name__}: {error}"))
-
-    def _granted(self, wish: HostWish) -> Any:
-        host, metrics = self._host, self._host.metrics
-        methods: dict[str, Callable[..., Any]] = {
-            "load_model": host.load_model,
-            "unload_model": host.unload_model,
-            "is_model_ready": host.is_model_ready,
-            "declare": metrics.declare,
-            "add": metrics.add,
-            "apply": metrics.apply,
-            "value": metrics.value,
-            "leave": metrics.leave,
-        }
-        if wish.busy is None:
-            return methods[wish.method](*wish.arguments, **wish.keywords)
-        with busy_with(Activity(self._model, self._instance, self if wish.busy else None)):
-            return methods[wish.method](*wish.arguments, **wish.keywords)
+            self._wishes.answer(number, question)
 
     def _send(self, message: Send) -> None:
         request = self._requests.get(message.key)
@@ -390,6 +356,5 @@ class ModelProcess:
         self._process.end()
         self._link.end()
         self._reader.join()
-        for helper in self._helpers:
-            helper.join()
+        self._wishes.join()
         self._link.close()
