@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from charonia_transport_lean.http2.frames import END_STREAM, HEAD, HEAD_BYTES, FrameType
-from charonia_transport_lean.http2.outflow import Outflow, OutgoingStream
+from charonia_transport_lean.http2.outflow import Outflow
+from charonia_transport_lean.http2.outgoing_stream import OutgoingStream
 from hypothesis import given
 from hypothesis import strategies as st
 

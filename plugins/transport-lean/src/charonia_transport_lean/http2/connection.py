@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from charonia_transport_lean.guest import Host
     from charonia_transport_lean.http2.header_blocks import Headers
-    from charonia_transport_lean.http2.outflow import OutgoingStream
+    from charonia_transport_lean.http2.outgoing_stream import OutgoingStream
     from charonia_transport_lean.http2.stream import Opener
 
 __all__ = ["Http2Connection"]

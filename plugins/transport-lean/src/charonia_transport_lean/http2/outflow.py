@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from charonia_transport_lean.http2.header_blocks import Headers
+    from charonia_transport_lean.http2.outgoing_stream import OutgoingStream
 
-__all__ = ["TURN", "Outflow", "OutgoingStream"]
+__all__ = ["TURN", "Outflow"]
 
 _LEAST_FRAME = 16_384
 _FIRST_WINDOW = 65_535
@@ -39,45 +40,6 @@ _LARGE = 32_768
 """From so many bytes on, what is sent is not copied together with its heads."""
 
 _DATA, _HEADERS = int(FrameType.DATA), int(FrameType.HEADERS)
-
-
-class OutgoingStream:
-    """The sending half of a stream.
-
-    Attributes:
-        number: the stream's number.
-        window: how much its client lets it send; may be negative.
-        unsent: what waits.
-        unsent_bytes: how much that is.
-        trailers: the fields that end it, once they are known; empty where the data's last frame does.
-        ending: whether nothing more comes.
-        ended: whether its end has been sent, or it was reset.
-    """
-
-    __slots__ = (
-        "ended",
-        "ending",
-        "number",
-        "room",
-        "trailers",
-        "unsent",
-        "unsent_bytes",
-        "varying",
-        "waiting",
-        "window",
-    )
-
-    def __init__(self, number: int, window: int) -> None:
-        self.number = number
-        self.window = window
-        self.unsent: deque[memoryview] = deque()
-        self.unsent_bytes = 0
-        self.trailers: Headers = ()
-        self.varying: Headers = ()
-        self.ending = False
-        self.ended = False
-        self.waiting = False
-        self.room: asyncio.Future[None] | None = None
 
 
 class Outflow:
@@ -205,7 +167,7 @@ class Outflow:
         self.unsent_bytes -= stream.unsent_bytes
         stream.unsent.clear()
         stream.unsent_bytes = 0
-        _wake(stream)
+        stream.wake()
 
     # -- what the client allows
 
@@ -281,7 +243,7 @@ class Outflow:
                 continue
             self._send_turn(stream)
             if not stream.unsent:
-                _wake(stream)
+                stream.wake()
             elif stream.window > 0:  # else it waits for its own window, which puts it here again
                 stream.waiting = True
                 if self.window <= 0:
@@ -372,9 +334,3 @@ class Outflow:
     def _end(self, stream: OutgoingStream) -> None:
         stream.ended = True
         self._finished(stream)
-
-
-def _wake(stream: OutgoingStream) -> None:
-    room, stream.room = stream.room, None
-    if room is not None and not room.done():
-        room.set_result(None)

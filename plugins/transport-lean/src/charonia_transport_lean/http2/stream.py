@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from charonia_transport_lean.eager import run
-from charonia_transport_lean.http2.outflow import OutgoingStream
+from charonia_transport_lean.http2.outgoing_stream import OutgoingStream
 
 if TYPE_CHECKING:
     import asyncio
