@@ -6,13 +6,13 @@ checked against it, as the reference does.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from charonia.config import ModelConfig
 from charonia.datatypes import DataType
 from charonia.errors import InvalidArgumentError
+from charonia.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -186,8 +186,8 @@ def _check_names(kind: str, model: str, written: Sequence[str], found: Sequence[
     allowed = [tensor.name for tensor in found]
     for name in written:
         if name not in allowed:
-            near = difflib.get_close_matches(name, allowed, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            near = nearest(name, allowed)
+            hint = f"; did you mean '{near}'?" if near else ""
             raise InvalidArgumentError(
                 f"unexpected inference {kind} '{name}' in the configuration of model '{model}', allowed {kind}s are: "
                 f"{', '.join(allowed)}{hint}"

@@ -5,10 +5,11 @@ The table below is the only place where the core names plugins of its own house;
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
+
+from charonia.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,8 +89,8 @@ def explain_lack(asker: str, kind: str, name: str, records: Sequence[PluginRecor
     if kind == "backend" and name in _BACKENDS_ELSEWHERE:
         suggestion = ": it is a backend of Triton, for which a plugin is needed here"
     else:
-        near = difflib.get_close_matches(name, [*usable, *(known for of, known in HINTS if of == kind)], n=1)
-        suggestion = f'. Did you mean "{near[0]}"?' if near else "."
+        near = nearest(name, [*usable, *(known for of, known in HINTS if of == kind)])
+        suggestion = f'. Did you mean "{near}"?' if near else "."
     silent = [f"{_source(record)}, {record.reason}" for record in records if not record.kind]
     unasked = f"; plugins that could not be asked: {'; '.join(silent)}" if silent else ""
     return f"{wish}, which no installed plugin provides{suggestion} (installed: {_listed(usable)}){unasked}"

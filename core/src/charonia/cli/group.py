@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from charonia.cli.exit_codes import EXIT_CODES_EPILOG, CommandError
 from charonia.errors import CharoniaError, PluginError
+from charonia.spelling import nearest
 
 if TYPE_CHECKING:
     from charonia.plugins import Plugins
@@ -66,8 +66,8 @@ class CharoniaGroup(click.Group):
         command = install_command(("command", name))
         if command:
             return f"A plugin brings it: {command}"
-        near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-        return f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(self.list_commands(ctx))}."
+        near = nearest(name, self.list_commands(ctx))
+        return f"Did you mean {near!r}?" if near else f"There are {', '.join(self.list_commands(ctx))}."
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands. Only those of plugins are imported, since they tell by themselves what they do."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from charonia.cli.tensor_text import read_value
+from charonia.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,8 +44,8 @@ def read_inputs(model: str, inputs: Sequence[str], known: Mapping[str, ModelInpu
         if name in tensors:
             raise click.UsageError(f"The input {name!r} is given twice.")
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            near = nearest(name, known)
+            hint = f" Did you mean {near!r}?" if near else ""
             raise click.UsageError(f"The model {model!r} has no input {name!r}.{hint} {_takes(model, known)}")
         tensors[name] = read_value(name, value, known[name].datatype, known[name].shape)
     if known and not tensors:

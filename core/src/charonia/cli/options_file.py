@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from charonia.config.spelling import nearest
+from charonia.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

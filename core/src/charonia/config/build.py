@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from charonia.config.scalars import ValueProblem, scalar_value
-from charonia.config.spelling import nearest
 from charonia.config.syntax import Block, Form, Items, Node, Scalar, described
 from charonia.errors import ConfigProblem
+from charonia.spelling import nearest
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor

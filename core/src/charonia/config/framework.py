@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from charonia_protos.model_config_pb2 import ModelConfig
 
-from charonia.config.spelling import nearest
 from charonia.errors import ConfigError, ConfigProblem
+from charonia.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection

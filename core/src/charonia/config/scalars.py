@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from charonia.config.spelling import nearest
 from charonia.config.syntax import Form, Scalar
+from charonia.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
