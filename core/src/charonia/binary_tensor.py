@@ -34,12 +34,12 @@ def element_count(name: str, shape: tuple[int, ...]) -> int:
     for size in shape:
         count *= size
         if count > _MAX_ELEMENTS:  # now, since the next products might have millions of digits
-            return _refuse_count(name, shape)
-    return count if count or not shape or max(shape) <= _MAX_ELEMENTS else _refuse_count(name, shape)
+            return _nothing_or_refused(name, shape)
+    return count if count or not shape or max(shape) <= _MAX_ELEMENTS else _nothing_or_refused(name, shape)
 
 
-def _refuse_count(name: str, shape: tuple[int, ...]) -> int:
-    """Tell what is wrong with a shape that is too large, unless a dimension of 0 makes it the shape of nothing."""
+def _nothing_or_refused(name: str, shape: tuple[int, ...]) -> int:
+    """Give 0 for a shape of too large a product that has nothing in it, since a dimension is 0. Refuse any other."""
     problem = f"invalid shape for input '{name}': shape [{','.join(map(str, shape))}]"
     if max(shape) > _MAX_ELEMENTS:
         raise InvalidArgumentError(f"{problem} contains one or more invalid dimensions")

@@ -88,12 +88,13 @@ def _find_models(config: ModelConfig, find: Find, problems: Problems) -> list[Mo
         try:
             model = find(name, version)
         except CharoniaError as error:
-            steps = [step for step, model in enumerate(wanted) if model == (name, version)]
+            steps = [step for step, asked in enumerate(wanted) if asked == (name, version)]
             text = _why_missing(config.name, name, version, error)
             where = f"ensemble_scheduling.step[{steps[0]}].model_name"
             problems.add_whole(text, where, hint=f"see {', '.join(map(graph.told, steps))}")
-        else:
-            found |= {} if model is None else {(name, version): model}
+            continue
+        if model is not None:
+            found[name, version] = model
     return [found.get(model) for model in wanted]
 
 

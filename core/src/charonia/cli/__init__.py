@@ -1,7 +1,4 @@
-"""The command line: `charonia serve`, `check`, `models`, `infer`, `plugins` and `version`.
-
-One file for each command; it is imported when the command is used.
-"""
+"""The command line. There is a file for each command, called after it, which is imported when the command is used."""
 
 from __future__ import annotations
 

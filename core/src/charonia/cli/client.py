@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "ServerAnswer", "infer_body", "timeout_option", "url_option"]
 
-HEADER_LENGTH = "Inference-Header-Content-Length"
+_HEADER_LENGTH = "Inference-Header-Content-Length"
 _ERRORS_FROM = 400
 
 url_option = click.option(
@@ -109,7 +109,7 @@ class Client:
 
     def _take(self, response: http.client.HTTPResponse, content: bytes) -> ServerAnswer:
         try:
-            length = int(response.headers.get(HEADER_LENGTH) or len(content))
+            length = int(response.headers.get(_HEADER_LENGTH) or len(content))
             document = json.loads(content[:length])
         except ValueError as error:
             raise RefusedError(
@@ -148,6 +148,6 @@ def infer_body(tensors: Mapping[str, Array], outputs: Sequence[str]) -> tuple[by
         document["outputs"] = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
     header = json.dumps(document).encode()
     return b"".join([header, *blobs]), {
-        HEADER_LENGTH: str(len(header)),
+        _HEADER_LENGTH: str(len(header)),
         "Content-Type": "application/octet-stream",
     }

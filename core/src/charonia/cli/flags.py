@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from charonia.frontend_offer import FrontendOption
 
-__all__ = ["Flag", "early_flags", "frontend_flag", "own_flags", "parameter_name"]
+__all__ = ["MODELS", "Flag", "early_flags", "frontend_flag", "own_flags", "parameter_name"]
 
 MODELS = "Models"
 SERVER = "Server"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,7 +54,7 @@ def read_metrics(url: str, timeout_seconds: float) -> MetricsPage | None:
     try:
         with urllib.request.urlopen(url, timeout=timeout_seconds) as answer:  # noqa: S310 - the user's own URL
             text = answer.read().decode()
-    except (OSError, ValueError, urllib.error.URLError, http.client.HTTPException):
+    except (OSError, ValueError, http.client.HTTPException):
         return None
     samples: dict[str, list[tuple[dict[str, str], float]]] = {}
     for name, labels, value in _told(text):
