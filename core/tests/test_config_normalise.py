@@ -77,13 +77,11 @@ def test_instance_groups_get_names_kinds_counts_and_devices(written, gpus, group
         ("sequence_batching { }", "sequence_batching.max_sequence_idle_microseconds", 1000000),
         ("", "optimization.input_pinned_memory", {"enable": True}),
         ("optimization { input_pinned_memory { } }", "optimization.input_pinned_memory", {"enable": False}),
-        ("", "default_model_filename", "model.net"),
-        ('default_model_filename: "a"', "default_model_filename", "a"),
     ],
 )
 def test_sections_get_their_defaults(written, path, value):
     """What is written stays; what is not gets the reference's default."""
-    found = config_to_json(normalise(read(written), default_model_filename="model.net"))
+    found = config_to_json(normalise(read(written)))
     for name in path.split("."):
         found = found[name]
     assert found == value

@@ -1,11 +1,11 @@
 """Model configurations: reading, completing, checking and printing them.
 
 A configuration is the protobuf message `ModelConfig`, the same that the protocol answers. It is written by `parse_config`,
-`infer_framework`, `normalise` and a backend's completion, each on a copy of its own, and only read after that.
+`infer_framework`, a backend's completion and `normalise`, each on a copy of its own, and only read after that.
 
     config.pbtxt ─► variables ─► pbtxt ─┐
-    config.yaml  ─► variables ─► yaml ──┼─► syntax ─► build ─► ModelConfig ─► check_config ─► infer_framework ─► normalise
-    JSON         ─► json_form ──────────┘                                      ─► (the backend completes it) ─► check_loadable
+    config.yaml  ─► variables ─► yaml ──┼─► syntax ─► build ─► ModelConfig ─► infer_framework ─► check_config
+    JSON         ─► json_form ──────────┘              ─► (the backend completes it) ─► normalise ─► check_loadable
 
 What the steps of an ensemble make together is looked at when it loads, with their models: see `charonia.composition`.
 """

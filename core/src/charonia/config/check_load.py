@@ -68,7 +68,7 @@ def _check_batch_outputs(config: ModelConfig, problems: Problems) -> None:
         where = f"batch_output[{index}]"
         for number, name in enumerate(cut.target_name):
             if name not in outputs:
-                hint = f"the outputs are: {', '.join(outputs)}"
+                hint = f"the outputs are: {', '.join(sorted(outputs))}"
                 problems.add(f"unknown target output name '{name}'", f"{where}.target_name[{number}]", hint=hint)
         _check_source(
             f"batch output kind '{BatchOutput.Kind.Name(cut.kind)}'", cut.source_input, inputs, where, problems

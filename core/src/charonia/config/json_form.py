@@ -54,16 +54,12 @@ def _message(message: Message) -> dict[str, object]:
             continue
         if field.message_type and field.message_type.GetOptions().map_entry:
             of_value = field.message_type.fields_by_name["value"]
-            printed[field.name] = {_key(key): _single(of_value, value[key]) for key in sorted(value)}
+            printed[field.name] = {str(key): _single(of_value, value[key]) for key in sorted(value)}
         elif field.is_repeated:
             printed[field.name] = [_single(field, item) for item in value]
         else:
             printed[field.name] = _single(field, value)
     return printed
-
-
-def _key(key: str | int) -> str:
-    return str(key)
 
 
 def _single(field: FieldDescriptor, value: Any) -> object:

@@ -14,14 +14,11 @@ __all__ = ["normalise"]
 _DEFAULT_SEQUENCE_IDLE_MICROSECONDS = 1_000_000
 
 
-def normalise(
-    config: ModelConfig, *, default_model_filename: str = "", gpus: Sequence[int] = (), default_cpu_count: int = 1
-) -> ModelConfig:
+def normalise(config: ModelConfig, *, gpus: Sequence[int] = (), default_cpu_count: int = 1) -> ModelConfig:
     """Fill in what the configuration leaves open; give a copy. Doing it twice changes nothing.
 
     Args:
         config: the configuration, with its name, and with platform and backend as far as they are known.
-        default_model_filename: what the backend calls a model's file.
         gpus: the numbers of the GPUs that the server and the backend can use.
         default_cpu_count: how many instances the backend wants on the CPU where the configuration does not say.
     """
@@ -33,7 +30,6 @@ def normalise(
     if filled.platform == "ensemble":
         filled.model_transaction_policy.SetInParent()
         return filled
-    filled.default_model_filename = filled.default_model_filename or default_model_filename
     for name in ("input_pinned_memory", "output_pinned_memory"):
         if not filled.optimization.HasField(name):
             getattr(filled.optimization, name).enable = True

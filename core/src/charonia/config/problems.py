@@ -9,16 +9,7 @@ from charonia.errors import ConfigProblem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Problems", "line_of"]
-
-
-def line_of(path: str, places: Mapping[str, int]) -> int:
-    """Find the line of a field, else of the nearest thing around it that was written; 0 where no line is known."""
-    while path:
-        if path in places:
-            return places[path]
-        path = path[: max(path.rfind("."), path.rfind("["))] if "." in path or "[" in path else ""
-    return 0
+__all__ = ["Problems"]
 
 
 class Problems:
@@ -44,5 +35,14 @@ class Problems:
 
     def add_whole(self, text: str, field: str, *, found: object = "", expected: str = "", hint: str = "") -> None:
         """Add a problem whose text is complete."""
-        line = line_of(field, self._places)
+        line = _line_of(field, self._places)
         self.found.append(ConfigProblem(text, field, str(found), expected, hint, line))
+
+
+def _line_of(path: str, places: Mapping[str, int]) -> int:
+    """Find the line of a field, else of the nearest thing around it that was written; 0 where no line is known."""
+    while path:
+        if path in places:
+            return places[path]
+        path = path[: max(path.rfind("."), path.rfind("["))] if "." in path or "[" in path else ""
+    return 0
