@@ -93,12 +93,6 @@ FULL, PREFERRED, PAST = {BatchReason.FULL: 10}, {BatchReason.PREFERRED_SIZE: 10}
         pytest.param(
             0, Observed({8: 10}, PREFERRED, 80, 500, 100), "max_batch_size: 16", id="a preferred size that is full"
         ),
-        pytest.param(
-            0,
-            Observed({2: 10}, {BatchReason.SIGNATURE_CHANGED: 6, BatchReason.FULL: 4}, 20),
-            "allow_ragged_batch",
-            id="shapes",
-        ),
         pytest.param(0, Observed({8: 5, 7: 5}, EMPTY, 75), "", id="well"),
     ],
 )
@@ -107,6 +101,17 @@ def test_the_change_fits_what_happens(delay, observed, change):
     advice = advise(config_of(max_queue_delay_microseconds=delay), observed)
     assert change in advice.change
     assert bool(change) == bool(advice.change) == bool(advice.because)
+
+
+def test_requests_of_other_kinds():
+    """Inputs of variable size are named; where there are none, it is not the shapes that part the batches."""
+    parted = Observed({2: 10}, {BatchReason.SIGNATURE_CHANGED: 6, BatchReason.FULL: 4}, 20)
+    config = config_of()
+    advice = advise(config, parted)
+    assert advice.sentences[-1].startswith("Only requests that give the same optional inputs")
+    assert advice.change == ""
+    config.input.add(name="TOKENS", dims=[-1])
+    assert advise(config, parted).change == 'input [ { name: "TOKENS" … allow_ragged_batch: true } ]'
 
 
 def test_what_stays_of_a_section_is_not_lost():

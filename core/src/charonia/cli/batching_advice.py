@@ -189,12 +189,7 @@ def _dynamic(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Ad
     ):
         return _filling(config, observed, told)
     if observed.mostly(BatchReason.SIGNATURE_CHANGED):
-        return Advice(
-            told,
-            "input [ { … allow_ragged_batch: true } ]",
-            "requests of different shapes part the batches: have clients pad them to equal shapes, or let a model that can take "
-            "them ragged",
-        )
+        return _differing(config, told)
     if observed.mean_size < config.max_batch_size / 2:
         return _sparse(config, observed, told)
     return Advice([*told, "There is nothing that a change of the configuration would obviously improve."])
@@ -224,6 +219,21 @@ def _filling(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Ad
         f"max_batch_size: {2 * config.max_batch_size}",
         "batches are full and requests wait longer than an execution takes: larger batches, if the model takes them, or more "
         "instances (instance_group), would let them through",
+    )
+
+
+def _differing(config: ModelConfig, told: Sequence[str]) -> Advice:
+    """Explain batches that end where the next request is of another kind."""
+    variable = [tensor.name for tensor in config.input if -1 in tensor.dims and not tensor.allow_ragged_batch]
+    if not variable:
+        return Advice(
+            [*told, "Only requests that give the same optional inputs, and equal shape tensors, go together."]
+        )
+    return Advice(
+        told,
+        "\n".join(f'input [ {{ name: "{name}" … allow_ragged_batch: true }} ]' for name in variable),
+        "requests of different shapes part the batches: have clients pad them to equal shapes, or let a model that can take "
+        "them ragged",
     )
 
 
