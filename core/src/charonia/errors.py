@@ -57,12 +57,7 @@ class ErrorCode(enum.Enum):
 
 
 class CharoniaError(Exception):
-    """The root of all errors that Charonia raises on purpose."""
-
-    @property
-    def message(self) -> str:
-        """The sentence for a person."""
-        return str(self)
+    """The root of all errors that Charonia raises on purpose. Its text is a sentence for a person."""
 
 
 class InferenceError(CharoniaError):

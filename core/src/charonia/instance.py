@@ -7,6 +7,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from charonia_protos.model_config_pb2 import ModelInstanceGroup
+
 from charonia.backend import Batch, Device
 from charonia.errors import CancelledError, InferenceError, InternalError
 from charonia.executing import EXECUTING
@@ -17,8 +19,6 @@ from charonia.scheduler import BatchReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from charonia_protos.model_config_pb2 import ModelInstanceGroup
 
     from charonia.backend import Execution
     from charonia.config import ModelConfig
@@ -32,8 +32,6 @@ _log = logging.getLogger(__name__)
 
 _HOLD_NS = 500_000
 """No event loop waits for quick executions for longer than half a millisecond."""
-
-_KIND_NAMES = {1: "GPU", 2: "CPU", 3: "MODEL"}
 
 
 class InstancePlace(NamedTuple):
@@ -64,7 +62,7 @@ def instance_places(config: ModelConfig) -> list[InstancePlace]:
     """
     places = []
     for group in config.instance_group:
-        kind = _KIND_NAMES[group.kind]
+        kind = ModelInstanceGroup.Kind.Name(group.kind).removeprefix("KIND_")
         devices = [Device(kind, gpu) for gpu in group.gpus] if kind == "GPU" else [Device(kind)]
         spots = [device for device in devices for _ in range(group.count)]
         settings = _other_settings(group)

@@ -29,7 +29,7 @@ def serve_alone(
     config: str | None = None,
     plugins: Plugins | None = None,
     options: ServerOptions | None = None,
-    furnish: Callable[[Path], object] = bool,
+    furnish: Callable[[Path], object] = bool,  # does nothing
 ) -> Iterator[ModelHandle]:
     """Serve one model for the time of the block.
 

@@ -90,7 +90,7 @@ class Model:
         responses: ResponseLookup | None = None,
         tracer: Tracer | None = None,
         access_log: AccessLog | None = None,
-        release: Callable[[], object] = bool,
+        release: Callable[[], object] = bool,  # does nothing
     ) -> None:
         self.name = config.name
         self.version = version

@@ -130,7 +130,7 @@ class Run:
         models: Models,
         request: InferenceRequest,
         limit: WaveLimit | None = None,
-        ended: Callable[[], object] = bool,
+        ended: Callable[[], object] = bool,  # does nothing
     ) -> None:
         self._plan = plan
         self._models = models

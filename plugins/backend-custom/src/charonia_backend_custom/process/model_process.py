@@ -91,7 +91,7 @@ class ModelProcess:
         host: ServerHost,
         interpreter: Interpreter,
         instance: str,
-        ended: Callable[[Sequence[InferenceRequest]], object] = len,
+        ended: Callable[[Sequence[InferenceRequest]], object] = len,  # does nothing
     ) -> None:
         self.is_async = False
         self.gone = False
