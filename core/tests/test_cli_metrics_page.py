@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from charonia.cli.metrics_page import read_metrics
+from charonia.cli.metrics_page import read_metrics, whole_url
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +44,19 @@ def test_lines_with_other_values_are_passed_over(metrics_site):
     told["text"] = b"hello world\na NaN\nb +Inf\nc 1e3\n"
     assert sorted(read_metrics(url, 10).samples) == ["a", "b", "c"]
     assert read_metrics(url, 10).total("c") == 1000
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("http://127.0.0.1:8002/metrics", "http://127.0.0.1:8002/metrics"),
+        ("127.0.0.1:8002/metrics", "http://127.0.0.1:8002/metrics"),
+        ("127.0.0.1:8002", "http://127.0.0.1:8002/metrics"),
+        ("https://there/", "https://there/metrics"),
+        ("http://there/behind/a/proxy?x=1", "http://there/behind/a/proxy?x=1"),
+        ("http://[", "http://["),
+    ],
+)
+def test_what_may_be_left_out_of_a_url(said, meant):
+    """Scheme and path are completed; whatever else is said is kept."""
+    assert whole_url(said) == meant

@@ -7,17 +7,31 @@ import re
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MetricsPage", "metrics_url_option", "read_metrics"]
+__all__ = ["MetricsPage", "metrics_url_option", "read_metrics", "whole_url"]
+
+_PATH = "/metrics"
+
+
+def whole_url(url: str) -> str:
+    """Complete where a page of metrics is said to be: a scheme and the path may be left out."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+    except ValueError:  # nothing can be read there, and that is told then
+        return url
+    return urlunsplit(parts if parts.path.strip("/") else parts._replace(path=_PATH))
+
 
 metrics_url_option = click.option(
     "--metrics-url",
-    default="http://127.0.0.1:8002/metrics",
+    default=f"http://127.0.0.1:8002{_PATH}",
+    callback=lambda context, parameter, value: whole_url(value),  # noqa: ARG005 - click calls with all three
     show_default=True,
     metavar="URL",
     help="Where the server's metrics are.",
