@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 import recorded_models
 from charonia import ServerOptions
-from charonia.errors import InvalidArgumentError, UnavailableError
+from charonia.errors import CharoniaError, InvalidArgumentError, UnavailableError
 from recorded_models import Recorded, write
 
 
@@ -263,3 +263,25 @@ def test_interrupted_load_can_be_repeated(make, record, tmp_path):
     (tmp_path / "m" / "2" / "model.txt").write_text("")
     server.load("m")
     assert server.ready
+
+
+def test_the_log_tells_how_loads_and_unloads_end(make, tmp_path, caplog):
+    """Each of them has a line, whoever has asked for it, and what a client says begins no other."""
+    server = make(write(write(tmp_path, "m", {1: ""}), "bad", {1: "broken"}), exit_on_error=False)
+    caplog.set_level("INFO", "charonia")
+    server.start()
+    for name in ("bad", "a\nforged"):
+        with pytest.raises(CharoniaError):
+            server.load(name)
+    server.load("m")
+    for name in ("m", "m", "bad"):
+        server.unload(name)
+    said = [(record.levelname, record.getMessage().partition(",")[0].partition(": ")[0]) for record in caplog.records]
+    assert sorted(said[:2]) == [("ERROR", 'model "bad" failed to load'), ("INFO", 'model "m" is ready')]
+    assert said[2:] == [
+        ("ERROR", 'model "bad" failed to load'),
+        ("ERROR", r'model "a\nforged" failed to load'),
+        ("INFO", 'model "m" is ready'),
+        ("INFO", 'model "m" is unloaded'),
+    ]
+    assert "\n" not in "".join(record.getMessage() for record in caplog.records)

@@ -223,7 +223,7 @@ class Lifecycle:
                 self._load_once(user, run, listener, anew=True)
             except CharoniaError as error:
                 if user in self.models.serving and not self._renewed(user, listener):
-                    _log.error('model "%s" does not go with what it uses any more, and is unloaded: %s', user, error)
+                    _log.error('model "%s" does not go with what it uses any more', user)
                     self._take_out(user, reason=describe_cause(error))
 
     def _renewed(self, name: str, listener: Callable[[LoadEvent], None] | None) -> bool:
@@ -272,7 +272,10 @@ class Lifecycle:
         record = self.models.known(name)
         if record is not None:
             with record.loading:
+                served = name in self.models.serving
                 self._let_go(name, record, reason)
+            if served:
+                _log.info('model "%s" is unloaded', name)
 
     def _let_go(self, name: str, record: ModelRecord, reason: str = UNLOADED) -> None:
         self.models.switch(name, {}, reason)

@@ -1,17 +1,22 @@
-"""Telling a listener how loads get on."""
+"""Telling a listener how loads get on, or where there is none, the log how they end."""
 
 from __future__ import annotations
 
 import enum
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from charonia.log_line import in_one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["LoadEvent", "LoadTeller", "Phase"]
+
+_log = logging.getLogger(__name__)
 
 
 class Phase(enum.Enum):
@@ -54,12 +59,12 @@ class LoadTeller:
 
     Args:
         name: the model's name.
-        listener: told each step; None where nobody wants to know.
+        listener: told each step; the log is told the end if not given.
     """
 
     def __init__(self, name: str, listener: Callable[[LoadEvent], None] | None = None) -> None:
         self._name = name
-        self._listener = listener
+        self._listener = listener or _log_end
         self._begun = time.monotonic()
 
     def __call__(
@@ -71,8 +76,14 @@ class LoadTeller:
         errors: Sequence[BaseException] = (),
         brought: tuple[int, int] = (0, 0),
     ) -> None:
-        """Tell the listener of a step, if there is a listener."""
-        if self._listener is not None:
-            seconds = time.monotonic() - self._begun
-            with suppress(Exception):  # a display that fails must not fail the load
-                self._listener(LoadEvent(self._name, version, phase, seconds, reason, errors, brought))
+        """Tell the listener of a step."""
+        seconds = time.monotonic() - self._begun
+        with suppress(Exception):  # a display that fails must not fail the load
+            self._listener(LoadEvent(self._name, version, phase, seconds, reason, errors, brought))
+
+
+def _log_end(event: LoadEvent) -> None:
+    if event.phase is Phase.READY:
+        _log.info('model "%s" is ready, after %.1f s', in_one_line(event.model), event.seconds)
+    elif event.phase is Phase.FAILED:
+        _log.error('model "%s" failed to load: %s', in_one_line(event.model), in_one_line(event.reason.rstrip()))

@@ -117,9 +117,7 @@ class RepositoryPoller:
         stored = self._repositories.survey_files()
         due = watch.look(now_ns, stored, retry=retry)
         for name in sorted(due - set(stored)):
-            _log.info('model "%s" is not in its repository any more, and is unloaded', name)
+            _log.info('model "%s" is not in its repository any more', name)
             self._lifecycle.withdraw(name)
         failures = self._lifecycle.load_all(due & set(stored)) if due & set(stored) else {}
         watch.note_failures(failures)
-        for name, error in failures.items():
-            _log.error('model "%s" is not loaded as it is stored now: %s', name, error)

@@ -120,7 +120,7 @@ class Server:
         """Load the models that the control mode asks for, and be live.
 
         Args:
-            listener: told each step of each load; called on loader threads. Failures are logged only where there is none.
+            listener: told each step of each load; called on loader threads. The log tells how loads end only where there is none.
 
         Raises:
             RepositoryError: a repository cannot be read; or, with `exit_on_error`, a model failed to load. The healthy ones
@@ -131,8 +131,6 @@ class Server:
             raise UnavailableError("the server was closed, and does not start again: make another one")
         failures = self._control.load_first(listener)
         self._started = True
-        for name, error in failures.items() if listener is None else ():
-            _log.error('model "%s" is not served: %s', name, error)
         if failures and self.options.exit_on_error:
             told = "\n".join(f"  {name}: {str(error).rstrip()}" for name, error in failures.items())
             raise RepositoryError(f"failed to load all models:\n{told}")
