@@ -44,3 +44,10 @@ def test_numbers_that_are_none():
     for value in (math.inf, -math.inf, math.nan):
         metric.add_sample("x", {}, value)
     assert exposition([metric]).decode().splitlines()[2:] == ["x +Inf", "x -Inf", "x NaN"]
+
+
+def test_what_is_no_text_is_replaced():
+    """A model may put half a character into a label or a description: all the others are told nevertheless."""
+    metric = Metric("x", "half \ud83d", "gauge")
+    metric.add_sample("x", {"a": "\udcff"}, 1)
+    assert exposition([metric]).decode() == '# HELP x half ?\n# TYPE x gauge\nx{a="?"} 1\n'

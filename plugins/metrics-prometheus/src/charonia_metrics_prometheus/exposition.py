@@ -32,7 +32,7 @@ def exposition(families: Iterable[Metric]) -> bytes:
         lines.append(f"# TYPE {family.name} {family.type}")
         lines += [f"{sample.name}{_labels(sample.labels)} {_number(sample.value)}" for sample in family.samples]
     lines.append("")
-    return "\n".join(lines).encode()
+    return "\n".join(lines).encode(errors="replace")  # one text of a model that is none must not take the page away
 
 
 def _labels(labels: Mapping[str, str]) -> str:
