@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from charonia import ServerOptions
 from charonia.errors import CharoniaError
+from charonia.metric_families import Histogram, MetricFamily, MetricKind, MetricSample
 from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
-from charonia.testing.fakes import ArithmeticPlugin
+from charonia.testing.fakes import ArithmeticBackend, ArithmeticPlugin
 from charonia_metrics_prometheus import frontend
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -202,6 +203,40 @@ def test_the_servers_names_are_its_own(watched, model_repository, port, caplog, 
     assert told["acme_sizes_count",] == 1
     assert [record.getMessage() for record in caplog.records if "left out" in record.getMessage()] == [
         f"metrics are left out, since there are others of their name: {name}"
+    ]
+
+
+def test_what_a_backend_tells_wrongly_is_left_out(watched, model_repository, port, caplog, monkeypatch):
+    """A family that nobody could read is told of in the log, once, and all others are on the page; numbers may be numpy's."""
+
+    def families(_backend):
+        number = MetricSample({"a": "b"}, np.float32(1.5))
+        sizes = MetricSample({}, Histogram([1.0], np.array([2, 3]), np.float64(9)))
+        return [
+            MetricFamily("acme_numbers", "Numbers", MetricKind.GAUGE, [number]),
+            MetricFamily("acme_sizes", "Sizes", MetricKind.HISTOGRAM, [sizes]),
+            MetricFamily("no name", "A name with a space", MetricKind.GAUGE, [number]),
+            MetricFamily("acme_label", "A label", MetricKind.GAUGE, [MetricSample({"a-b": "c"}, 1)]),
+            MetricFamily("acme_text", "A label that is no text", MetricKind.GAUGE, [MetricSample({"a": 1}, 1)]),
+            MetricFamily("acme_none", "No number", MetricKind.GAUGE, [MetricSample({}, None)]),
+            MetricFamily("acme_short", "Too few", MetricKind.HISTOGRAM, [MetricSample({}, Histogram([1.0], [2], 9))]),
+        ]
+
+    monkeypatch.setattr(ArithmeticBackend, "metrics", families, raising=False)
+    write_model(model_repository, model_config("m"))
+    _, serving = watched()
+    with serving:
+        told = [scrape(port) for _ in range(2)][-1]
+    assert told["acme_numbers", ("a", "b")] == 1.5
+    assert (told["acme_sizes_bucket", ("le", "1")], told["acme_sizes_count",], told["acme_sizes_sum",]) == (2, 5, 9)
+    assert told[key("nv_inference_count")] == 0
+    left_out = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert [text.rpartition(": ")[2] for text in left_out] == [
+        "no name",
+        "acme_label",
+        "acme_text",
+        "acme_none",
+        "acme_short",
     ]
 
 

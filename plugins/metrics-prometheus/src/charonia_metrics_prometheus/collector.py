@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerCollector"]
 
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _ENDINGS = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 
 _log = logging.getLogger("charonia.metrics_prometheus.collector")
@@ -74,14 +77,29 @@ class ServerCollector(Collector):
         first, last = list(self._first(rows)), list(self._last(rows))
         told = {name for metric in (*first, *last) for name in _names(metric)}
         yield from first
-        for metric in map(_converted, self._server.metrics()):
+        for family in self._server.metrics():
+            try:
+                metric = _converted(family)
+            except (
+                ValueError,
+                TypeError,
+                AttributeError,
+                OverflowError,
+            ) as error:  # a backend may tell whatever it likes
+                self._leave_out(family.name, f"Prometheus could not read them: {error}")
+                continue
             if told.isdisjoint(names := _names(metric)):
                 told.update(names)
                 yield metric
-            elif metric.name not in self._refused:
-                self._refused.add(metric.name)
-                _log.warning("metrics are left out, since there are others of their name: %s", metric.name)
+            else:
+                self._leave_out(family.name, "there are others of their name")
         yield from last
+
+    def _leave_out(self, name: str, why: str) -> None:
+        """Say once that a family is not told, and why."""
+        if name not in self._refused:
+            self._refused.add(name)
+            _log.warning("metrics are left out, since %s: %s", why, name)
 
     def _first(self, rows: Sequence[ModelRow]) -> Iterator[Metric]:
         yield from model_metrics(rows, self._settings)
@@ -122,15 +140,29 @@ def _names(metric: Metric) -> list[str]:
 
 
 def _converted(family: MetricFamily) -> Metric:
+    """Write a family as prometheus-client has it. Values may be any numbers, those of numpy among them.
+
+    Raises:
+        ValueError, TypeError, AttributeError, OverflowError: it is none that could be read.
+    """
+    if not _NAME.fullmatch(family.name):
+        raise ValueError(f"{family.name!r} is no name")
     metric = Metric(family.name, family.description, family.kind.value)
     for sample in family.samples:
         labels = dict(sorted(sample.labels.items()))
+        for label, text in labels.items():
+            if not _LABEL.fullmatch(label) or not isinstance(text, str):
+                raise ValueError(f"{label!r} = {text!r} is no label")
         if not isinstance(sample.value, Histogram):
-            metric.add_sample(family.name, labels, sample.value)
+            metric.add_sample(family.name, labels, _plain(sample.value))
             continue
-        running = list(accumulate(sample.value.counts))
+        running = list(accumulate(map(int, sample.value.counts)))
         for bound, count in zip((*sample.value.bounds, float("inf")), running, strict=True):
             metric.add_sample(f"{family.name}_bucket", {**labels, "le": f"{bound:.16g}".replace("inf", "+Inf")}, count)
-        metric.add_sample(f"{family.name}_sum", labels, sample.value.total)
+        metric.add_sample(f"{family.name}_sum", labels, _plain(sample.value.total))
         metric.add_sample(f"{family.name}_count", labels, running[-1])
     return metric
+
+
+def _plain(number: float) -> float:
+    return number if type(number) is int else float(number)
