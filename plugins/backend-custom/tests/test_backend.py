@@ -147,6 +147,10 @@ AT = "\n\nAt:\n  {path}({line}): {place}\n"
             "Exception: import boom" + AT.format(path="{path}", line=1, place="<module>"),
         ),
         ("import sys\nsys.exit('gone')\n", "SystemExit: gone" + AT.format(path="{path}", line=2, place="<module>")),
+        (
+            "class Panic(BaseException): pass\nraise Panic('rust')\n",
+            "Panic: rust" + AT.format(path="{path}", line=2, place="<module>"),
+        ),
         ("def\n", "SyntaxError: invalid syntax (model.py, line 1)"),
         (
             "class Other: pass\n",
@@ -205,13 +209,14 @@ def test_unknown_datatype_of_a_completion_is_named(serve):
     assert 'found "TYPE_FLOAT"' in serve.reason(source)
 
 
-def test_a_model_that_exits_in_finalize_is_still_closed(serve, caplog):
-    """`sys.exit()` in `finalize` is logged, and ends nothing else."""
-    source = "import sys\nclass TritonPythonModel:\n    def finalize(self):\n        sys.exit('bye')\n"
+@pytest.mark.parametrize("kind", ["SystemExit", "GeneratorExit"])
+def test_a_model_that_exits_in_finalize_is_still_closed(serve, caplog, kind):
+    """`sys.exit()` in `finalize` is logged, and ends nothing else, and neither does whatever else is no Exception."""
+    source = f"class TritonPythonModel:\n    def finalize(self):\n        raise {kind}('bye')\n"
     serve.write("m", source)
     server = serve.start()
     server.close()
-    assert "SystemExit: bye" in caplog.text
+    assert f"{kind}: bye" in caplog.text
 
 
 def test_a_closed_model_leaves_nothing_in_memory(serve):

@@ -31,6 +31,7 @@ FAILED = "Failed to process the request(s) for model 'm_0', message: "
     [
         ("raise ValueError('xx')", "ValueError: xx\n\nAt:\n  {path}(9): execute\n"),
         ("raise SystemExit(3)", "SystemExit: 3\n\nAt:\n  {path}(9): execute\n"),
+        ("raise GeneratorExit('over')", "GeneratorExit: over\n\nAt:\n  {path}(9): execute\n"),
         ("def f(): raise KeyError('k')\nf()", "KeyError: 'k'\n\nAt:\n  {path}(9): f\n  {path}(10): execute\n"),
         ("pb_utils.triton_string_to_numpy('NO')", "KeyError: 'NO'\n\nAt:\n  {path}(9): execute\n"),
         (
@@ -322,18 +323,23 @@ def test_a_model_may_want_one_coroutine_at_a_time(serve):
 
 
 def test_a_coroutine_that_fails(serve):
-    """Its exception, or exit, is told with the model's own lines only, and the event loop goes on."""
+    """Its exception, whatever it is, is told with the model's own lines only, and the event loop goes on."""
     source = """
+    import asyncio
+
+    KINDS = [ValueError, SystemExit, KeyboardInterrupt, asyncio.CancelledError]
+
     class TritonPythonModel:
         async def execute(self, requests):
-            raise (SystemExit if requests[0].inputs()[0].as_numpy()[0] else ValueError)("late")
+            raise KINDS[requests[0].inputs()[0].as_numpy()[0]]("late")
     """
     model = serve(source)
     path = serve.repository / "m/1/model.py"
-    for x, kind in ((1, "SystemExit"), (0, "ValueError"), (1, "SystemExit")):
+    kinds = [(1, "SystemExit"), (0, "ValueError"), (1, "SystemExit"), (2, "KeyboardInterrupt"), (3, "CancelledError")]
+    for x, kind in kinds:
         with pytest.raises(InternalError) as told:
             model.infer({"X": [x]})
-        assert str(told.value) == f"{FAILED}{kind}: late\n\nAt:\n  {path}(10): execute\n"
+        assert str(told.value) == f"{FAILED}{kind}: late\n\nAt:\n  {path}(14): execute\n"
 
 
 def test_from_a_coroutine_of_the_caller(execute):

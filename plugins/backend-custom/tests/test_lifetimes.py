@@ -136,7 +136,9 @@ def test_ending_while_it_completes_a_configuration(serve):
     assert "exited with status 4 while its model was loaded" in serve.reason(source, **APART)
 
 
-@pytest.mark.parametrize("ending", ["os._exit(5)", "sys.exit(5)", "1 / 0", "os.kill(os.getpid(), 9)"])
+@pytest.mark.parametrize(
+    "ending", ["os._exit(5)", "sys.exit(5)", "raise GeneratorExit", "1 / 0", "os.kill(os.getpid(), 9)"]
+)
 def test_ending_while_it_finalizes(serve, ending):
     """However `finalize` ends, the model is unloaded, and its name can be used again."""
     source = f"""

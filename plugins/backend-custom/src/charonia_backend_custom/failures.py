@@ -1,4 +1,9 @@
-"""How a failure in a model's code is worded: as in the reference, with the lines of code on the way to it."""
+"""How a failure in a model's code is worded: as in the reference, with the lines of code on the way to it.
+
+Whatever a model raises ends the call into its code and nothing else, no exception excepted: `sys.exit()` is no Exception, and
+neither is a cancellation of asyncio or a panic in a library of Rust. `KeyboardInterrupt` alone is let through, where a program may
+have been told to end while it asked the model on its own thread.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,7 @@ from triton_python_backend_utils.place import MARK
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["MODEL_FAILURES", "execution_failure", "load_failure"]
-
-MODEL_FAILURES = (Exception, SystemExit)
-"""What ends a call into a model's code and nothing else: `sys.exit()` in a model does not end the server's thread."""
+__all__ = ["execution_failure", "load_failure"]
 
 _OURS = tuple(str(Path(file).parent) for file in (__file__, triton_python_backend_utils.__file__))
 

@@ -9,7 +9,7 @@ import triton_python_backend_utils as pb_utils
 from charonia.errors import InternalError
 
 from charonia_backend_custom.activity import Activity, busy_with
-from charonia_backend_custom.failures import MODEL_FAILURES, load_failure
+from charonia_backend_custom.failures import load_failure
 from charonia_backend_custom.imports import ModelImports
 from charonia_backend_custom.waiting_code import what_may_wait
 
@@ -57,7 +57,7 @@ class ModelFile:
         try:
             with busy_with(self._idle):
                 module = self._imports.load(self.file)
-        except MODEL_FAILURES as error:  # the border of loading: what the file raises is the reason why it is not there
+        except BaseException as error:  # the border of loading: what the file raises is the reason why it is not there
             raise load_failure(error) from error
         kind: type[Any] | None = getattr(module, "TritonPythonModel", None)
         if kind is None:
@@ -79,7 +79,7 @@ class ModelFile:
         try:
             with busy_with(self._idle):
                 completed = method(pb_utils.ModelConfig(config))
-        except MODEL_FAILURES as error:  # the border of loading
+        except BaseException as error:  # the border of loading
             raise load_failure(error) from error
         if not isinstance(completed, pb_utils.ModelConfig):
             raise InternalError(

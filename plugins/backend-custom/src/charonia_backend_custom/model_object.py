@@ -15,7 +15,7 @@ from charonia.errors import InternalError
 
 from charonia_backend_custom.activity import Activity, busy_with
 from charonia_backend_custom.event_loop import LoopThread
-from charonia_backend_custom.failures import MODEL_FAILURES, execution_failure, load_failure
+from charonia_backend_custom.failures import execution_failure, load_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -62,7 +62,7 @@ class ModelObject:
                 self._model: Any = kind()
                 if hasattr(self._model, "initialize"):
                     self._model.initialize(dict(arguments))
-        except MODEL_FAILURES as error:  # the border of loading: what a model raises is the reason why it is not there
+        except BaseException as error:  # the border of loading: what a model raises is the reason why it is not there
             raise load_failure(error) from error
 
     def answers(
@@ -111,13 +111,9 @@ class ModelObject:
         failure: InternalError | None = None
         try:
             outcome = self._call(requests, task)
-            answers = self._checked(await outcome if iscoroutine(outcome) else outcome, requests)
+            answers = self._checked(await self._finish(outcome) if iscoroutine(outcome) else outcome, requests)
         except InternalError as error:
             failure = error
-        except asyncio.CancelledError:
-            failure = self._failure(_UNLOADED)
-        except MODEL_FAILURES as error:  # the border of execution
-            failure = self._failure(error)
         take(answers, failure)
 
     def begin(
@@ -153,16 +149,16 @@ class ModelObject:
             self._check_decoupled(await self._finish(coroutine))
         except InternalError as error:
             failure = error
-        except asyncio.CancelledError:
-            failure = self._failure(_UNLOADED)
         end(failure)
 
     async def _finish(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """See a coroutine to its end. What it raises is caught on its own thread, whose event loop an exit would end."""
         try:
             return await coroutine
-        except MODEL_FAILURES as error:  # the border of execution
-            raise self._failure(error) from error
+        except BaseException as error:
+            task = asyncio.current_task()
+            unloaded = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+            raise self._failure(_UNLOADED if unloaded else error) from error
 
     def _call(self, requests: Sequence[pb_utils.InferenceRequest], task: object) -> Any:
         """Call the model's `execute`, and give what it returns: perhaps a coroutine."""
@@ -171,7 +167,9 @@ class ModelObject:
         try:
             with busy_with(self._activity(task)):
                 return self._model.execute(list(requests))
-        except MODEL_FAILURES as error:  # the border of execution
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._failure(error) from error
 
     def _start(self, coroutine: Coroutine[Any, Any, Any], task: object) -> Future[Any]:
@@ -229,7 +227,7 @@ class ModelObject:
             with busy_with(self._idle):
                 outcome = self._model.is_ready()
                 return bool(asyncio.run(outcome) if iscoroutine(outcome) else outcome)
-        except MODEL_FAILURES as error:  # the border to the model's code
+        except BaseException as error:  # noqa: BLE001 - the border to the model's code
             _log.warning(
                 "model instance '%s' failed to tell whether it is ready: %s", self._instance, load_failure(error)
             )
@@ -239,7 +237,7 @@ class ModelObject:
         """Cancel coroutines that still run, have the model finalise itself, and let it go. Idempotent.
 
         Raises:
-            InternalError: the model wants to exit.
+            InternalError: the model wants to exit, or raises something else that is no Exception.
             Exception: whatever else its `finalize` raises.
         """
         if self._loop is not None:
@@ -249,5 +247,7 @@ class ModelObject:
             if hasattr(model, "finalize"):
                 with busy_with(self._idle):
                     model.finalize()
-        except SystemExit as error:
+        except Exception:
+            raise
+        except BaseException as error:
             raise load_failure(error) from error
