@@ -48,12 +48,12 @@ def triton_to_numpy_type(data_type: int) -> Any:
 
 
 def numpy_to_triton_type(data_type: Any) -> int:
-    """Give the number in the configuration of a numpy type: 11 for `numpy.float32`.
+    """Give the number in the configuration of a numpy type, or of an array's dtype: 11 for `numpy.float32`.
 
     Raises:
         KeyError: no datatype is held in that type.
     """
-    return _NUMBERS[data_type]
+    return _NUMBERS[data_type.type if isinstance(data_type, np.dtype) else data_type]
 
 
 def serialize_byte_tensor(input_tensor: Array) -> bytes | tuple[()] | None:
