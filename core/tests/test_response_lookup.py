@@ -42,6 +42,11 @@ class DictCache(ResponseCache):
             {name: array.copy() for name, array in response.outputs.items()}, response.parameters
         )
 
+    def metrics(self):
+        if "broken" in self.settings:
+            raise OSError("no connection")
+        return ()
+
 
 class DictCachePlugin:
     @hookimpl
@@ -197,6 +202,12 @@ def test_a_broken_cache_harms_no_request(serve, caplog):
     assert model.infer(rows(4))["OUTPUT0"].tolist() == rows(4)["INPUT0"].tolist()
     assert "failed to look for a response of model 'model'" in caplog.text
     assert counts(model)["cache_miss"] == 1
+
+
+def test_a_broken_cache_harms_no_metrics(serve, caplog):
+    """What it cannot tell is missing, and whatever else there is is told."""
+    assert serve(cached(), broken="yes").metrics() == []
+    assert "DictCache failed to tell its metrics" in caplog.text
 
 
 def test_an_unknown_cache_keeps_the_server_from_being_made(server, model_repository):

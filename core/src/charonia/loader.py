@@ -34,7 +34,7 @@ from charonia.statistics import ModelStatistics
 from charonia.warmup import synthetic_samples, warmup_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from charonia.access_log import AccessLog
@@ -306,9 +306,18 @@ class Loader:
         return ResponseLookup(self._cache, config.name, version, statistics)
 
     def metrics(self) -> list[MetricFamily]:
-        """Give the metrics that the response cache, the memory budget and the backends tell of themselves."""
-        others = [part for part in (self._cache, self._budget) if part is not None]
-        return [*(family for part in others for family in part.metrics()), *self._backends.metrics()]
+        """Give the metrics that the memory budget, the response cache and the backends tell of themselves."""
+        budget = [] if self._budget is None else self._budget.metrics()
+        return [*budget, *self._cache_metrics(), *self._backends.metrics()]
+
+    def _cache_metrics(self) -> Sequence[MetricFamily]:
+        if self._cache is None:
+            return ()
+        try:
+            return self._cache.metrics()
+        except Exception:  # noqa: BLE001 - the border of the cache: who looks at the metrics sees those of the others
+            _log.warning("%s failed to tell its metrics", type(self._cache).__name__, exc_info=True)
+            return ()
 
     def close(self) -> None:
         """Close the backends and the response cache. All models are closed. Idempotent."""
