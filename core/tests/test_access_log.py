@@ -167,7 +167,8 @@ def test_every_format_names_the_request(ask, tmp_path, form):
     logger.removeHandler(handler)
     settings.close()
     well, badly = [line for line in lines if " charonia.access: " in line]  # they come a little later
-    failed, elsewhere = [line for line in lines if " charonia.access: " not in line]
+    ready, failed, elsewhere = [line for line in lines if " charonia.access: " not in line]
+    assert ready.endswith(" s")
     assert well.split(" charonia.access: ")[1].startswith("model=m version=1 id=r1 status=OK total_us=")
     assert well.endswith(" trace_id=1")
     first = failed.splitlines()[0]
