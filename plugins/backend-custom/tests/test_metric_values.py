@@ -209,3 +209,40 @@ def test_every_observation_lies_in_one_bucket(bounds, values):
     up_to = [sum(value <= bound for value in values) for bound in bounds]
     assert [sum(sample.value.counts[: place + 1]) for place in range(len(bounds))] == up_to
     assert (sum(sample.value.counts), sample.value.total) == (len(values), sum(values))
+
+
+STEPS = st.tuples(st.booleans(), st.integers(0, 1), st.sampled_from(["f", "g"]), st.sampled_from([None, "x", "y"]))
+
+
+@given(st.lists(STEPS, max_size=40), st.integers(0, 1))
+def test_what_is_there_is_what_somebody_holds(steps, closed):
+    """However often models hold the same, and let it go, a family and a metric live as long as one of them holds it."""
+    table, held = MetricTable(), []
+    holders = [HeldMetrics(table, "a"), HeldMetrics(table, "b")]
+    for takes, who, name, label in steps:
+        labels = None if label is None else {"l": label}
+        if not takes:
+            holders[who].leave(name, labels)
+            if (who, name, label) in held:
+                held.remove((who, name, label))
+        elif labels is None:
+            holders[who].declare(name, "d", 0)
+            held.append((who, name, None))
+        elif any(name == there for _, there, _ in held):
+            holders[who].add(name, labels, [])
+            held.append((who, name, label))
+        assert told_of(table) == told_by_hand(held)
+    holders[closed].close()
+    assert told_of(table) == told_by_hand([hold for hold in held if hold[0] != closed])
+    holders[1 - closed].close()
+    assert table.snapshot() == []
+
+
+def told_of(table):
+    """Give the labels of the metrics, by family."""
+    return {family.name: {sample.labels["l"] for sample in family.samples} for family in table.snapshot()}
+
+
+def told_by_hand(held):
+    """Give the same from what is held."""
+    return {name: {label for _, of, label in held if of == name and label is not None} for _, name, _ in held}

@@ -12,7 +12,7 @@ import re
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import triton_python_backend_utils as pb_utils
 from charonia.metric_families import Histogram, MetricFamily, MetricKind, MetricSample
@@ -66,6 +66,7 @@ class MetricTable:
         self._lock = threading.Lock()  # guards all below
         self._families: dict[str, _Family] = {}
         self._holds: Counter[_Hold] = Counter()
+        self._held: Counter[tuple[str, _Labels | None]] = Counter()  # the same, whoever the holders are
         self._left: deque[_Hold] = deque()  # not guarded: the collection of garbage may come at any moment
 
     def snapshot(self) -> list[MetricFamily]:
@@ -91,7 +92,7 @@ class MetricTable:
             family = self._families.setdefault(name, _Family(description, kind))
             if family.kind is not kind:
                 raise ValueError("Family name already exists with different type")
-            self._holds[holder, name, None] += 1
+            self._hold(holder, name, None)
 
     def add(self, holder: object, name: str, labels: _Labels, buckets: Sequence[float]) -> None:
         """Make a metric, or hold one that is there."""
@@ -101,7 +102,7 @@ class MetricTable:
             _check_labels(family, labels)
             _check_buckets(family, buckets)
             family.metrics.setdefault(labels, _Metric(tuple(buckets), [0] * (len(buckets) + 1)))
-            self._holds[holder, name, labels] += 1
+            self._hold(holder, name, labels)
 
     def apply(self, name: str, labels: _Labels, operation: str, value: float) -> None:
         """Change a metric."""
@@ -136,19 +137,25 @@ class MetricTable:
             for hold in [hold for hold in self._holds if hold[0] is holder]:
                 self._let_go(hold, self._holds[hold])
 
+    def _hold(self, holder: object, name: str, labels: _Labels | None) -> None:
+        self._holds[holder, name, labels] += 1
+        self._held[name, labels] += 1
+
     def _tidy(self) -> None:
         while self._left:
             self._let_go(self._left.popleft(), 1)
 
     def _let_go(self, hold: _Hold, times: int) -> None:
-        self._holds.subtract({hold: min(times, self._holds[hold])})
-        self._holds = +self._holds
         _, name, labels = hold
-        held = {(family, metric) for _, family, metric in self._holds}
-        family = self._families.get(name)
-        if family is not None and labels is not None and (name, labels) not in held:
-            family.metrics.pop(labels, None)
-        if family is not None and not family.metrics and (name, None) not in held:
+        times = min(times, self._holds[hold])
+        if not times:
+            return
+        _subtract(self._holds, hold, times)
+        _subtract(self._held, (name, labels), times)
+        family = self._families[name]
+        if labels is not None and (name, labels) not in self._held:
+            del family.metrics[labels]
+        if not family.metrics and (name, None) not in self._held:
             del self._families[name]
 
     def _family(self, name: str) -> _Family:
@@ -212,6 +219,15 @@ class HeldMetrics:
         return pb_utils.TritonModelException(
             f"{what}: Failed to process the request for model '{caller}', message: {error}"
         )
+
+
+_Counted = TypeVar("_Counted")
+
+
+def _subtract(counts: Counter[_Counted], key: _Counted, times: int) -> None:
+    counts[key] -= times
+    if not counts[key]:
+        del counts[key]
 
 
 def _key(labels: Mapping[str, str]) -> _Labels:
