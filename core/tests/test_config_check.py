@@ -187,6 +187,11 @@ def ensemble(rest):
             "histogram options must specify non-empty 'buckets'",
         ),
         (
+            "model_metrics { metric_control { metric_identifier { family: 'f' } histogram_options { buckets: [ 1, inf ] } } }",
+            "model_metrics.metric_control[0].histogram_options",
+            "'buckets' are finite: an infinite one is added to them",
+        ),
+        (
             "platform: 'ensemble'",
             "platform",
             "ensemble scheduling must be set for ensemble m whose platform is ensemble",

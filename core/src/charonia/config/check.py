@@ -5,6 +5,7 @@ The texts are those of the reference; the rest of each problem is ours.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from charonia.config.check_ensemble import ensemble_problems
@@ -54,3 +55,5 @@ def _check_metrics(config: ModelConfig, problems: Problems) -> None:
             problems.add_whole("metric control must specify 'histogram_options'", where)
         elif not control.histogram_options.buckets:
             problems.add_whole("histogram options must specify non-empty 'buckets'", f"{where}.histogram_options")
+        elif not all(map(math.isfinite, control.histogram_options.buckets)):
+            problems.add_whole("'buckets' are finite: an infinite one is added to them", f"{where}.histogram_options")
