@@ -97,6 +97,25 @@ def test_models_that_share_a_resource_take_turns(serve):
         assert second.result(30)["OUTPUT0"].shape == (1, 16)
 
 
+def test_who_waits_for_a_resource_is_told_as_pending(serve):
+    """A request that an instance has taken, and cannot execute yet, awaits execution, as in the reference."""
+
+    def pending():
+        (told,) = server.statistics("second")
+        return told.counters.pending
+
+    with Gate("held") as gate, ThreadPoolExecutor(3) as callers:
+        server = serve(limited("first", gate="held"), limited("second"))
+        calls = [callers.submit(server.model("first").infer, {"INPUT0": X})]
+        gate.wait_entered()
+        calls += [callers.submit(server.model("second").infer, {"INPUT0": X}) for _ in range(2)]
+        wait_until(lambda: pending() == 2)
+        gate.open()
+        for call in calls:
+            call.result(30)
+        assert pending() == 0
+
+
 @pytest.mark.parametrize("last", [0, 1])
 def test_an_instance_that_waits_does_not_hold_up_the_others_of_its_model(serve, last):
     """Work that one instance cannot begin goes to another one that can, whichever the scheduler chose."""

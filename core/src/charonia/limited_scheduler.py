@@ -42,7 +42,8 @@ class LimitedScheduler(Scheduler):
         self._free = limiter.join(demands(inner.context.config))  # the instances' seats, until there are instances
         self._limits = any(seat.demand.resources for seat in self._free)
         self._seats: dict[Hashable, Seat] = {}
-        self._lock = threading.Lock()  # guards changes of `_seats`
+        self._lock = threading.Lock()  # guards changes of `_seats`, and `_formed`
+        self._formed = 0
 
     @property
     def one_at_a_time(self) -> bool:  # type: ignore[override]  # decided by what the model needs
@@ -104,8 +105,20 @@ class LimitedScheduler(Scheduler):
             if self._limiter.try_take(seat):
                 return formed
             if not self._pass_on(formed):
-                self._limiter.take(seat)
+                with self._counted(len(formed.requests)):
+                    self._limiter.take(seat)
                 return formed
+
+    @contextmanager
+    def _counted(self, requests: int) -> Iterator[None]:
+        """Count requests of a batch that is formed, and waits for resources."""
+        with self._lock:
+            self._formed += requests
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._formed -= requests
 
     def _leave(self, instance: Hashable) -> None:
         with self._lock:
@@ -137,8 +150,8 @@ class LimitedScheduler(Scheduler):
 
     @property
     def pending(self) -> int:
-        """How many requests wait in the queue; those that wait for resources are not among them."""
-        return self._inner.pending
+        """How many requests wait in the queue, or have left it and wait for resources."""
+        return self._inner.pending + self._formed
 
     @property
     def occupied(self) -> bool:
