@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,8 @@ from charonia.trace import TIMESTAMPS
 from charonia.trace_writer import TraceWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import TextIO
+    from collections.abc import Iterator, Sequence
+    from io import FileIO
 
     from charonia.trace import Trace
     from charonia.trace_settings import TraceSetting
@@ -36,7 +37,7 @@ class TraceFile(TraceWriter):
 
     The thread starts, and the file is made, when there is something to write; what is written is there a second later. With
     a log frequency of so many traces, that many fill a numbered file, `<path>.0` first; with 0 all of them go to one file without
-    a number.
+    a number, which is a whole array whenever somebody reads it.
 
     Args:
         setting: has the path.
@@ -49,8 +50,9 @@ class TraceFile(TraceWriter):
             "charonia-trace-file", self._write, seconds=_GATHERED_SECONDS, enough=_WRITTEN_AT_ONCE
         )
         # what follows belongs to its thread, and at the end to whoever closes
-        self._failed = False
-        self._whole: TextIO | None = None
+        self._failing = False
+        self._whole: FileIO | None = None
+        self._end = 0  # of the last record in it
         self._gathered: list[str] = []
         self._traces = 0
         self._index = 0
@@ -60,23 +62,29 @@ class TraceFile(TraceWriter):
         self._ended.put(trace)
 
     def _write(self, traces: list[Trace]) -> None:
-        if self._failed:
-            return
-        try:
-            whole: list[str] = []
-            for trace in traces:
-                if trace.setting.log_frequency:
-                    self._gather(trace)
-                else:
-                    whole += _records(trace)
-            if whole:
+        whole: list[str] = []
+        for trace in traces:
+            if trace.setting.log_frequency:
+                self._gather(trace)
+            else:
+                whole += _records(trace)
+        if whole:
+            with self._losing():
                 self._append(whole)
-        except OSError as error:
-            self._fail(error)
 
-    def _fail(self, error: OSError) -> None:
-        _log.error("traces cannot be written: %s; there are no more of them", error)
-        self._failed = True
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        """Do without what cannot be written: the log says so, once until something can be again."""
+        try:
+            yield
+        except OSError as error:
+            if not self._failing:
+                _log.error("traces cannot be written, and are lost: %s", error)
+            self._failing = True
+        else:
+            if self._failing:
+                _log.warning("traces are written again")
+            self._failing = False
 
     def _gather(self, trace: Trace) -> None:
         self._gathered += _records(trace)
@@ -84,35 +92,45 @@ class TraceFile(TraceWriter):
         if self._traces >= trace.setting.log_frequency:
             self._write_numbered()
 
-    def _append(self, records: Sequence[str]) -> None:
-        before = ","
-        if self._whole is None:
-            before = "["
-            self._whole = Path(self._path).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open until the end
-        self._whole.write(before + ",".join(records))
-        self._whole.flush()
-
     def _write_numbered(self) -> None:
-        Path(f"{self._path}.{self._index}").write_text(f"[{','.join(self._gathered)}]", encoding="utf-8")
-        self._gathered, self._traces = [], 0
-        self._index += 1
+        records, self._gathered, self._traces = self._gathered, [], 0
+        file = Path(f"{self._path}.{self._index}")
+        with self._losing():
+            try:
+                file.write_text(f"[{','.join(records)}]", encoding="utf-8")
+            except OSError:
+                with suppress(OSError):
+                    file.unlink()  # half of it is of no use
+                raise
+            self._index += 1
 
-    def _finish(self) -> None:
-        if self._gathered:
-            self._write_numbered()
-        if self._whole is not None:
-            self._whole.write("]")
-            self._whole.close()
-            self._whole = None
+    def _append(self, records: Sequence[str]) -> None:
+        if self._whole is None:
+            self._whole = Path(self._path).open("wb", buffering=0)  # noqa: SIM115 - it stays open until the end
+        text = f"{',' if self._end else '['}{','.join(records)}]".encode()
+        try:
+            self._write_at_end(self._whole, text)
+        except OSError:
+            with suppress(OSError):
+                self._whole.truncate(self._end)
+                self._write_at_end(self._whole, b"]" if self._end else b"[]")
+            raise
+        self._end += len(text) - 1
+
+    def _write_at_end(self, file: FileIO, text: bytes) -> None:
+        file.seek(self._end)
+        left = memoryview(text)
+        while left:
+            left = left[file.write(left) :]
 
     def close(self) -> None:
         """Write what is left, and end the file. Idempotent."""
         self._ended.close()
-        if not self._failed:
-            try:
-                self._finish()
-            except OSError as error:
-                self._fail(error)
+        if self._gathered:
+            self._write_numbered()
+        if self._whole is not None:
+            self._whole.close()
+            self._whole = None
 
 
 def _records(trace: Trace) -> list[str]:
