@@ -63,7 +63,7 @@ def test_every_query_names_what_is_on_a_page(page):
         assert asked, query
         assert names_in(query) <= asked | labels, query
     for target in TARGETS:
-        labels = set().union(*(page[name] for name in names_in(target["expr"]) & page.keys()))
+        labels = {"instance"}.union(*(page[name] for name in names_in(target["expr"]) & page.keys()))  # Prometheus' own
         assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= labels, target
 
 
