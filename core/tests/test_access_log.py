@@ -8,11 +8,13 @@ import math
 import queue
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from charonia.cli.log import writing_log
 from charonia.errors import InferenceError
+from charonia.executing import EXECUTING
 from charonia.log_settings import LogSetting, LogSettings
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
@@ -176,6 +178,27 @@ def test_every_format_names_the_request(ask, tmp_path, form):
     assert failed.endswith("ValueError: INPUT0 has the value 7")
     assert badly.endswith(" trace_id=2")
     assert elsewhere.endswith("charonia.elsewhere: hello")
+
+
+@pytest.mark.parametrize("form", ["default", "JSON"])
+def test_what_a_models_code_puts_into_a_record_hides_no_request(form):
+    """Its fields may have the names of ours: where the record belongs to a request, that is told."""
+    settings = LogSettings(LogSetting(format=form), logging.getLogger("charonia"))
+    fields = {
+        "name": "theirs",
+        "levelname": "INFO",
+        "levelno": logging.INFO,
+        "msg": "hello",
+        "request_id": 5,
+        "model": None,
+    }
+    before = EXECUTING.set(((SimpleNamespace(model_name="m", id="r1", trace=None),), 3))
+    line = settings.formatter.format(logging.makeLogRecord(fields))
+    EXECUTING.reset(before)
+    if form == "JSON":
+        assert {"model": "m", "version": 3, "request_id": "r1"}.items() <= json.loads(line).items()
+    else:
+        assert line.endswith("theirs: hello [model=m version=3 request_id=r1]")
 
 
 def test_what_is_logged_elsewhere_names_none(log):

@@ -176,9 +176,8 @@ class _Formatter(logging.Formatter):
         return _json(record) if self._settings.get().format == "JSON" else super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """Write a record up to its traceback. One with a request of its own names that in its message."""
-        about = {} if hasattr(record, "request_id") else _executed()
-        told = in_one_line(" ".join([f"{name}={value}" for name, value in about.items()]))
+        """Write a record up to its traceback."""
+        told = in_one_line(" ".join([f"{name}={value}" for name, value in _executed().items()]))
         return super().formatMessage(record) + (f" [{told}]" if told else "")
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's own name
@@ -209,8 +208,8 @@ def _json(record: logging.LogRecord) -> str:
         "level": record.levelname,
         "logger": record.name,
         "message": record.getMessage(),
-        **_executed(),
         **{name: _plain(getattr(record, name)) for name in _RECORD_FIELDS if hasattr(record, name)},
+        **_executed(),
     }
     if record.exc_text:  # one from another process has nothing else
         document["exception"] = record.exc_text
