@@ -244,7 +244,7 @@ def limiter():
 
 def wait_for_a_waiter(limiter):
     """Wait until some instance waits for what others hold."""
-    wait_until(lambda: limiter._turns._waiting)
+    wait_until(lambda: limiter._precedence._waiting)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from charonia.config import normalise
 from charonia.errors import InvalidArgumentError
-from charonia.rate_limiter import MOST_OVERTAKEN, Demand, RateLimiter, ResourceLimit, Seat, Turns, demands
+from charonia.rate_limiter import MOST_OVERTAKEN, Demand, Precedence, RateLimiter, ResourceLimit, Seat, demands
 from charonia.testing.builders import model_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,13 +24,13 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(needs=st.lists(DEMANDS, min_size=2, max_size=8))
     def begin(self, needs):
-        self.turns = Turns(SIZES.__getitem__)
+        self.precedence = Precedence(SIZES.__getitem__)
         self.idle = [Seat(demand) for demand in needs]
         self.waiting = []
         self.executing = []
 
     def move(self):
-        for seat in self.turns.grant():
+        for seat in self.precedence.grant():
             self.waiting.remove(seat)
             self.executing.append(seat)
 
@@ -38,7 +38,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 7))
     def ask(self, pick):
         seat = self.idle.pop(pick % len(self.idle))
-        self.turns.ask(seat)
+        self.precedence.ask(seat)
         self.waiting.append(seat)
         self.move()
 
@@ -46,7 +46,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 7))
     def withdraw(self, pick):
         seat = self.waiting.pop(pick % len(self.waiting))
-        self.turns.withdraw(seat)
+        self.precedence.withdraw(seat)
         self.idle.append(seat)
         self.move()
 
@@ -54,7 +54,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 7))
     def end(self, pick):
         seat = self.executing.pop(pick % len(self.executing))
-        self.turns.release(seat)
+        self.precedence.release(seat)
         self.idle.append(seat)
         self.move()
 
@@ -78,7 +78,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self):
         """Whoever waits gets his turn, when others end."""
         while getattr(self, "executing", ()):
-            self.turns.release(self.executing.pop())
+            self.precedence.release(self.executing.pop())
             self.move()
         assert not getattr(self, "waiting", ())
 
@@ -89,20 +89,20 @@ TestMachine.settings = settings(max_examples=150, stateful_step_count=40, deadli
 
 def turns_taken(needs, size, count, length=1):
     """Let seats ask again as soon as they have ended, each after `length` others' turns; gives the turns of each."""
-    turns = Turns(lambda _: size)
+    precedence = Precedence(lambda _: size)
     seats = [Seat(demand) for demand in needs]
     for seat in seats:
-        turns.ask(seat)
+        precedence.ask(seat)
     taken = Counter()
     executing = []
     for _ in range(count):
-        granted = turns.grant()
+        granted = precedence.grant()
         taken.update(seats.index(seat) for seat in granted)
         executing += granted
         done, executing = executing[:length], executing[length:]
         for seat in done:
-            turns.release(seat)
-            turns.ask(seat)
+            precedence.release(seat)
+            precedence.ask(seat)
     return [taken[index] for index in range(len(seats))]
 
 
@@ -117,33 +117,33 @@ def test_turns_are_shared_by_priority(priorities, expected):
 
 def test_whoever_comes_late_does_not_catch_up():
     """An instance that had nothing to do, or was not there, gets its share from now on, not that of the past, too."""
-    turns = Turns(lambda _: 1)
+    precedence = Precedence(lambda _: 1)
     old, new = Seat(Demand({("a", 0): 1})), Seat(Demand({("a", 0): 1}))
-    turns.ask(old)
+    precedence.ask(old)
     for _ in range(1000):
-        assert turns.grant() == [old]
-        turns.release(old)
-        turns.ask(old)
-    turns.ask(new)
+        assert precedence.grant() == [old]
+        precedence.release(old)
+        precedence.ask(old)
+    precedence.ask(new)
     order = []
     for _ in range(6):
-        (seat,) = turns.grant()
+        (seat,) = precedence.grant()
         order.append(seat)
-        turns.release(seat)
-        turns.ask(seat)
+        precedence.release(seat)
+        precedence.ask(seat)
     assert order.count(new) == 3
 
 
 def test_whoever_does_not_need_it_is_not_held_up():
     """An instance waits only for what it needs itself, also behind one that waits for much."""
-    turns = Turns(lambda resource: {"a": 2, "b": 1}[resource[0]])
+    precedence = Precedence(lambda resource: {"a": 2, "b": 1}[resource[0]])
     holder, much, other = (Seat(Demand(need)) for need in ({("a", 0): 1}, {("a", 0): 2}, {("b", 0): 1}))
-    turns.ask(holder)
-    assert turns.grant() == [holder]
+    precedence.ask(holder)
+    assert precedence.grant() == [holder]
     much.overtaken = MOST_OVERTAKEN
-    turns.ask(much)
-    turns.ask(other)
-    assert turns.grant() == [other]
+    precedence.ask(much)
+    precedence.ask(other)
+    assert precedence.grant() == [other]
 
 
 @given(st.integers(2, 6), st.integers(1, 5))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from charonia.config import ModelConfig
 
-__all__ = ["Demand", "RateLimiter", "Resource", "ResourceLimit", "Seat", "Turns", "demands"]
+__all__ = ["MOST_OVERTAKEN", "Demand", "Precedence", "RateLimiter", "Resource", "ResourceLimit", "Seat", "demands"]
 
 MOST_OVERTAKEN = 8
 """So many others may take a resource that one who is before them waits for; then it is kept for him."""
@@ -96,7 +96,7 @@ class Seat:
         self.wake.acquire()
 
 
-class Turns:
+class Precedence:
     """Who executes next: the rules alone, without threads.
 
     Args:
@@ -175,7 +175,7 @@ class RateLimiter:
         self._lock = threading.Lock()  # guards all below
         self._members: list[Seat] = []
         self._sizes: dict[Resource, int] = {}
-        self._turns = Turns(lambda resource: self._sizes.get(resource, 0))
+        self._precedence = Precedence(lambda resource: self._sizes.get(resource, 0))
 
     def join(self, demands: Sequence[Demand]) -> list[Seat]:
         """Let the instances of a model take part, until `leave`; gives a seat for each.
@@ -230,7 +230,7 @@ class RateLimiter:
         if not seat.demand.resources:
             return
         with self._lock:
-            self._turns.ask(seat)
+            self._precedence.ask(seat)
             self._grant()
         seat.wake.acquire()
 
@@ -239,11 +239,11 @@ class RateLimiter:
         if not seat.demand.resources:
             return True
         with self._lock:
-            self._turns.ask(seat)
+            self._precedence.ask(seat)
             self._grant()
             if seat.wake.acquire(blocking=False):
                 return True
-            self._turns.withdraw(seat)
+            self._precedence.withdraw(seat)
             return False
 
     def give_back(self, seat: Seat) -> None:
@@ -251,9 +251,9 @@ class RateLimiter:
         if not seat.demand.resources:
             return
         with self._lock:
-            self._turns.release(seat)
+            self._precedence.release(seat)
             self._grant()
 
     def _grant(self) -> None:
-        for seat in self._turns.grant():
+        for seat in self._precedence.grant():
             seat.wake.release()
