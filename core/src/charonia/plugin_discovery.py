@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from charonia.frontend_offer import FrontendOption
 
-__all__ = ["KIND_OF_HOOK", "Discovery", "Failure", "Offer", "PluginState", "Source", "discover"]
+__all__ = ["KIND_OF_HOOK", "Discovery", "Failure", "Offer", "PluginRecord", "PluginState", "Source", "discover"]
 
 PluginState: TypeAlias = Literal["ok", "broken", "disabled", "conflict", "incompatible"]
 """Whether what a plugin offers can be used; if not, why not."""

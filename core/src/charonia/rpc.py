@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from charonia.errors import InferenceError
 
 __all__ = [
+    "LEAVING",
     "Answer",
     "Answering",
     "Metadata",

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from charonia.models import Models
     from charonia.request import InferenceRequest
 
-__all__ = ["BatchReason", "FormedBatch", "Scheduler", "SchedulerContext", "scheduler_name"]
+__all__ = ["DEFAULT", "BatchReason", "FormedBatch", "Scheduler", "SchedulerContext", "scheduler_name"]
 
 DEFAULT = "default"
+"""The name of the scheduler of models that choose none."""
 
 
 class BatchReason(StrEnum):
@@ -194,7 +195,7 @@ class Scheduler(ABC):
 
 
 def scheduler_name(config: ModelConfig) -> str:
-    """Tell which scheduler a configuration asks for: the parameter `scheduler`, the section it has, else "default"."""
+    """Tell which scheduler a configuration asks for: the parameter `scheduler`, the section it has, else `DEFAULT`."""
     if "scheduler" in config.parameters:
         return config.parameters["scheduler"].string_value
     return config.WhichOneof("scheduling_choice") or DEFAULT

@@ -35,7 +35,7 @@ from charonia.errors import (
     NotFoundError,
     UnsupportedError,
 )
-from charonia.tensor import as_numpy, encode_bytes
+from charonia.tensor import actual_datatype, as_numpy, encode_bytes
 
 if TYPE_CHECKING:
     from charonia.tensor import Tensor
@@ -300,13 +300,7 @@ def _open(key: str) -> int:
 
 def _binary(output: str, tensor: Tensor) -> memoryview:
     """Give the bytes of a tensor as they go over the wire: a copy only of what does not lie in one piece already."""
-    array = as_numpy(tensor)
-    try:
-        datatype = DataType.of_dtype(array.dtype)
-    except KeyError:
-        raise InternalError(f"output '{output}' has dtype {array.dtype}, which the protocol does not know") from None
+    array, datatype = actual_datatype(output, as_numpy(tensor))
     if datatype is DataType.BYTES:
         return memoryview(encode_bytes(array))
-    if array.dtype != datatype.dtype:  # the bytes of each number in another order
-        array = array.astype(datatype.dtype)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

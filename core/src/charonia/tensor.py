@@ -114,7 +114,7 @@ def as_numpy(tensor: Tensor) -> Array:
 
 
 def actual_datatype(name: str, array: Array) -> tuple[Array, DataType]:
-    """Tell the datatype of an output that has not the declared one, as a model may do in the reference, too.
+    """Tell the datatype of an output, which need not be the declared one, and give it with the bytes of numbers in our order.
 
     Raises:
         InternalError: the protocol does not know such a dtype.
