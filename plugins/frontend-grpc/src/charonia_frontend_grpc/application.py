@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charonia.classification import takes_long
-from charonia.errors import InferenceError, InternalError, InvalidArgumentError, UnsupportedError
+from charonia.errors import CharoniaError, InferenceError, InternalError, InvalidArgumentError, UnsupportedError
 from charonia.outbox import Outbox
 from charonia.per_model import PerModel
 from charonia.reply import Reply
@@ -169,7 +169,7 @@ class GrpcApplication:
         if reply.here and not decoded.classes:
             if trace is None:
                 return _encoded(encoder, decoded, reply.outcome())
-            return _watched(trace, encoder, decoded, reply.outcome())
+            return _watched(trace, encoder, decoded, reply)
         return _guarded("ModelInfer", _inferred(encoder, decoded, reply, trace))
 
     def _decode(self, body: bytes | memoryview, reply: Reply) -> tuple[Model, Decoded]:
@@ -225,16 +225,20 @@ async def _inferred(encoder: ResponseEncoder, decoded: Decoded, reply: Reply, tr
     except asyncio.CancelledError:
         decoded.request.cancel()
         raise
+    except CharoniaError:
+        if trace is not None and not trace.answered_ns:  # the request was refused
+            trace.answered_ns = time.monotonic_ns()
+        raise
     finally:
         if trace is not None:
             trace.end()
 
 
-def _watched(trace: Trace, encoder: ResponseEncoder, decoded: Decoded, response: InferenceResponse) -> Answer:
+def _watched(trace: Trace, encoder: ResponseEncoder, decoded: Decoded, reply: Reply) -> Answer:
     """Encode a response that is there at once, on which somebody looks on."""
     trace.answered_ns = time.monotonic_ns()
     try:
-        return _encoded(encoder, decoded, response)
+        return _encoded(encoder, decoded, reply.outcome())
     finally:
         trace.end()
 
