@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from charonia.cli.batching_advice import Observed, advise
+from charonia.cli.batching_advice import advise
+from charonia.cli.observed_batches import Observed
 from charonia.scheduler import BatchReason
 from charonia.testing.builders import model_config
 
@@ -101,6 +102,45 @@ def test_the_change_fits_what_happens(delay, observed, change):
     advice = advise(config_of(max_queue_delay_microseconds=delay), observed)
     assert change in advice.change
     assert bool(change) == bool(advice.change) == bool(advice.because)
+
+
+def linear(**counted):
+    """Observe a model for which 8 elements take 7.9 times as long as one."""
+    return Observed({1: 50, 4: 5, 8: 50}, compute_us_by_size={1: 1000, 4: 3950, 8: 7900}, **counted)
+
+
+@pytest.mark.parametrize(
+    ("config", "observed", "change"),
+    [
+        pytest.param(config_of(), linear(reasons=FULL, requests=450, queue_us=30_000, compute_us=4_000), "", id="full"),
+        pytest.param(
+            config_of(max_queue_delay_microseconds=2000),
+            linear(reasons=DELAYED, requests=450, queue_us=30_000, compute_us=4_000),
+            "dynamic_batching { max_queue_delay_microseconds: 0 }",
+            id="delayed",
+        ),
+        pytest.param(
+            config_of(), linear(reasons=EMPTY, requests=450, queue_us=30_000, compute_us=4_000), "", id="turns"
+        ),
+        pytest.param(model_config("m"), linear(reasons=EMPTY, requests=450, queue_us=30_000), "", id="no batcher"),
+    ],
+)
+def test_larger_batches_that_gain_nothing(config, observed, change):
+    """Where a batch takes as long as its elements one by one, no larger ones are proposed."""
+    config.max_batch_size = 32
+    advice = advise(config, observed)
+    assert "One with 8 elements computes 7.9 times as long as one with 1." in advice.sentences
+    assert advice.change == change
+    assert bool(change) != advice.sentences[-1].startswith("Batches compute the longer")
+
+
+def test_sizes_that_cannot_be_compared():
+    """A size that came only a few times, or that is nearly the other one, says nothing."""
+    few = Observed({1: 50, 8: 9}, EMPTY, 120, compute_us_by_size={1: 1000, 8: 8000})
+    near = Observed({7: 50, 8: 50}, FULL, 120, compute_us_by_size={7: 1000, 8: 8000})
+    assert (few.growth, near.growth) == (None, None)
+    assert few.pays
+    assert near.pays
 
 
 def test_requests_of_other_kinds():

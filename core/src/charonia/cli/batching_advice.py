@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from charonia.cli.observed_batches import Observed
     from charonia.config import ModelConfig
 
-__all__ = ["Advice", "Observed", "advise"]
+__all__ = ["Advice", "advise"]
 
 _MEANINGS: Mapping[str, str] = {
     BatchReason.UNBATCHED: "the scheduler took one request and looked for no other",
@@ -27,84 +28,7 @@ _MEANINGS: Mapping[str, str] = {
     BatchReason.QUEUE_EMPTY: "an instance was free and nothing else waited",
     BatchReason.CLOSED: "the model was being unloaded",
 }
-_OFTEN = 0.5
 _NEARLY_FULL = 0.8
-_HARDLY = 0.25
-"""Who waits for less than this share of an execution waits for no other execution."""
-_ALONE = 1.1
-"""With fewer requests in an execution than this, on average, they are executed one by one."""
-_FAILING = 0.05
-_FEW = 10
-"""Fewer executions than this say nothing of what would be better."""
-_LEAST_US = 200
-"""What an execution takes to begin where nothing is in its way, and less than what is worth a change."""
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What was counted of a model version.
-
-    Attributes:
-        batches: how many executions there were, by the size of their batch.
-        reasons: how many batches were closed for which reason; empty where nobody tells.
-        requests: how many requests were answered well by these executions.
-        queue_us: how long each of them waited on average, in microseconds; `compute_us` how long an execution computed.
-        compute_us: see queue_us.
-        cached: how many requests the response cache answered.
-        failed: how many requests failed.
-    """
-
-    batches: Mapping[int, int]
-    reasons: Mapping[str, int]
-    requests: int = 0
-    queue_us: float = 0.0
-    compute_us: float = 0.0
-    cached: int = 0
-    failed: int = 0
-
-    @property
-    def executions(self) -> int:
-        """How many there were."""
-        return sum(self.batches.values())
-
-    @property
-    def mean_size(self) -> float:
-        """How many elements a batch has on average."""
-        return sum(size * count for size, count in self.batches.items()) / max(self.executions, 1)
-
-    @property
-    def tells(self) -> bool:
-        """Whether anything can be concluded from it."""
-        return self.executions >= _FEW and bool(self.reasons)
-
-    @property
-    def whole(self) -> int:
-        """How many requests there were."""
-        return self.requests + self.cached + self.failed
-
-    @property
-    def fails(self) -> bool:
-        """Whether so many requests fail that all cannot be well."""
-        return self.failed > _FAILING * self.whole
-
-    @property
-    def alone(self) -> bool:
-        """Whether hardly any request is executed together with another one."""
-        return self.requests < _ALONE * self.executions
-
-    def mostly(self, *reasons: str) -> bool:
-        """Tell whether most batches were closed for these reasons."""
-        total = sum(self.reasons.values())
-        return total > 0 and sum(self.reasons.get(reason, 0) for reason in reasons) / total >= _OFTEN
-
-    def busy(self, delay_us: float) -> bool:
-        """Tell whether requests wait for executions, longer than for the delay that the configuration has them wait."""
-        return self.queue_us - delay_us > max(_HARDLY * self.compute_us, _LEAST_US)
-
-    @property
-    def worthwhile_us(self) -> int:
-        """For how long it is worth to wait for others: those who were answered together will ask again in that time."""
-        return max(round(self.compute_us / 2), 100)
 
 
 @dataclass(frozen=True)
@@ -125,6 +49,12 @@ class Advice:
 _WAIT_LONGER = (
     "requests wait for executions that could have taken more of them: a delay lets those that come a moment later join, at the "
     "price of that much latency where they do not come"
+)
+
+
+_PAYS_NOT = (
+    "Batches compute the longer the larger they are, so that larger ones would let hardly more through. More instances "
+    "(instance_group) may, where the machine has something left for them."
 )
 
 
@@ -170,14 +100,13 @@ def _single(config: ModelConfig, told: Sequence[str]) -> Advice:
 
 def _plain(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
     """Explain a model that has no batcher."""
+    told = [*told, "Each execution takes one request, since the configuration has no section dynamic_batching."]
+    if not observed.pays:
+        return Advice([*told, _PAYS_NOT])
     together = f"requests that wait are then executed together, up to {config.max_batch_size} elements"
     if observed.tells and not observed.busy(0):
         together += "; so far they hardly wait, and it makes no difference before more clients ask at the same time"
-    return Advice(
-        [*told, "Each execution takes one request, since the configuration has no section dynamic_batching."],
-        "dynamic_batching { }",
-        together,
-    )
+    return Advice(told, "dynamic_batching { }", together)
 
 
 def _dynamic(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
@@ -197,9 +126,12 @@ def _dynamic(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Ad
 
 def _filling(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
     """Explain batches that are as large as the configuration lets them be."""
-    if observed.queue_us <= observed.compute_us:
-        if not observed.fails:
-            return Advice([*told, "Batches fill up: there is nothing to change."])
+    crowded = observed.queue_us > observed.compute_us
+    if not crowded and not observed.fails:
+        return Advice([*told, "Batches fill up: there is nothing to change."])
+    if not observed.pays:
+        return Advice([*told, _PAYS_NOT])
+    if not crowded:
         return Advice(
             told,
             f"max_batch_size: {2 * config.max_batch_size}",
@@ -239,32 +171,38 @@ def _differing(config: ModelConfig, told: Sequence[str]) -> Advice:
 
 def _sparse(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
     """Explain batches that are far from full."""
-    delay_us, worthwhile_us = config.dynamic_batching.max_queue_delay_microseconds, observed.worthwhile_us
-
-    def waiting(microseconds: int) -> str:
-        return _dynamic_section(config, max_queue_delay_microseconds=str(microseconds))
-
-    busy, delayed = observed.busy(delay_us), observed.mostly(BatchReason.DELAY_OVER)
-    if delayed and observed.alone and not busy:
-        return Advice(
-            told,
-            waiting(0),
-            "hardly a request finds another one while it waits: without the delay each is answered sooner",
-        )
-    if delayed and delay_us > 2 * worthwhile_us:
-        return Advice(
-            told,
-            waiting(worthwhile_us),
-            "batches wait for longer than an execution takes, and do not fill up: nearly as many requests will join in a shorter "
-            "time, and all are answered sooner",
-        )
-    if busy and delay_us < worthwhile_us:
-        return Advice(told, waiting(worthwhile_us), _WAIT_LONGER)
+    delay_us = config.dynamic_batching.max_queue_delay_microseconds
+    busy = observed.busy(delay_us)
+    delay = _shorter_delay(observed, delay_us) if observed.mostly(BatchReason.DELAY_OVER) else None
+    if delay is None and busy and observed.pays and delay_us < observed.worthwhile_us:
+        delay = observed.worthwhile_us, _WAIT_LONGER
+    if delay is not None:
+        microseconds, because = delay
+        return Advice(told, _dynamic_section(config, max_queue_delay_microseconds=str(microseconds)), because)
+    if busy and not observed.pays:
+        return Advice([*told, _PAYS_NOT])
     if not busy and observed.alone:
         return Advice(
             [*told, "Requests come one at a time, or find a free instance: there is nothing to be put together."]
         )
     return Advice([*told, "There is nothing that a change of the configuration would obviously improve."])
+
+
+def _shorter_delay(observed: Observed, delay_us: int) -> tuple[int, str] | None:
+    """Give a better delay, in microseconds, and why, where batches wait to the end of theirs; None where it is not too long."""
+    if observed.alone and not observed.busy(delay_us):
+        return 0, "hardly a request finds another one while it waits: without the delay each is answered sooner"
+    if not observed.pays:
+        return (
+            0,
+            "larger batches let hardly more through here: without the delay, which makes them, each is answered sooner",
+        )
+    if delay_us > 2 * observed.worthwhile_us:
+        return observed.worthwhile_us, (
+            "batches wait for longer than an execution takes, and do not fill up: nearly as many requests will join in a "
+            "shorter time, and all are answered sooner"
+        )
+    return None
 
 
 def _sequences(config: ModelConfig, observed: Observed, told: Sequence[str]) -> Advice:
@@ -279,6 +217,8 @@ def _sequences(config: ModelConfig, observed: Observed, told: Sequence[str]) -> 
     small = observed.mean_size < _NEARLY_FULL * config.max_batch_size
     if not (observed.tells and parted and small and observed.busy(delay_us) and delay_us < worthwhile_us):
         return Advice(told)
+    if not observed.pays:
+        return Advice([*told, _PAYS_NOT])
     changed = {"max_queue_delay_microseconds": str(worthwhile_us)}
     if not oldest:
         changed["minimum_slot_utilization"] = "1"
@@ -310,6 +250,9 @@ def _counted(observed: Observed) -> list[str]:
             f"{executions} with {observed.mean_size:.1f} elements on average: {sizes}.",
             f"A request waits {observed.queue_us:.0f} us on average, and an execution computes {observed.compute_us:.0f} us.",
         ]
+        if observed.growth is not None:
+            small, large, times = observed.growth
+            told.append(f"One with {large} elements computes {times:.1f} times as long as one with {small}.")
     if observed.cached:
         told.append(
             f"{observed.cached} of {observed.whole} requests were answered from the response cache, and not executed."

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from charonia.cli.batching_advice import Observed, advise
+from charonia.cli.batching_advice import advise
 from charonia.cli.client import Client, timeout_option, url_option
 from charonia.cli.exit_codes import EXIT_CODES_EPILOG, RefusedError
+from charonia.cli.observed_batches import Observed
 
 __all__ = ["explain"]
 
@@ -68,6 +69,9 @@ def observed(told: dict[str, Any]) -> Observed:
         executed,
         queue_us=requests["queue"]["ns"] / 1000 / max(executed, 1),
         compute_us=sum(duration["ns"] for duration in batches.values()) / 1000 / max(computed, 1),
+        compute_us_by_size={
+            size: duration["ns"] / 1000 / duration["count"] for size, duration in batches.items() if duration["count"]
+        },
         cached=cached,
         failed=requests["fail"]["count"],
     )
