@@ -222,6 +222,51 @@ def test_cancellation_in_the_backlog(model):
     assert all(call.cancelled for call in calls)
 
 
+@both
+def test_starting_again_behind_a_cancellation(model, section):
+    """A sequence that its client starts again goes on from there, whatever was taken back before."""
+    model = model(section)
+    model.send("a", 1, start=True)
+    taken_back, behind, again = model.send("a", 2), model.send("a", 3), model.send("a", 4, start=True)
+    taken_back.request.cancel()
+    assert [model.values(), model.values(), model.values()] == [[1], [4], None]
+    assert taken_back.cancelled
+    assert (
+        behind.error
+        == "sequence a of model 'model' has ended, as an earlier request of it was cancelled: start it again"
+    )
+    assert not again.cancelled
+    model.send("a", 5, end=True)
+    assert model.values() == [5]
+
+
+@both
+def test_starting_again_while_a_cancelled_request_is_executed(model, section):
+    """The same where the request is taken back while it is executed."""
+    model = model(section)
+    first = model.send("a", 1, start=True)
+    (request,) = model.take()
+    first.request.cancel()
+    behind = model.send("a", 2)
+    model.send("a", 3, start=True)
+    model.execute(request)
+    assert first.cancelled
+    assert behind.cancelled
+    assert model.values() == [3]
+
+
+def test_starting_again_in_the_backlog(model):
+    """A client that has waited for a slot in vain, and tries again, keeps its place."""
+    model = model("", max_batch_size=1)
+    model.send("a", 1, start=True, end=True)
+    first, again = model.send("b", 2, start=True), model.send("b", 3, start=True, end=True)
+    first.request.cancel()
+    model.send("c", 4, start=True)
+    assert [model.values(), model.values(), model.values()] == [[1], [3], [4]]
+    assert first.cancelled
+    assert not again.cancelled
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_late_answer_of_the_former_owner(model, fails):
     """What comes after a sequence has given up its slot changes nothing for the next one."""

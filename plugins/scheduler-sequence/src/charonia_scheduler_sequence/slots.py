@@ -195,16 +195,21 @@ class SlotTable(Generic[_STATE]):
             self._break_off(ticket.slot)
 
     def drop_cancelled(self, seats: Seats[_STATE]) -> None:
-        """End the sequences whose next request has been taken back by its caller: nothing that follows it makes sense."""
+        """End the sequences whose next request its caller has taken back: nothing that follows makes sense, until they start again."""
         for slot in list(seats.ready):
             if slot.head.request.cancelled:
                 self._break_off(slot)
 
     def _break_off(self, slot: Slot[_STATE]) -> None:
         owner = self._owner(slot)
-        self._close(owner)
-        self._drop(owner, CancelledError(""))
-        self._vacate(slot)
+        self._take_from(owner)
+        if owner.waiting:
+            slot.renew()
+            slot.seats.ready.pop(slot, None)
+            self._look(slot)
+        else:
+            self._close(owner)
+            self._vacate(slot)
 
     def expire(self, now_ns: int, *, late: bool = False) -> None:
         """End the sequences that have been silent for too long, and those of the backlog that have waited too long.
@@ -276,6 +281,17 @@ class SlotTable(Generic[_STATE]):
         self._dropped += [(entry.request, error) for entry in sequence.waiting]
         sequence.waiting.clear()
 
+    def _take_from(self, sequence: Sequence) -> None:
+        """Drop what waits in a sequence of which a request was taken back, up to where the client starts it again."""
+        waiting = sequence.waiting
+        while waiting and (waiting[0].request.cancelled or not waiting[0].request.flags & SEQUENCE_START):
+            request = waiting.popleft().request
+            reason = (
+                f"sequence {sequence.id} of model '{self._model}' has ended, as an earlier request of it was cancelled"
+            )
+            self._dropped.append((request, CancelledError("" if request.cancelled else f"{reason}: start it again")))
+            self.pending -= 1
+
     def _vacate(self, slot: Slot[_STATE]) -> None:
         """Take a slot from its owner, who has nothing more to ask."""
         del self._owned[self._owner(slot)]
@@ -301,12 +317,13 @@ class SlotTable(Generic[_STATE]):
         return False
 
     def _waiting_sequences(self) -> Iterator[Sequence]:
-        """Take sequences from the head of the backlog; those whose next request has been taken back are dropped."""
+        """Take sequences from the head of the backlog; those whose next request was taken back begin where they start again."""
         while self._backlog:
             sequence = next(iter(self._backlog))
             del self._backlog[sequence]
-            if not sequence.waiting[0].request.cancelled:
+            if sequence.waiting[0].request.cancelled:
+                self._take_from(sequence)
+            if sequence.waiting:
                 yield sequence
             else:
                 self._close(sequence)
-                self._drop(sequence, CancelledError(""))
