@@ -90,6 +90,16 @@ def test_a_context_that_is_none_begins_a_new_trace(talk):
     assert collector.one("InferRequest").above == ""
 
 
+@pytest.mark.parametrize("field", ["traceparent", "tracestate", "baggage"])
+def test_a_context_that_is_no_text_harms_nobody(talk, field):
+    """Header fields may have any bytes, and those of W3C are ASCII: others are passed over, and the request is answered."""
+    headers = [("traceparent", SAMPLED), ("baggage", "a=b")]
+    odd = [header for header in headers if header[0] != field] + [(field, "k=\xe9".encode("latin-1"))]
+    collector = talk(lambda at: (post(at["http"], odd), post(at["http"], headers)))
+    spans = [span for span in collector.spans if span.name == "InferRequest"]
+    assert [span.above for span in spans] == [SPAN] * (1 if field == "traceparent" else 2)
+
+
 @pytest.mark.parametrize(
     ("path", "body"), [("/v2/models/m/generate", {"X": [1, 2]}), ("/v2/models/m/predict", {"X": [[1, 2]]})]
 )

@@ -160,11 +160,11 @@ class _Within:
 
 
 class _Fields(Getter[_Field]):
-    """Reads the header fields of a request."""
+    """Reads the header fields of a request. W3C's are ASCII; what is not, the propagators fall over."""
 
     def get(self, carrier: _Field, key: str) -> list[str] | None:
         value = carrier(key)
-        return None if value is None else [value]
+        return None if value is None or not value.isascii() else [value]
 
     def keys(self, carrier: _Field) -> list[str]:
         del carrier
