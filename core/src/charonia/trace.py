@@ -224,9 +224,11 @@ class Trace:
     # -- the model's side, on whichever thread answers the request
 
     def note(self, response: TracedResponse) -> None:
-        """Write down what a response has."""
+        """Write down what a response has, one of several; an error among them is how the request ended."""
         if TENSORS in self.setting.level:
             self.tensors = [*self.tensors, *_described("TENSOR_BACKEND_OUTPUT", response.outputs)]
+        if response.error is not None:
+            self.error = _told(response.error)
 
     def finish(self, request: TracedRequest, response: TracedResponse) -> None:
         """Write down what the model knows: the request has its final response."""
@@ -236,7 +238,7 @@ class Trace:
             self.note(response)
             self.tensors = [*_described("TENSOR_QUEUE_INPUT", request.inputs), *self.tensors]
         if response.error is not None:
-            self.error = str(response.error) or response.error.code.name
+            self.error = _told(response.error)
         self._queued_ns = request.queued_ns
         self._started_ns = request.started_ns
         self._compute_ns = request.compute_ns
@@ -275,6 +277,10 @@ class Trace:
                 moments[f"{self._sending}_START"] = self.answered_ns
                 moments[f"{self._sending}_END"] = self._ended_ns
         return moments
+
+
+def _told(error: InferenceError) -> str:
+    return str(error) or error.code.name
 
 
 def _described(activity: str, tensors: Mapping[str, Tensor]) -> list[TracedTensor]:

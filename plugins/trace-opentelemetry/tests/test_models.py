@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from charonia.errors import InferenceError
 from charonia.plugins import Plugins
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin
@@ -106,6 +107,25 @@ class TritonPythonModel:
     ((_, ((name, below),)),) = collector.tree()
     assert (name, {span for span, _ in below}) == ("m", {"queue", "compute", "token 0", "token 1"})
     assert collector.one("m").attributes["tokens"] == 2
+
+
+def test_an_error_among_the_responses_is_how_a_request_ended(serve, collector):
+    """A decoupled model tells it in a response, after which it says that there are no more."""
+    server = serve(
+        """
+class TritonPythonModel:
+    def execute(self, requests):
+        sender = requests[0].get_response_sender()
+        sender.send(answer(requests[0]))
+        sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError("no more words")))
+        sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+""",
+        decoupled=True,
+    )
+    with pytest.raises(InferenceError):
+        list(server.model("m").stream(X))
+    server.close()
+    assert {collector.one(name).status for name in ("InferRequest", "m", "compute")} == {(2, "no more words")}
 
 
 def test_spans_of_requests_that_are_not_traced_are_not_recorded(serve, collector):
