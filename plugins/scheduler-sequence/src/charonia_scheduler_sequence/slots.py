@@ -195,7 +195,7 @@ class SlotTable(Generic[_STATE]):
             self._break_off(ticket.slot)
 
     def drop_cancelled(self, seats: Seats[_STATE]) -> None:
-        """End the sequences whose next request its caller has taken back: nothing that follows makes sense, until they start again."""
+        """End the sequences whose next request its caller has taken back, unless they start again: the rest makes no sense."""
         for slot in list(seats.ready):
             if slot.head.request.cancelled:
                 self._break_off(slot)
