@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from charonia.testing.patience import PATIENCE_SECONDS
 from charonia_transport_lean import door
 from charonia_transport_lean.http2 import farewell, frames
 from charonia_transport_lean.http2.farewell import FAREWELL_PING
@@ -16,6 +17,18 @@ ECHO = "/t/Echo"
 def told(last):
     """Give what a farewell says whose last stream is this one."""
     return FrameType.GOAWAY, 0, 0, last.to_bytes(4, "big") + b"\0\0\0\0"
+
+
+@pytest.fixture
+def answer_seconds():
+    """Tell how long the server awaits what the client says to its farewell: for longer than any client here takes."""
+    return PATIENCE_SECONDS
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch, answer_seconds):
+    """Have the server be as patient as that."""
+    monkeypatch.setattr(farewell, "_ANSWER_SECONDS", answer_seconds)
 
 
 @pytest.fixture
@@ -42,9 +55,9 @@ async def test_requests_under_way_are_answered(client, calls, closing):
     await closing
 
 
-async def test_client_that_does_not_answer_is_told_all_the_same(client, calls, closing, monkeypatch):
+@pytest.mark.parametrize("answer_seconds", [0.0])
+async def test_client_that_does_not_answer_is_told_all_the_same(client, calls, closing):
     """After some time."""
-    monkeypatch.setattr(farewell, "_ANSWER_SECONDS", 0.0)
     assert await client.frame() == told(MAX_STREAM)
     assert await client.frame() == told(1)
     calls.go.set()

@@ -7,6 +7,7 @@ import ssl
 import tracemalloc
 
 import pytest
+from charonia.testing.patience import PATIENCE_SECONDS
 from charonia.transport import KeepAlive, RpcSettings
 from charonia_transport_lean.http2 import connection as module
 from charonia_transport_lean.http2 import frames
@@ -312,7 +313,7 @@ async def test_client_that_comes_in_while_the_door_closes_is_told_to_go(connect,
     closing = asyncio.create_task(transport.close(30))
     assert (await early.frame())[0] is FrameType.GOAWAY
     await writer.start_tls(context, server_hostname="localhost")
-    assert (await asyncio.wait_for(reader.read(), 10)).endswith(frames.go_away(0, ErrorCode.NO_ERROR))
+    assert (await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)).endswith(frames.go_away(0, ErrorCode.NO_ERROR))
     writer.close()
     calls.go.set()
     assert (await early.messages(1))[0] == [b"a"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from charonia.testing.patience import PATIENCE_SECONDS
 from charonia_transport_lean.http2 import connection as module
 from charonia_transport_lean.http2 import frames, patience
 from charonia_transport_lean.http2.frames import ErrorCode, FrameType, frame_head
@@ -16,6 +17,12 @@ ECHO = "/t/Echo"
 def frame(kind, flags=0, stream=0, payload=b""):
     """Write a frame."""
     return frame_head(len(payload), kind, flags, stream) + payload
+
+
+@pytest.fixture
+def lingering(monkeypatch):
+    """Have the server take what a client has begun to send for as long as that takes, so that its farewell is not lost."""
+    monkeypatch.setattr(module, "_LINGER_SECONDS", PATIENCE_SECONDS)
 
 
 async def test_requests_of_many_streams_are_answered(client):
@@ -228,6 +235,7 @@ async def test_window_of_a_stream_has_an_end(client, calls):
     await calls.cancelled.acquire()
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_more_data_than_the_window_ends_the_connection(client, calls):
     """While a stream has no room for what comes, its window is not opened again."""
     client.send(client.call(1, "/t/Chat", b"first", end=False))
@@ -266,6 +274,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.usefixtures("lingering")
 @pytest.mark.parametrize("kind", FLOODS)
 async def test_floods_end_the_connection(client, kind):
     """Frames that cost the server more than the client have an allowance, however they are mixed with requests."""
@@ -275,6 +284,7 @@ async def test_floods_end_the_connection(client, kind):
     assert (code, text) == (ErrorCode.ENHANCE_YOUR_CALM, f"too many {kind}")
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_rapid_resets_end_the_connection(client):
     """A client that begins requests and takes them back at once soon has no connection any more."""
     for number in range(1, 4001, 2):
@@ -282,6 +292,7 @@ async def test_rapid_resets_end_the_connection(client):
     assert await client.farewell() == (ErrorCode.ENHANCE_YOUR_CALM, "too many resets")
 
 
+@pytest.mark.usefixtures("lingering")
 async def test_streams_that_a_client_has_reset_by_its_faults_count_too(client):
     """Requests that the server itself has to reset are as cheap for an attacker."""
     for number in range(1, 4001, 2):
