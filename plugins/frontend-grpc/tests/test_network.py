@@ -97,7 +97,8 @@ def test_a_deadline_takes_the_request_back(channel, calls, infer_request, runnin
     """A client that waits no longer sees its own status, and its request is cancelled."""
     with Gate("slow") as gate:
         infer = calls(channel, "ModelInfer")
-        assert raised(lambda: infer(infer_request("slow"), timeout=1))[0] == "DEADLINE_EXCEEDED"
+        infer(infer_request())  # so that the deadline is not over before there is a connection
+        assert raised(lambda: infer(infer_request("slow"), timeout=3))[0] == "DEADLINE_EXCEEDED"
         assert taken_back.acquire(timeout=PATIENCE_SECONDS)
         gate.open()
     assert failures(running, "slow") == 1

@@ -11,6 +11,7 @@ from charonia.errors import InferenceError
 from charonia.plugins import Plugins
 from charonia.rpc import settled
 from charonia.testing.fakes import ArithmeticPlugin, Gate
+from charonia.testing.patience import wait_until
 from charonia_frontend_grpc.application import SERVICE, GrpcApplication
 from charonia_protos import grpc_service_pb2 as pb
 
@@ -255,4 +256,5 @@ async def test_region_in_use_may_be_unregistered(ask, region, objects):
         await running
     del running
     assert region.read_bytes()[32:48] == ROW.tobytes()
-    assert (objects.mapped, objects.opened) == (0, 0)
+    # the instance's thread has answered before it lets go
+    await asyncio.to_thread(wait_until, lambda: (objects.mapped, objects.opened) == (0, 0))

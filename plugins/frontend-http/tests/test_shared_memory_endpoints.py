@@ -8,6 +8,7 @@ import base64
 import numpy as np
 import pytest
 from charonia.testing.fakes import Gate
+from charonia.testing.patience import wait_until
 
 SYSTEM, CUDA = "/v2/systemsharedmemory", "/v2/cudasharedmemory"
 HANDLE = base64.b64encode(bytes(64)).decode()
@@ -244,7 +245,8 @@ async def test_region_in_use_may_be_unregistered(ask, region, objects):
         assert (await running)[0] == 200
     del running
     assert region.read_bytes()[32:48] == ROW.tobytes()
-    assert (objects.mapped, objects.opened) == (0, 0)
+    # the instance's thread has answered before it lets go
+    await asyncio.to_thread(wait_until, lambda: (objects.mapped, objects.opened) == (0, 0))
 
 
 @pytest.mark.parametrize("parameters", [place(offset=60), {}])
