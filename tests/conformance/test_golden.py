@@ -19,6 +19,7 @@ from differences import (
     STATUS_ON_PURPOSE,
 )
 from recordings import GOLDEN, MODELS, answers_to, name_of, steps_of
+from steady_clock import SteadyTime
 
 FILES = {path.stem: recorded_memory.load(path) for path in sorted(GOLDEN.glob("http_*.json"))}
 STEPS = [pytest.param(topic, step, id=f"{topic}-{name_of(step)}") for topic in FILES for step in steps_of(FILES[topic])]
@@ -39,7 +40,7 @@ def address_of(request):
     """
     addresses = {}
     before = set(threading.enumerate())
-    with recorded_memory.objects(FILES.values()), ExitStack() as opened:
+    with SteadyTime(), recorded_memory.objects(FILES.values()), ExitStack() as opened:
 
         def address(topic):
             flags = tuple(FILES[topic]["server_args"])

@@ -13,7 +13,9 @@ import iterative
 import pytest
 import sequences
 from charonia import Server
+from charonia.clock import Clock
 from charonia.serving import serve_in_thread
+from steady_clock import SteadyTime
 
 from benchmarks.process import free_port
 
@@ -30,15 +32,15 @@ def models(tmp_path_factory):
     return repository
 
 
-def played(address, *, tries=1):
-    """Play all traces, a few at a time, and give what became of each, by model.
+def played(address, clock, *, tries=1):
+    """Play all traces by a clock, a few at a time, and give what became of each, by model.
 
     With several `tries`, a trace is played again while something else than expected becomes of it.
     """
 
     def play(schedule):
         for _ in range(tries):
-            outcome = schedule.play(address)
+            outcome = schedule.play(address, clock)
             if outcome == (schedule.executions, schedule.errors):
                 break
         return outcome
@@ -51,10 +53,11 @@ def played(address, *, tries=1):
 def outcomes(models):
     """Play the traces on this server."""
     with (
+        SteadyTime() as steady,
         Server(models) as server,
         serve_in_thread(server, {"grpc-port": 0, "allow-http": False}) as (url,),
     ):
-        return played(url.removeprefix("grpc://"))
+        return played(url.removeprefix("grpc://"), steady.clock())
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,9 @@ def reference_outcomes(run_reference, models):
         "--exit-timeout-secs=1",
     ]
     with run_reference(port, *flags, ready="Started GRPCInferenceService"):
-        return played(f"127.0.0.1:{port}", tries=3)  # its threads race with each other where the machine is busy
+        return played(
+            f"127.0.0.1:{port}", Clock(), tries=3
+        )  # its threads race with each other where the machine is busy
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.model)

@@ -7,17 +7,18 @@ can be observed from outside.
 from __future__ import annotations
 
 import queue
-import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tritonclient.grpc
+from steady_clock import sleep_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from charonia.clock import Clock
 
 RECORDER = Path(__file__).with_name("recorder.py")
 PATIENCE_SECONDS = 60.0
@@ -121,20 +122,19 @@ class Schedule:
             composed = _ENSEMBLE.format(name=self.model, most=self.most, step=name)
             (repository / self.model / "config.pbtxt").write_text(composed)
 
-    def play(self, address: str) -> tuple[list[list[int | None]], dict[int, str]]:
-        """Send the requests to a server at their times, and give its executions and errors, as they are declared above."""
+    def play(self, address: str, clock: Clock) -> tuple[list[list[int | None]], dict[int, str]]:
+        """Send the requests to a server at their times, by a clock, and give its executions and errors, as they are declared above."""
         answers: queue.SimpleQueue[tuple[int, np.ndarray, str]] = queue.SimpleQueue()
         with tritonclient.grpc.InferenceServerClient(address) as client:
             ask = self._asking_by_stream(client, answers) if self.decoupled else self._asking(client, answers)
-            self._ask_all(ask)
+            self._ask_all(ask, clock)
             expected = sum(ask.turns or 1 for ask in self.asks) if self.decoupled else len(self.asks)
             return _outcome([answers.get(timeout=PATIENCE_SECONDS) for _ in range(expected)])
 
-    def _ask_all(self, ask_at: Callable[[int, Ask], None]) -> None:
-        pause = threading.Event()
-        begun = time.monotonic()
+    def _ask_all(self, ask_at: Callable[[int, Ask], None], clock: Clock) -> None:
+        begun_ns = clock.now_ns()
         for place, ask in enumerate(self.asks):
-            pause.wait(max(0.0, begun + ask.at / 1000 - time.monotonic()))
+            sleep_until(clock, begun_ns + ask.at * 1_000_000)
             ask_at(place, ask)
 
     def _asking(
