@@ -76,6 +76,14 @@ def count_all(statistics, requests):
         statistics.count_first_response(ns=size * 1_000_000)
 
 
+class Waiting:
+    """What a load still has to do."""
+
+    def gauges(self):
+        """Tell how many requests wait, and how many are in flight."""
+        return 2, 3
+
+
 sizes = st.lists(st.integers(1, 4), max_size=4)
 
 
@@ -83,10 +91,11 @@ sizes = st.lists(st.integers(1, 4), max_size=4)
 def test_what_runs_on_is_the_sum_of_all_loads(loads):
     """However a version is loaded anew, and whether earlier loads have finished or still do, nothing is lost or told twice."""
     everything, current, late = ModelStatistics([2]), None, []
+    waiting = Waiting()  # known for as long as it is here
     for before, after, finished in loads:
         follower = ModelStatistics([2])
         if current is not None:
-            follower.follow(current)
+            follower.follow(current, waiting.gauges)
         current = follower
         count_all(current, before)
         current.finished = finished
@@ -101,6 +110,8 @@ def test_what_runs_on_is_the_sum_of_all_loads(loads):
         *("batch_reasons", "failures", "distributions", "first_response"),
     ):
         assert getattr(told, name) == getattr(expected, name), name
+    unfinished = sum(not finished for _, _, finished in loads[:-1])
+    assert (told.pending, told.in_flight) == (2 * unfinished, 3 * unfinished)
 
 
 def test_a_load_that_replaces_another_one_counts_on(tmp_path):
@@ -111,17 +122,22 @@ def test_a_load_that_replaces_another_one_counts_on(tmp_path):
         Gate("runs-on") as gate,
     ):
         answers = queue.SimpleQueue()
-        server.submit(InferenceRequest("m", {"INPUT0": np.zeros((3, 16), np.float32)}, answers.put))
+        for _ in range(2):
+            server.submit(InferenceRequest("m", {"INPUT0": np.zeros((3, 16), np.float32)}, answers.put))
         gate.wait_entered()
         server.load("m", config=json.dumps(config_to_json(model_config("m", parameters={"anew": "1"}))))
         (told,) = server.statistics("m")
         assert (told.counters.success.count, told.running.success.count) == (0, 0)
+        assert (told.counters.in_flight, told.running.in_flight) == (0, 2)
+        assert (told.counters.pending, told.running.pending) == (0, 1)
         gate.open()
-        answers.get(timeout=60)
+        for _ in range(2):
+            answers.get(timeout=60)
         server.model("m").infer({"INPUT0": np.zeros((1, 16), np.float32)})
         (told,) = server.statistics("m")
-        assert (told.counters.success.count, told.running.success.count) == (1, 2)
-        assert (told.counters.inference_count, told.running.inference_count) == (1, 4)
+        assert (told.counters.success.count, told.running.success.count) == (1, 3)
+        assert (told.counters.inference_count, told.running.inference_count) == (1, 7)
+        assert (told.running.in_flight, told.running.pending) == (0, 0)
         assert told.load_seconds > 0
         server.unload("m")
         server.load("m", config=json.dumps(config_to_json(model_config("m"))))

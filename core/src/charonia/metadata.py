@@ -92,7 +92,8 @@ class VersionStatistics:
         name: the model's name.
         version: the version.
         counters: the counters, which begin at 0 whenever it is loaded.
-        running: the same, but going on where a load replaces another one, until the version is unloaded.
+        running: the same, but going on where a load replaces another one, until the version is unloaded; with what that one still
+            has to do.
         load_seconds: how long the last load took.
         namespace: the model's repository, where that tells models apart; else "".
     """

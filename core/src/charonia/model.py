@@ -341,9 +341,12 @@ class Model:
 
     def snapshot(self) -> StatisticsSnapshot:
         """Give the counters as they are now."""
-        return self.statistics.snapshot(
-            pending=self._scheduler.pending, in_flight=self._in_flight.count, host_byte_size=self.host_byte_size
-        )
+        pending, in_flight = self.gauges()
+        return self.statistics.snapshot(pending=pending, in_flight=in_flight, host_byte_size=self.host_byte_size)
+
+    def gauges(self) -> tuple[int, int]:
+        """Tell how many requests wait in the queue, and how many were accepted and are not finished."""
+        return self._scheduler.pending, self._in_flight.count
 
     def close(self, timeout_seconds: float | None = None) -> bool:
         """Take no new requests, finish those that were accepted, and let everything go. Idempotent.

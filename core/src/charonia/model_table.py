@@ -104,7 +104,7 @@ class ModelTable:
                 self._departures.announce(name, {version: old[version] for version in leaving})
             for version, model in models.items():
                 if version in old and old[version] is not model:
-                    model.statistics.follow(old[version].statistics)
+                    model.statistics.follow(old[version].statistics, old[version].gauges)
             self._replace(name, models)
             for version in models:
                 known = record.versions[version]

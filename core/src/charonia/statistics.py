@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from dataclasses import dataclass, fields, replace
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from charonia.distribution import SLOTS, Buckets, Distribution, slot_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["BatchStatistics", "Distributions", "Duration", "FailureReason", "ModelStatistics", "StatisticsSnapshot"]
 
@@ -120,7 +121,7 @@ class StatisticsSnapshot:
     host_byte_size: int = 0
 
     def __add__(self, other: StatisticsSnapshot) -> StatisticsSnapshot:
-        """Tell of an earlier and a later load of a version together; what is a state and no count is the later one's."""
+        """Tell of an earlier and a later load of a version together. The memory is the later one's, since the other one goes."""
         return replace(
             other,
             last_inference_ms=max(self.last_inference_ms, other.last_inference_ms),
@@ -139,6 +140,8 @@ class StatisticsSnapshot:
             failures=_merged(self.failures, other.failures),
             distributions=self.distributions + other.distributions,
             first_response=self.first_response + other.first_response,
+            pending=self.pending + other.pending,
+            in_flight=self.in_flight + other.in_flight,
         )
 
 
@@ -191,6 +194,7 @@ class ModelStatistics:
     def __init__(self, first_response_bounds_ms: Sequence[float] = ()) -> None:
         # what finished loads have counted together, and the loads that may still count; set before anybody sees this one
         self._before: tuple[StatisticsSnapshot | None, Sequence[ModelStatistics]] = None, ()
+        self._gauges: Callable[[], Callable[[], tuple[int, int]] | None] | None = None
         self.finished = False
         self._first_response_bounds_ms = tuple(first_response_bounds_ms)
         self._lock = threading.Lock()  # guards all below
@@ -310,8 +314,14 @@ class ModelStatistics:
 
     # -- loads one after the other
 
-    def follow(self, earlier: ModelStatistics) -> None:
-        """Have `running` go on from the load that this one replaces. To be called once, before anybody sees this one."""
+    def follow(self, earlier: ModelStatistics, gauges: Callable[[], tuple[int, int]]) -> None:
+        """Have `running` go on from the load that this one replaces. To be called once, before anybody sees this one.
+
+        Args:
+            earlier: what that load counts.
+            gauges: a method that tells how many of its requests wait, and how many are in flight, while its object lives.
+        """
+        earlier._gauges = weakref.WeakMethod(gauges)
         told, loads = earlier._before
         unfinished = []
         for load in (*loads, earlier):
@@ -325,6 +335,12 @@ class ModelStatistics:
     def running(self, now: StatisticsSnapshot) -> StatisticsSnapshot:
         """Tell of this load, as `now` does, and of all those before it together, which may still finish some requests."""
         told, loads = self._before
-        for snapshot in [*([] if told is None else [told]), *(load.snapshot() for load in loads)]:
+        for snapshot in [*([] if told is None else [told]), *(load.finishing() for load in loads)]:
             now = snapshot + now
         return now
+
+    def finishing(self) -> StatisticsSnapshot:
+        """Tell of a load that was replaced, with what it still has to do."""
+        gauges = None if self._gauges is None else self._gauges()
+        pending, in_flight = (0, 0) if gauges is None else gauges()
+        return self.snapshot(pending=pending, in_flight=in_flight)

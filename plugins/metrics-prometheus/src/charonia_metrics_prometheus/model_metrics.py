@@ -163,14 +163,14 @@ _GAUGES = (
         "nv_inference_pending_request_count",
         "gauge",
         "Instantaneous number of pending requests awaiting execution per-model.",
-        lambda told: told.counters.pending,
+        lambda told: told.running.pending,
     ),
     _Simple("nv_model_load_duration_secs", "gauge", "Model load time in seconds", lambda told: told.load_seconds),
     _Simple(
         "charonia_in_flight_requests",
         "gauge",
         "Requests that were accepted and are not finished yet",
-        lambda told: told.counters.in_flight,
+        lambda told: told.running.in_flight,
     ),
     _Simple(
         "charonia_loaded_bytes",
