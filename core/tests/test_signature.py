@@ -181,6 +181,15 @@ def test_malformed_data_is_told_only_when_all_else_is_right():
     assert "unexpected shape" in refusal(ADD_SUB, {"INPUT0": wrong, "INPUT1": floats(1, 4)})
 
 
+@pytest.mark.parametrize("datatype", DataType)
+def test_malformed_data_of_any_datatype_is_told(datatype):
+    """No datatype of a model is taken for the one that malformed data has not."""
+    config = ModelConfig(name="any")
+    config.input.add(name="X", data_type=datatype.number, dims=[4])
+    malformed = MalformedTensor(datatype, (4,), InvalidArgumentError("the data is short"))
+    assert refusal(config, {"X": malformed}) == "the data is short"
+
+
 def test_optional_input_may_be_given():
     """A request with its optional inputs is right, too."""
     check(FLAT, {"X": np.zeros((1, 2), np.int32), "Y": np.array([b"a"], object)})

@@ -122,7 +122,9 @@ class Signature:
                     return False
                 batch_size = shape[0]
                 shape = shape[1:]
-            if getattr(tensor, "dtype", None) != dtype or (shape != dims and not (variable and _matches(shape, dims))):
+            if getattr(tensor, "dtype", _NO_DTYPE) != dtype or (
+                shape != dims and not (variable and _matches(shape, dims))
+            ):
                 return False
         if batching:
             if not 0 < batch_size <= self.max_batch_size:
@@ -228,6 +230,9 @@ def _facts(tensor: object) -> tuple[DataType | None, tuple[int, ...]]:
         # A tensor of another library names its dtypes by itself: "torch.float32". The backend has the last word.
         return _FOREIGN.get(str(getattr(tensor, "dtype", "")).rpartition(".")[2]), shape
 
+
+_NO_DTYPE = MalformedTensor.dtype
+"""What stands for the dtype of something that has none."""
 
 _FOREIGN = {str(datatype.dtype): datatype for datatype in DataType}
 

@@ -76,7 +76,8 @@ class MalformedTensor:
     """
 
     __slots__ = ("datatype", "error", "shape")
-    dtype = None  # never equal to the dtype that a model expects, so that validation takes its thorough way
+    # Never equal to the dtype that a model expects, so that validation takes its thorough way; None would be float64 to numpy.
+    dtype = object()
 
     def __init__(self, datatype: DataType | None, shape: tuple[int, ...], error: InferenceError) -> None:
         self.datatype = datatype
