@@ -1,7 +1,9 @@
 """Laws of the readers and printers of configurations."""
 
 import json
+import math
 
+import pytest
 import yaml
 from charonia.config import config_from_json, config_to_json, parse_config
 from charonia.errors import ConfigError
@@ -90,6 +92,20 @@ def test_yaml_gives_back_what_was_printed(config):
 def test_json_gives_back_what_was_printed(config):
     """Reading the JSON form is the inverse of printing it."""
     assert config_from_json(json.dumps(config_to_json(config)), model="m") == config
+
+
+LARGEST = float.fromhex("0x1.fffffep+127")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [(3.4028235e38, LARGEST), (-3.4028235e38, -LARGEST), (3.4028236e38, math.inf), (1e39, math.inf)],
+)
+def test_the_largest_number_of_single_precision_is_read_as_it_is_printed(written, meant):
+    """It is printed with so few digits that it seems greater than it is; what is nearer to none of that precision is infinite."""
+    document = {"sequence_batching": {"control_input": [{"control": [{"fp32_false_true": [written]}]}]}}
+    (tensor,) = config_from_json(json.dumps(document), model="m").sequence_batching.control_input
+    assert list(tensor.control[0].fp32_false_true) == [meant]
 
 
 WORDS = st.sampled_from(

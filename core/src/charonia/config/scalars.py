@@ -23,7 +23,8 @@ _RANGES = {
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
-_LARGEST_FLOAT = 3.4028234663852886e38
+_ROUNDED_TO_INFINITY = float.fromhex("0x1.ffffffp+127")
+"""From here on, a number of double precision has no nearest one of single precision."""
 _TRUE = {Form.PBTXT: {"true", "True", "t", "1"}, Form.YAML: {"true", "yes", "on"}, Form.JSON: {"true"}}
 _FALSE = {Form.PBTXT: {"false", "False", "f", "0"}, Form.YAML: {"false", "no", "off"}, Form.JSON: {"false"}}
 _SPECIAL_FLOATS = re.compile(r"-?\.?(inf|infinity|nan)", re.IGNORECASE)
@@ -85,7 +86,7 @@ def _number(field: FieldDescriptor, scalar: Scalar, form: Form) -> float:
     if number is None:
         raise ValueProblem("a number")
     single = field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
-    if single and math.isfinite(number) and abs(number) > _LARGEST_FLOAT:
+    if single and math.isfinite(number) and abs(number) >= _ROUNDED_TO_INFINITY:
         return math.copysign(math.inf, number)  # as protobuf does
     return number
 
