@@ -45,6 +45,14 @@ def test_the_environment_is_asked_for_what_is_not_told(monkeypatch):
     [
         ("colour", "red", "there is no such option; there are url, resource, bsp_schedule_delay,"),
         ("url", "localhost:4318", "expected a URL that begins with http://, https://, grpc://, grpcs://"),
+        ("url", "http:///v1/traces", "expected a host behind the scheme"),
+        (
+            "url",
+            "http://here:99999/v1/traces",
+            "expected a host behind the scheme, and where a port is given, one from 1",
+        ),
+        ("url", "http://[::1/v1/traces", "expected a host behind the scheme"),
+        ("url", "grpc://here:4317/v1/traces", "expected nothing behind host and port"),
         ("resource", "vision", "expected an attribute's name and its value"),
         ("resource", "=x", "expected an attribute's name and its value"),
         ("bsp_schedule_delay", "soon", "expected a whole number from 1 up"),
@@ -57,3 +65,19 @@ def test_what_is_wrong_is_told(name, value, text):
     with pytest.raises(CharoniaError, match="--trace-config=opentelemetry") as raised:
         read_options([(name, value)])
     assert text in str(raised.value)
+
+
+def test_what_is_wrong_in_the_environment_is_told_by_its_name(monkeypatch):
+    """Whoever has set no option looks there."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "soon")
+    with pytest.raises(CharoniaError, match="^OTEL_BSP_SCHEDULE_DELAY=soon: expected a whole number from 1 up$"):
+        read_options(())
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@here:4318/v1/traces?a=@", "https://me@here"])
+def test_clients_are_not_told_the_login(url):
+    """Everybody may read the trace settings; the collector's login is nobody's business."""
+    options = read_options([("url", url)])
+    told = dict(options.describe())["url"]
+    assert options.url == url
+    assert told == url.replace("me:secret@", "").replace("me@", "")

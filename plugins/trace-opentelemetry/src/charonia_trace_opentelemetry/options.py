@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from charonia.errors import CharoniaError
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportOptions", "read_options"]
 
+_OPTION = "--trace-config=opentelemetry,"
 _SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
 _NUMBERS = {"bsp_schedule_delay": 5000, "bsp_max_export_batch_size": 512, "bsp_max_queue_size": 2048}
 """Those that are numbers, with their defaults."""
@@ -37,9 +40,10 @@ class ExportOptions:
     bsp_max_queue_size: int
 
     def describe(self) -> tuple[tuple[str, str], ...]:
-        """Give them as clients are told them."""
+        """Give them as clients are told them: without the login that a URL may have."""
         resource = ",".join(f"{key}={value}" for key, value in self.resource.items())
-        told = {"url": self.url, "resource": resource} | {name: str(getattr(self, name)) for name in _NUMBERS}
+        url = re.sub(r"(?<=://)[^/?#]*@", "", self.url)
+        told = {"url": url, "resource": resource} | {name: str(getattr(self, name)) for name in _NUMBERS}
         return tuple((name, value) for name, value in told.items() if value)
 
 
@@ -54,7 +58,8 @@ def read_options(told: Iterable[tuple[str, str]]) -> ExportOptions:
     url = "http://localhost:4318/v1/traces"
     resource: dict[str, str] = {}
     numbers = {
-        name: _number(name, os.environ.get(f"OTEL_{name.upper()}", default)) for name, default in _NUMBERS.items()
+        name: _number(variable := f"OTEL_{name.upper()}", os.environ.get(variable, str(default)))
+        for name, default in _NUMBERS.items()
     }
     for name, value in told:
         if name == "url":
@@ -62,33 +67,48 @@ def read_options(told: Iterable[tuple[str, str]]) -> ExportOptions:
         elif name == "resource":
             key, equals, content = value.partition("=")
             if not key or not equals:
-                raise _mistake(name, value, "an attribute's name and its value, as in resource=service.name=vision")
+                raise _mistake(
+                    _OPTION + name, value, "an attribute's name and its value, as in resource=service.name=vision"
+                )
             resource[key] = content
         elif name in numbers:
-            numbers[name] = _number(name, value)
+            numbers[name] = _number(_OPTION + name, value)
         else:
             known = ", ".join(("url", "resource", *_NUMBERS))
-            raise CharoniaError(
-                f"--trace-config=opentelemetry,{name}={value}: there is no such option; there are {known}"
-            )
-    if not url.startswith(_SCHEMES):
-        raise _mistake("url", url, f"a URL that begins with {', '.join(_SCHEMES)}")
+            raise CharoniaError(f"{_OPTION}{name}={value}: there is no such option; there are {known}")
+    if problem := _problem_of(url):
+        raise _mistake(f"{_OPTION}url", url, problem)
     options = ExportOptions(url, resource, **numbers)
     if options.bsp_max_export_batch_size > options.bsp_max_queue_size:
         raise _mistake(
-            "bsp_max_export_batch_size",
+            f"{_OPTION}bsp_max_export_batch_size",
             str(options.bsp_max_export_batch_size),
             f"no more than bsp_max_queue_size, which is {options.bsp_max_queue_size}",
         )
     return options
 
 
-def _number(name: str, value: str | int) -> int:
-    text = str(value)
+def _problem_of(url: str) -> str:
+    """Say what a URL should be, if it is none that leads to a collector."""
+    if not url.startswith(_SCHEMES):
+        return f"a URL that begins with {', '.join(_SCHEMES)}"
+    try:
+        parts = urlsplit(url)
+        led_to = parts.hostname and parts.port != 0
+    except ValueError:  # the port is no number, or too large; or an address in brackets is none
+        led_to = False
+    if not led_to:
+        return "a host behind the scheme, and where a port is given, one from 1 to 65535"
+    if parts.scheme.startswith("grpc") and parts.path:
+        return "nothing behind host and port, since gRPC has no paths"
+    return ""
+
+
+def _number(name: str, text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise _mistake(name, text, "a whole number from 1 up")
     return int(text)
 
 
 def _mistake(name: str, value: str, expected: str) -> CharoniaError:
-    return CharoniaError(f"--trace-config=opentelemetry,{name}={value}: expected {expected}")
+    return CharoniaError(f"{name}={value}: expected {expected}")
