@@ -22,7 +22,7 @@ class Departures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards all below
-        self._threads: dict[str, set[threading.Thread]] = {}
+        self._threads: dict[str, list[threading.Thread]] = {}  # by model; a few may have ended already
         self._announced: dict[str, Mapping[int, Model]] = {}
 
     def announce(self, name: str, versions: Mapping[int, Model]) -> None:
@@ -59,13 +59,11 @@ class Departures:
             for version, model in models.items():
                 model.close()
                 gone(version)
-            with self._lock:
-                self._threads[name].discard(mine)
 
         mine = threading.Thread(target=drain, name=f"charonia-drain-{name}", daemon=True)
         with self._lock:
-            self._threads.setdefault(name, set()).add(mine)
-        mine.start()
+            mine.start()  # while nobody else can join it
+            self._threads[name] = [*(thread for thread in self._threads.get(name, ()) if thread.is_alive()), mine]
 
     def wait(self, deadline: Deadline) -> bool:
         """Wait until all are gone. False if some were not when the time was over."""
