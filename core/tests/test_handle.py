@@ -79,6 +79,18 @@ def test_inputs_are_converted_where_nothing_is_lost(started, value):
     assert started.model("plain").infer({"INPUT0": value})["OUTPUT0"].tolist() == [1.0]
 
 
+@pytest.mark.parametrize("datatype", ["BOOL", "INT8", "UINT64", "FP16", "BF16", "FP32", "FP64"])
+def test_lists_are_taken_for_any_datatype(server, model_repository, datatype):
+    """What has no dtype of its own gets that of the input."""
+    write_model(
+        model_repository,
+        model_config("m", inputs=[("INPUT0", datatype, [1])], outputs=[("OUTPUT0", datatype, [1])], max_batch_size=0),
+    )
+    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
+    model = server(model_repository, options=ServerOptions(), plugins=plugins).model("m")
+    assert model.infer({"INPUT0": [1]})["OUTPUT0"].tolist() == [1]
+
+
 @pytest.mark.parametrize("value", [["one"], [1 + 2j], [[1.0], [2.0, 3.0]]])
 def test_inputs_that_cannot_be_converted_name_the_input(started, value):
     """What cannot become the input's datatype is refused with the input's name."""

@@ -252,7 +252,7 @@ def _tensors(signature: Signature, inputs: Mapping[str, object]) -> Mapping[str,
         dtype: np.dtype | None = getattr(value, "dtype", None)
         if spec is None:
             raise InvalidArgumentError(f"unexpected inference input '{name}' for model '{signature.model}'")
-        if dtype == spec.datatype.dtype and dtype.kind != "O":
+        if dtype is not None and dtype == spec.datatype.dtype and dtype.kind != "O":
             tensors[name] = value  # type: ignore[assignment]  # only arrays have a numpy dtype
         elif isinstance(value, SupportsDLPack) and not hasattr(value, "__array_interface__"):
             tensors[name] = value
