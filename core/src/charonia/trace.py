@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from charonia.datatypes import DataType
 from charonia.tensor import as_numpy
+from charonia.trace_settings import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TENSORS", "TIMESTAMPS", "Onlooker", "Trace", "TracedRequest", "TracedTensor"]
 
-TIMESTAMPS = "TIMESTAMPS"
-TENSORS = "TENSORS"
+TIMESTAMPS, TENSORS = LEVELS
 
 
 class TracedRequest(Protocol):
