@@ -70,7 +70,7 @@ def test_what_is_wrong_is_told(name, value, text):
 def test_what_is_wrong_in_the_environment_is_told_by_its_name(monkeypatch):
     """Whoever has set no option looks there."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "soon")
-    with pytest.raises(CharoniaError, match="^OTEL_BSP_SCHEDULE_DELAY=soon: expected a whole number from 1 up$"):
+    with pytest.raises(CharoniaError, match=r"^OTEL_BSP_SCHEDULE_DELAY=soon: expected a whole number from 1 up$"):
         read_options(())
 
 

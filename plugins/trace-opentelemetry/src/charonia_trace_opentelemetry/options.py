@@ -92,16 +92,21 @@ def _problem_of(url: str) -> str:
     """Say what a URL should be, if it is none that leads to a collector."""
     if not url.startswith(_SCHEMES):
         return f"a URL that begins with {', '.join(_SCHEMES)}"
-    try:
-        parts = urlsplit(url)
-        led_to = parts.hostname and parts.port != 0
-    except ValueError:  # the port is no number, or too large; or an address in brackets is none
-        led_to = False
-    if not led_to:
+    host, path = _place_of(url)
+    if not host:
         return "a host behind the scheme, and where a port is given, one from 1 to 65535"
-    if parts.scheme.startswith("grpc") and parts.path:
+    if url.startswith("grpc") and path:
         return "nothing behind host and port, since gRPC has no paths"
     return ""
+
+
+def _place_of(url: str) -> tuple[str, str]:
+    """Give the host and the path of a URL; "" for both if it leads nowhere."""
+    try:
+        parts = urlsplit(url)
+        return ("", "") if parts.port == 0 else (parts.hostname or "", parts.path)
+    except ValueError:  # the port is no number, or too large; or an address in brackets is none
+        return "", ""
 
 
 def _number(name: str, text: str) -> int:
