@@ -79,8 +79,8 @@ def test_inputs_are_converted_where_nothing_is_lost(started, value):
     assert started.model("plain").infer({"INPUT0": value})["OUTPUT0"].tolist() == [1.0]
 
 
-@pytest.mark.parametrize("datatype", ["BOOL", "INT8", "UINT64", "FP16", "BF16", "FP32", "FP64"])
-def test_lists_are_taken_for_any_datatype(server, model_repository, datatype):
+@pytest.mark.parametrize("datatype", ["INT8", "UINT64", "FP16", "BF16", "FP32", "FP64"])
+def test_lists_are_taken_for_any_kind_of_number(server, model_repository, datatype):
     """What has no dtype of its own gets that of the input."""
     write_model(
         model_repository,
