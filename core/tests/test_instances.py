@@ -204,7 +204,7 @@ def test_no_request_is_lost(serve, record):
 
     def call():
         count = 0
-        while not stop.is_set():
+        while not (count and stop.is_set()):
             answers = queue.SimpleQueue()
             server.submit(InferenceRequest("m", INPUTS, answers.put))
             assert answers.get(timeout=PATIENCE_SECONDS).error is None
