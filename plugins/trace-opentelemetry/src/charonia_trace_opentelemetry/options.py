@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -102,11 +103,11 @@ def _problem_of(url: str) -> str:
 
 def _place_of(url: str) -> tuple[str, str]:
     """Give the host and the path of a URL; "" for both if it leads nowhere."""
-    try:
+    with suppress(ValueError):  # the port is no number, or too large; or an address in brackets is none
         parts = urlsplit(url)
-        return ("", "") if parts.port == 0 else (parts.hostname or "", parts.path)
-    except ValueError:  # the port is no number, or too large; or an address in brackets is none
-        return "", ""
+        if parts.port != 0:
+            return parts.hostname or "", parts.path
+    return "", ""
 
 
 def _number(name: str, text: str) -> int:
