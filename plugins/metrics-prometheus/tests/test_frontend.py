@@ -213,7 +213,7 @@ def test_what_a_backend_tells_wrongly_is_left_out(watched, model_repository, por
         number = MetricSample({"a": "b"}, np.float32(1.5))
         sizes = MetricSample({}, Histogram([1.0], np.array([2, 3]), np.float64(9)))
         return [
-            MetricFamily("acme_numbers", "Numbers", MetricKind.GAUGE, [number]),
+            MetricFamily("acme_numbers", None, MetricKind.GAUGE, [number]),
             MetricFamily("acme_sizes", "Sizes", MetricKind.HISTOGRAM, [sizes]),
             MetricFamily("no name", "A name with a space", MetricKind.GAUGE, [number]),
             MetricFamily("acme_label", "A label", MetricKind.GAUGE, [MetricSample({"a-b": "c"}, 1)]),

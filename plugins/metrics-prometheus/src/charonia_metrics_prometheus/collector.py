@@ -32,6 +32,8 @@ __all__ = ["ServerCollector"]
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError)
+"""What `_converted` may raise: a backend may tell whatever it likes."""
 _ENDINGS = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 
 _log = logging.getLogger("charonia.metrics_prometheus.collector")
@@ -80,12 +82,7 @@ class ServerCollector(Collector):
         for family in self._server.metrics():
             try:
                 metric = _converted(family)
-            except (
-                ValueError,
-                TypeError,
-                AttributeError,
-                OverflowError,
-            ) as error:  # a backend may tell whatever it likes
+            except _UNREADABLE as error:
                 self._leave_out(family.name, f"Prometheus could not read them: {error}")
                 continue
             if told.isdisjoint(names := _names(metric)):
@@ -147,7 +144,7 @@ def _converted(family: MetricFamily) -> Metric:
     """
     if not _NAME.fullmatch(family.name):
         raise ValueError(f"{family.name!r} is no name")
-    metric = Metric(family.name, family.description, family.kind.value)
+    metric = Metric(family.name, str(family.description), family.kind.value)
     for sample in family.samples:
         labels = dict(sorted(sample.labels.items()))
         for label, text in labels.items():

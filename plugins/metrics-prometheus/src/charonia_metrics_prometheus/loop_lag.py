@@ -11,7 +11,6 @@ __all__ = ["LoopLag"]
 _PERIOD_SECONDS = 0.05
 """How often is looked: whatever keeps the loop for longer than this cannot go unseen."""
 
-
 _WINDOW_SECONDS = 60.0
 
 
