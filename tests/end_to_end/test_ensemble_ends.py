@@ -53,7 +53,8 @@ def test_no_step_begins_for_a_client_that_is_gone(server, taken_back, ends):
         Gate("first") as gate,
     ):
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-        call = infer.future(request.SerializeToString(), timeout=1 if ends == "deadline" else PATIENCE_SECONDS)
+        grpc.channel_ready_future(channel).result(PATIENCE_SECONDS)  # so that the deadline is not over before
+        call = infer.future(request.SerializeToString(), timeout=3 if ends == "deadline" else PATIENCE_SECONDS)
         if ends == "farewell":
             gate.wait_entered()
             call.cancel()
