@@ -1,4 +1,4 @@
-"""The access log: a line for each request that a model accepted, when it is finished, under the logger `charonia.access`.
+"""The access log: a line for each request that has come to a model, when it is finished, under the logger `charonia.access`.
 
 It is written by a thread of its own, some lines at a time.
 """

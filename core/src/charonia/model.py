@@ -188,10 +188,17 @@ class Model:
                 self._scheduler.enqueue(request)
         except BaseException as error:
             self._in_flight.leave()
-            if request.trace is not None and isinstance(error, InferenceError):
-                request.trace.finish(request, InferenceResponse(error=error))
+            if isinstance(error, InferenceError):
+                self._note_refusal(request, InferenceResponse(error=error))
             request.reject()
             raise
+
+    def _note_refusal(self, request: InferenceRequest, response: InferenceResponse) -> None:
+        if request.trace is not None:
+            request.trace.finish(request, response)
+        if self._access_log is not None:
+            total_ns = time.monotonic_ns() - request.arrival_ns
+            self._access_log.note(request, self.version, response, total_ns, composed=self._scheduler.answers_itself)
 
     def submit_prompt(self, request: InferenceRequest) -> bool:
         """Do as `submit_direct` if this takes less time than passing the request to another thread, as far as one can tell."""
