@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
@@ -58,7 +59,7 @@ class SoakReport:
     Attributes:
         ended: how many requests ended how, by kind of traffic.
         failures: what must not happen, each as a text.
-        unanswered: requests that were in progress at the end.
+        unanswered: requests that were in progress at the end, and did not end by themselves.
         rss_bytes: the process's memory, sampled at equal distances.
     """
 
@@ -315,8 +316,16 @@ def soak(seconds: float, repository: Path) -> SoakReport:
             over.wait(_SAMPLE_SECONDS)
             report.rss_bytes.append(process.memory_info().rss)
         joined.close()
-        report.unanswered = sum(row.counters.in_flight for row in server.statistics())
+        report.unanswered = _unanswered(server)
     return report
+
+
+def _unanswered(server: charonia.Server) -> int:
+    """Count the requests in progress, once those whose clients have left early have had the time to end."""
+    pause, end = threading.Event(), time.monotonic() + _PATIENCE_SECONDS
+    while (count := sum(row.counters.in_flight for row in server.statistics())) and time.monotonic() < end:
+        pause.wait(_SAMPLE_SECONDS)
+    return count
 
 
 def _drive(kind: str, traffic, place: Place, seed: int, over: threading.Event, report: SoakReport) -> None:
