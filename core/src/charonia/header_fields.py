@@ -2,7 +2,7 @@
 
 Several of one name are one list, as RFC 9110, section 5.3, has it. So a field that has a single value, such as a number of bytes
 or a key, has none that fits where it comes twice, and whoever reads it refuses the request: of several, the one that is taken
-here need not be the one that was looked at on the way. Transports for HTTP refuse twice what tells about the request as such.
+here need not be the one that was looked at on the way. A transport for HTTP/1.1 refuses by itself what is `doubled`.
 """
 
 from __future__ import annotations

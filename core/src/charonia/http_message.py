@@ -55,7 +55,8 @@ class RequestHead:
     Attributes:
         method: the verb, as sent.
         target: the request target, as sent: a path, perhaps with a query, or an absolute URL.
-        headers: the header fields; look-up by name ignores case.
+        headers: the header fields; look-up by name ignores case, and several of one name are one list: see
+            `charonia.header_fields`.
         plan: how the application answers such requests, once it knows; None before. Not a transport's concern.
     """
 
