@@ -12,6 +12,7 @@ from charonia.cli.load_progress import LoadProgress
 from charonia.cli.screen import Screen
 from charonia.cli.settings import ServeSettings
 from charonia.load_teller import LoadEvent, Phase
+from charonia.log_settings import LogSetting, LogSettings
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
 from charonia.server import Server
@@ -105,6 +106,25 @@ def test_no_model_at_all_is_said_with_advice(started, capsys, options, advice):
     out = capsys.readouterr().out
     assert advice in out
     assert "Serving 0 models:" in out
+
+
+@pytest.mark.parametrize("file", ["", "server.log"])
+def test_a_log_that_is_elsewhere_tells_the_loads_too(file, caplog):
+    """Whoever reads the file has not seen the screen; a log on the screen does not say the same again."""
+    caplog.set_level("INFO", "charonia")
+    settings = ServeSettings(
+        ["models"], ServerOptions(), Plugins(entry_points=()), {}, LogSettings(LogSetting(file=file))
+    )
+
+    class Loading:
+        def start(self, listener):
+            listener(LoadEvent("m", 1, Phase.LOADING, 0.1))
+            listener(LoadEvent("m", None, Phase.READY, 0.2))
+            listener(LoadEvent("n", None, Phase.FAILED, 0.1, "Internal: no"))
+
+    Screen(settings).load(Loading())
+    told = ['model "m" is ready, after 0.2 s', 'model "n" failed to load: Internal: no']
+    assert caplog.messages == (told if file else [])
 
 
 def test_a_backends_own_error_is_marked_as_such(capsys):

@@ -14,7 +14,7 @@ from charonia.log_line import in_one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["LoadEvent", "LoadTeller", "Phase"]
+__all__ = ["LoadEvent", "LoadTeller", "Phase", "log_end"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class LoadTeller:
 
     def __init__(self, name: str, listener: Callable[[LoadEvent], None] | None = None) -> None:
         self._name = name
-        self._listener = listener or _log_end
+        self._listener = listener or log_end
         self._begun = time.monotonic()
 
     def __call__(
@@ -82,7 +82,8 @@ class LoadTeller:
             self._listener(LoadEvent(self._name, version, phase, seconds, reason, errors, brought))
 
 
-def _log_end(event: LoadEvent) -> None:
+def log_end(event: LoadEvent) -> None:
+    """Tell the log of a step that is the end of a load, and pass over the others."""
     if event.phase is Phase.READY:
         _log.info('model "%s" is ready, after %.1f s', in_one_line(event.model), event.seconds)
     elif event.phase is Phase.FAILED:

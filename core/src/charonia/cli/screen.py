@@ -16,7 +16,7 @@ from charonia.cli.exit_codes import CommandError
 from charonia.cli.load_progress import LoadProgress, told_bytes
 from charonia.composition import CircleError, CompositionError
 from charonia.errors import CharoniaError, ConfigError, PluginError, RepositoryError, describe_cause
-from charonia.load_teller import Phase
+from charonia.load_teller import Phase, log_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ class Screen:
             if self._console.is_terminal:
                 height = max(1, self._console.height - _ROOM)
                 with Live(console=self._console, get_renderable=lambda: self._progress.table(height), transient=True):
-                    server.start(self._progress.note)
+                    server.start(self._note)
             else:
                 server.start(self._note_and_say)
         except RepositoryError as error:
@@ -80,8 +80,13 @@ class Screen:
                 "not serving, since a model failed to load; --exit-on-error=false serves the others without it"
             )
 
-    def _note_and_say(self, event: LoadEvent) -> None:
+    def _note(self, event: LoadEvent) -> None:
         self._progress.note(event)
+        if self._settings.log.get().file:  # else it would stand beside what the screen says
+            log_end(event)
+
+    def _note_and_say(self, event: LoadEvent) -> None:
+        self._note(event)
         if event.phase is Phase.FAILED:  # the summary tells those with their reasons
             return
         phase = event.phase.value
