@@ -24,6 +24,7 @@ class Departures:
         self._lock = threading.Lock()  # guards all below
         self._threads: dict[str, list[threading.Thread]] = {}  # by model; a few may have ended already
         self._announced: dict[str, Mapping[int, Model]] = {}
+        self._closing: list[tuple[str, int, Model]] = []
 
     def announce(self, name: str, versions: Mapping[int, Model]) -> None:
         """Take note of versions that nobody can find any more in a moment, but that their users may still need."""
@@ -49,6 +50,7 @@ class Departures:
         with self._lock:
             before = [thread for user in users for thread in self._threads.get(user, ())]
             announced = self._announced.get(name)
+            self._closing += [(name, version, model) for version, model in models.items()]
 
         def drain() -> None:
             for thread in before:
@@ -58,12 +60,19 @@ class Departures:
                     self._announced.pop(name, None)
             for version, model in models.items():
                 model.close()
+                with self._lock:
+                    self._closing.remove((name, version, model))
                 gone(version)
 
         mine = threading.Thread(target=drain, name=f"charonia-drain-{name}", daemon=True)
         with self._lock:
             mine.start()  # while nobody else can join it
             self._threads[name] = [*(thread for thread in self._threads.get(name, ()) if thread.is_alive()), mine]
+
+    def closing(self) -> list[tuple[str, int, Model]]:
+        """List the versions that are not closed yet: their models' names, their numbers and themselves."""
+        with self._lock:
+            return [*self._closing]
 
     def wait(self, deadline: Deadline) -> bool:
         """Wait until all are gone. False if some were not when the time was over."""

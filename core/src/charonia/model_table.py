@@ -173,6 +173,15 @@ class ModelTable:
         split = sorted((*self._names.split(key), versions) for key, versions in self.serving.items())
         return [(namespace, model) for _, namespace, versions in split for model in versions.values()]
 
+    def departing(self) -> list[tuple[str, Model]]:
+        """List the versions that serve no more, and that none replaces, while they finish requests, each with its namespace."""
+        last = {(key, version): model for key, version, model in self._departures.closing()}
+        return [
+            (self._names.split(key)[1], model)
+            for (key, version), model in last.items()
+            if version not in self.serving.get(key, {}) and not model.idle
+        ]
+
     def serves(self, model: Model) -> bool:
         """Tell whether this very object is in the table."""
         return any(model is serving for versions in self.serving.values() for serving in versions.values())

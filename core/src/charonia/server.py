@@ -352,6 +352,10 @@ class Server:
             raise InvalidArgumentError(f"requested model version is not available for model '{name}'")
         return [VersionStatistics.of(model) for number, model in models.items() if version in (None, number)]
 
+    def departing(self) -> list[tuple[VersionStatistics, ModelConfig]]:
+        """Give the counters and the configuration of versions that were unloaded, and that still have requests to finish."""
+        return [(VersionStatistics.of(model, namespace), model.config) for namespace, model in self._models.departing()]
+
     def metrics(self) -> list[MetricFamily]:
         """Give what is told beside the statistics: by the traces, the response cache and the memory budget; then by backends.
 

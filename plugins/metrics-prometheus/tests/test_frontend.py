@@ -5,18 +5,21 @@ from __future__ import annotations
 import http.client
 import logging
 import math
+import queue
 import socket
 from contextlib import suppress
 
 import numpy as np
 import pytest
 from charonia import ServerOptions
-from charonia.errors import CharoniaError
+from charonia.errors import CharoniaError, InferenceError
 from charonia.metric_families import Histogram, MetricFamily, MetricKind, MetricSample
 from charonia.plugins import Plugins
+from charonia.request import InferenceRequest
 from charonia.serving import serve_in_thread
 from charonia.testing.builders import model_config, write_model
-from charonia.testing.fakes import ArithmeticBackend, ArithmeticPlugin
+from charonia.testing.fakes import ArithmeticBackend, ArithmeticPlugin, Gate
+from charonia.testing.patience import wait_until
 from charonia_metrics_prometheus import frontend
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -248,6 +251,29 @@ def test_rows_go_with_the_model(watched, model_repository, port):
         assert key("nv_inference_request_failure", reason="OTHER") in scrape(port)
         running.unload("m")
         assert not any(("model", "m") in sample for sample in scrape(port))
+
+
+def test_rows_stay_while_requests_are_finished(watched, model_repository, port):
+    """An unloaded model is told of until it has answered what it had accepted, as in the reference; then its rows go."""
+    write_model(model_repository, model_config("m", parameters={"gate": "departing"}))
+    running, serving = watched()
+    answers = queue.SimpleQueue()
+    with serving, Gate("departing") as gate:
+        for _ in range(2):
+            running.submit(InferenceRequest("m", {"INPUT0": INPUT["INPUT0"]}, answers.put))
+        gate.wait_entered()
+        running.unload("m")
+        with pytest.raises(InferenceError, match="is not available"):
+            running.statistics("m")
+        told = scrape(port)
+        gate.open()
+        for _ in range(2):
+            assert answers.get(timeout=60).error is None
+        wait_until(lambda: not running.departing())
+        after = scrape(port)
+    assert told[key("nv_inference_pending_request_count")] == 1
+    assert told[key("charonia_in_flight_requests")] == 2
+    assert not any(("model", "m") in sample for sample in after)
 
 
 def test_no_interval_is_negative(watched):

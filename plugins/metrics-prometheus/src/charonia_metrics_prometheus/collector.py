@@ -121,14 +121,16 @@ class ServerCollector(Collector):
             self._summaries.step(self._rows())
 
     def _rows(self) -> list[ModelRow]:
-        rows = []
+        rows = {}
+        for told, config in self._server.departing():
+            rows[told.namespace, told.name, told.version] = ModelRow.of(told, config)
         for told in self._server.statistics():
             try:
                 config = self._server.model_config(told.name, int(told.version), told.namespace)
             except InferenceError:  # it has gone in this very moment
                 continue
-            rows.append(ModelRow.of(told, config))
-        return rows
+            rows[told.namespace, told.name, told.version] = ModelRow.of(told, config)
+        return [*rows.values()]
 
 
 def _names(metric: Metric) -> list[str]:
