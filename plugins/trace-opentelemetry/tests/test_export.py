@@ -120,7 +120,6 @@ def test_a_collector_that_does_not_answer_does_not_hold_up_whoever_leaves(monkey
             read_options([("url", f"http://{listener.address}/")]), lambda _: MESSAGE.SerializeToString()
         )
         export.take("first")
-        export.close()
-        assert not listener.may_answer.is_set()
+        export.close()  # which comes back though nothing was answered
         listener.may_answer.set()
         export._spans.close()
