@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import warnings
+from pathlib import Path
 
+import pytest
 from charonia.access_log import MORE
 from charonia.cli.log import writing_log
 from charonia.log_settings import LogSetting
@@ -35,6 +38,36 @@ def test_a_file_that_was_moved_away_is_made_anew(tmp_path):
     lines = old.read_text().splitlines() + path.read_text().splitlines()
     assert [line.rpartition(" ")[2] for line in lines] == ["before", "first", "last"]
     assert path.read_text().endswith("last\n")
+
+
+def test_a_directory_that_is_away_costs_no_more_than_the_lines(tmp_path, capsys):
+    """Whoever logs goes on; stderr says so once, and lines that come when it is back are written."""
+    place = tmp_path / "logs"
+    place.mkdir()
+    with writing_log(LogSetting(file=str(place / "server.log"))):
+        LOG.warning("before")
+        place.rename(tmp_path / "away")
+        for line in ("lost", "lost, too"):
+            LOG.warning(line)
+        place.mkdir()
+        LOG.warning("after")
+        shutil.rmtree(place)
+        LOG.warning("lost again")
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(": [Errno 2] No such file")[0] for line in told] == [
+        "charonia: the log cannot be written, and lines are lost"
+    ] * 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_disk_that_is_full_costs_no_more_than_the_lines(capsys):
+    """It is told once, also for many lines that are written together, and not at the end."""
+    with writing_log(LogSetting(file="/dev/full")):
+        for line in range(3):
+            LOG.warning("first %d", line, extra={MORE: True})
+            LOG.warning("last %d", line)
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told == "charonia: the log cannot be written, and lines are lost: [Errno 28] No space left on device"
 
 
 def test_on_stderr_a_line_is_there_at_once(capsys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging.handlers import WatchedFileHandler
 from typing import TYPE_CHECKING
 
@@ -34,16 +34,38 @@ class _StderrHandler(logging.Handler):
 
 
 class _FileHandler(WatchedFileHandler):
-    """Writes to a file. One that was moved away is made anew, so that logs can be rotated."""
+    """Writes to a file. One that was moved away is made anew, so that logs can be rotated.
+
+    Where it cannot be written, lines are lost: a log that fails must not fail what it tells about. Stderr says so, once until
+    lines are written again.
+    """
 
     _held = False
+    _lost = False
+    _told = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
         self._held = _more_follow(record)
-        if not self._held:
-            self.reopenIfNeeded()
-        logging.FileHandler.emit(self, record)
+        self._lost = False
+        try:
+            if not self._held:
+                self.reopenIfNeeded()
+            logging.FileHandler.emit(self, record)
+        except OSError:
+            self.handleError(record)
+        self._told = self._told and (self._lost or self._held)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Tell of a record that is lost."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._lost = True
+        if not self._told:
+            self._told = True
+            sys.stderr.write(f"charonia: the log cannot be written, and lines are lost: {error}\n")
 
     def flush(self) -> None:
         """Have what was written in the file, save where more is written at once."""
@@ -87,5 +109,6 @@ def writing_log(setting: LogSetting) -> Iterator[LogSettings]:
     finally:
         logging.captureWarnings(capture=False)
         root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # it has said so already
+            handler.close()
         settings.close()
