@@ -110,10 +110,12 @@ class LoadRun:
 
     Args:
         names: the models that are to be loaded, whether they serve already or not.
+        with_used: whether that is so of the models that they use, too.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], *, with_used: bool = False) -> None:
         self.names = frozenset(names)
+        self.with_used = with_used
         self._lock = threading.Lock()  # guards `_outcomes`
         self._outcomes: dict[str, Future[bool]] = {}
 

@@ -99,6 +99,8 @@ class Lifecycle:
     ) -> None:
         """Load the versions of a model that its configuration selects, and switch to them; of each, if several have the name.
 
+        What has changed of the models that an ensemble uses is loaded, too.
+
         Args:
             name: the model's name.
             listener: told each step.
@@ -111,7 +113,7 @@ class Lifecycle:
             UnavailableError: the lifecycle is closed, or was closed meanwhile.
         """
         keys = self.keys_of(name)
-        run = LoadRun(keys)
+        run = LoadRun(keys, with_used=True)
         self._dependencies.want(keys)
         failures: list[CharoniaError] = []
         for key in keys:
@@ -159,7 +161,8 @@ class Lifecycle:
                 )
             with record.overrides.trying(override):
                 with self._polling(name, tell, stored=not parameters):
-                    candidate = self._with_models(self._repositories.read(name, tell, override), run, listener)
+                    candidate = self._repositories.read(name, tell, override)
+                    candidate = self._with_models(candidate, run, listener, with_used=run.with_used and not anew)
                 at_once = at_once or any(model.resident for model in self.models.serving.get(name, {}).values())
                 changed = self._versions.load(record, candidate, tell, anew=anew, at_once=at_once)
                 self._dependencies.settle(name)
@@ -180,9 +183,12 @@ class Lifecycle:
             raise InternalError(f"failed to load '{name}', failed to poll from model repository: {error}") from error
 
     def _with_models(
-        self, candidate: Candidate, run: LoadRun, listener: Callable[[LoadEvent], None] | None
+        self, candidate: Candidate, run: LoadRun, listener: Callable[[LoadEvent], None] | None, *, with_used: bool
     ) -> Candidate:
-        """See to it that the models that a model uses serve, and fill in what follows from them."""
+        """See to it that the models that a model uses serve, and fill in what follows from them.
+
+        With `with_used`, what has changed of those that serve is loaded; what fails goes on as after a load of its own.
+        """
         if not candidate.parsed.config.HasField("ensemble_scheduling"):
             self._dependencies.declare(candidate.key, ())
             return candidate
@@ -200,7 +206,7 @@ class Lifecycle:
                 failures[name] = CircleError(candidate.key, key)
                 continue
             homes[name] = self._repositories.model_names.split(key)[1]
-            if key in run.names or key not in self.models.serving:
+            if with_used or key in run.names or key not in self.models.serving:
                 try:
                     self._load_once(key, run, listener)
                 except CharoniaError as error:

@@ -13,6 +13,7 @@ from charonia.errors import InternalError, InvalidArgumentError, NotFoundError
 from charonia.load_teller import Phase
 from charonia.request import InferenceRequest
 from charonia.testing.fakes import Gate
+from charonia.testing.patience import wait_until
 
 
 @pytest.fixture
@@ -109,16 +110,39 @@ def test_changed_step_is_used_at_once(models):
     assert server.model("e").statistics().success.count == 1
 
 
+def test_load_of_an_ensemble_brings_what_has_changed_of_its_models(models):
+    """What a model repository has anew of the models of an ensemble serves once that is loaded, through ensembles in it, too."""
+    models.ensemble(("e", {"I": "I"}, {"O": "O"}), name="outer")
+    server = models.serve(**EXPLICIT)
+    server.load("outer")
+    models.model("inc", addend=100)
+    server.load("outer")
+    assert [ask(server), ask(server, "outer")] == [[106], [106]]
+    models.model("double", scale=3)
+    server.load("e")
+    assert [ask(server), ask(server, "outer")] == [[109], [109]]
+
+
+@pytest.mark.parametrize(("file", "text"), [("1/model.json", "no JSON"), ("config.pbtxt", "no_such_field: 1")])
+def test_load_of_an_ensemble_whose_models_have_gone_bad(models, file, text):
+    """A model that cannot be loaded anew goes on serving, and so does the ensemble."""
+    server = models.serve(**EXPLICIT)
+    server.load("e")
+    (models.path / "inc" / file).write_text(text)
+    server.load("e")
+    assert ask(server) == [7]
+    with pytest.raises((InternalError, InvalidArgumentError)):
+        server.load("inc")
+
+
 def test_step_that_does_not_fit_any_more(models):
     """Where a model changes so that an ensemble does not fit, the ensemble goes, with the reason, and comes back when it fits."""
     server = models.serve()
     models.model("inc", addend=1, dims=[2])
     server.load("inc")
     assert ready(server) == ["double", "inc"]
-    assert (
-        "ensemble tensor m: inconsistent shape: [1] is inferred from model double while [2] is inferred"
-        in rows(server)["e"][1]
-    )
+    reason = "ensemble tensor m: inconsistent shape: [1] is inferred from model double while [2] is inferred"
+    wait_until(lambda: reason in rows(server)["e"][1])  # once it is unloaded
     models.model("inc", addend=1)
     server.load("inc")
     assert ask(server) == [7]
