@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -29,6 +31,11 @@ _STOP_SECONDS = 40
 _TRIES = 200
 _TRY_SECONDS = 0.05
 _KEPT_LINES = 30
+_PORTS = range(16_000, 32_000)
+"""Below those that the kernel gives to connections, and to who listens on any port."""
+
+_first = random.randrange(len(_PORTS))  # since other processes look for ports, too
+_ports = itertools.cycle([*_PORTS[_first:], *_PORTS[:_first]])
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Every side computes with one thread per instance: the models are too small for more."""
 
@@ -38,11 +45,19 @@ class ServerError(Exception):
 
 
 def free_port() -> int:
-    """Find a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a port of loopback that nobody has, and that nobody is given before it is used, neither by this nor by the kernel.
+
+    Raises:
+        ServerError: there is none.
+    """
+    for port in itertools.islice(_ports, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerError(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free")
 
 
 class ServerProcess:

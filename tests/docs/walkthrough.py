@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import doctest
 import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import tomllib
@@ -19,6 +17,8 @@ import yaml
 from charonia.config import parse_config
 from packaging.requirements import Requirement
 from pages import HOUSE, Block
+
+from benchmarks.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ class Walkthrough:
         for name in ("examples", "Makefile"):
             (folder / name).symlink_to(HOUSE / name)
         self._servers: list[subprocess.Popen[str]] = []
-        self._ports = dict(zip(WRITTEN_PORTS, _free_ports(len(WRITTEN_PORTS)), strict=True))
+        self._ports = {written: str(free_port()) for written in WRITTEN_PORTS}
         url = f"http://127.0.0.1:{self._ports['8000']}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHARONIA_")}
         self._environment = {
@@ -210,14 +210,6 @@ class Walkthrough:
         for written, port in self._ports.items():
             text = re.sub(rf":{port}\b", f":{written}", text)
         return text
-
-
-def _free_ports(count: int) -> list[str]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [str(probe.getsockname()[1]) for probe in probes]
 
 
 def check_requirements(block: Block, words: Sequence[str]) -> set[str]:
