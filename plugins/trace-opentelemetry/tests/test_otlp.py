@@ -13,15 +13,13 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, SpanKind, Status, StatusCode, TraceState
 
 RESOURCE = Resource({"service.name": "charonia", "numbers": (1, 2)}, "https://schema")
 SCOPE = InstrumentationScope("charonia", "1.0")
 WRITER = MessageWriter(RESOURCE, SCOPE)
-TRACER = TracerProvider(sampler=ParentBased(ALWAYS_OFF), shutdown_on_exit=False).get_tracer("charonia")
 NUMBER = st.integers(1, 2**64 - 1)
 NAME = st.text(max_size=40)
 MODEL = ("REQUEST_START", "QUEUE_START", "REQUEST_END")
@@ -55,7 +53,7 @@ def traced(draw):
     remote = draw(st.booleans())
     client = SpanContext(trace_id, draw(NUMBER), is_remote=remote, trace_state=state)
     client = draw(st.sampled_from([client, INVALID_SPAN_CONTEXT]))
-    origin = Origin(trace_id, state, client, Context(), TRACER, draw(st.integers(0, 10**18)))
+    origin = Origin(trace_id, state, client, Context(), draw(st.integers(0, 10**18)))
     return draw(traces()), ModelSpan(origin, draw(NUMBER), draw(NUMBER))
 
 
@@ -156,7 +154,7 @@ def test_what_comes_too_late_is_not_told(one):
 
 def test_texts_that_are_none_cost_no_trace():
     """A caller's name of a request, or a text of an error with the name of a file in it, may have halves of characters."""
-    origin = Origin(1, TraceState(), INVALID_SPAN_CONTEXT, Context(), TRACER, 0)
+    origin = Origin(1, TraceState(), INVALID_SPAN_CONTEXT, Context(), 0)
     trace = SimpleNamespace(
         number=1,
         model="m",

@@ -12,10 +12,11 @@ from random import getrandbits
 from typing import TYPE_CHECKING
 
 from charonia_protos.wire import length_delimited, varint
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Link, SpanContext
 
 from charonia_trace_opentelemetry.forms import form_of
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from charonia.trace import Trace
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    from opentelemetry.util.types import Attributes
 
-    from charonia_trace_opentelemetry.spans import ModelSpan
+    from charonia_trace_opentelemetry.spans import Additions, ModelSpan
 
 __all__ = ["MessageWriter"]
 
@@ -106,24 +108,35 @@ def _told(trace: Trace) -> bytes:
 
 
 def _added(span: ModelSpan) -> bytes:
-    """Write what a model's own code has added to a request's span, without what it has of the server."""
-    added: object = span.added
-    if not isinstance(added, ReadableSpan):  # nothing, or what an SDK makes that is switched off
+    """Write what a model's own code has added to a request's span. Where that cannot be, the request has its own spans."""
+    if span.added is None:
         return b""
     try:
-        (written,) = encode_spans([added]).resource_spans[0].scope_spans[0].spans
-    except Exception as error:  # noqa: BLE001 - the border to models' code: it must not cost the request's own spans
+        return _as_the_sdk_has_it(span, span.added)
+    except Exception as error:  # noqa: BLE001 - the border to models' code
         _log.warning("what a model's code has added to the span of a request cannot be written: %s", error)
         return b""
+
+
+def _as_the_sdk_has_it(span: ModelSpan, added: Additions) -> bytes:
+    """Write additions without what the span has of the server."""
+    readable = ReadableSpan(
+        "",
+        span.get_span_context(),
+        attributes=_clean({name: value for name, value in added.attributes.items() if name not in _SERVERS}),
+        events=[Event(event.name, _clean(event.attributes), event.timestamp) for event in added.events],
+        links=[Link(link.context, _clean(link.attributes)) for link in added.links],
+        status=added.status,
+    )
+    (written,) = encode_spans([readable]).resource_spans[0].scope_spans[0].spans
     return Span(
-        attributes=[attribute for attribute in written.attributes if attribute.key not in _SERVERS],
-        events=written.events,
-        links=written.links,
-        status=written.status,
-        dropped_attributes_count=written.dropped_attributes_count,
-        dropped_events_count=written.dropped_events_count,
-        dropped_links_count=written.dropped_links_count,
+        attributes=written.attributes, events=written.events, links=written.links, status=written.status
     ).SerializeToString()
+
+
+def _clean(attributes: Attributes) -> Attributes:
+    """Make attributes such as the SDK keeps of those that it is given: what cannot be one is text, or is left out."""
+    return BoundedAttributes(attributes=attributes)
 
 
 def _attribute(name: str, value: bytes) -> bytes:

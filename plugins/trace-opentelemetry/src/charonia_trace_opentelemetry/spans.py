@@ -5,18 +5,21 @@ Until a trace is sent there is nothing else of it than this: no more is made whi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from opentelemetry.trace import INVALID_SPAN, Span, SpanContext, TraceFlags, set_span_in_context
+from opentelemetry.sdk.trace import Event
+from opentelemetry.trace import Link, Span, SpanContext, Status, TraceFlags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Status, StatusCode, Tracer, TraceState
+    from opentelemetry.trace import StatusCode, TraceState
     from opentelemetry.util.types import Attributes, AttributeValue
 
-__all__ = ["ModelSpan", "Origin"]
+__all__ = ["Additions", "ModelSpan", "Origin"]
 
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
@@ -29,7 +32,6 @@ class Origin(NamedTuple):
         state: what vendors have added to that.
         client: the span of the client, from which the request came; one that is not valid if there is none.
         context: the context of that, to which the server's provider is added.
-        tracer: makes the SDK's spans.
         offset_ns: from monotonic times to those since 1970. One for all, so that clocks which are set meanwhile do not tear them.
     """
 
@@ -37,8 +39,17 @@ class Origin(NamedTuple):
     state: TraceState
     client: SpanContext
     context: Context
-    tracer: Tracer
     offset_ns: int
+
+
+class Additions:
+    """What a model's own code has added to a span: attributes by their names, events, links, and how it went."""
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, Any] = {}
+        self.events: list[Event] = []
+        self.links: list[Link] = []
+        self.status = Status()
 
 
 class ModelSpan(Span):
@@ -52,11 +63,11 @@ class ModelSpan(Span):
         above: the number of the span above: for a client's request that of its `InferRequest`, which is made when it is sent.
 
     Attributes:
-        added: what was added, as a span of the SDK's, which knows what may be, and how much; None if nothing was.
+        added: what was added, or None.
         ended: whether nothing more can be added: whatever is, is dropped.
     """
 
-    added: Span | None = None
+    added: Additions | None = None
     ended = False
 
     def __init__(self, origin: Origin, span_id: int, above: int) -> None:
@@ -64,14 +75,9 @@ class ModelSpan(Span):
         self.span_id = span_id
         self.above = above
 
-    def _add(self) -> Span:
+    def _add(self) -> Additions:
         """Give that to which is added, made for the first thread that does so."""
-        if self.ended:
-            return INVALID_SPAN
-        return self.added or cast("Span", self.__dict__.setdefault("added", self._recording()))
-
-    def _recording(self) -> Span:
-        return self.origin.tracer.start_span("", set_span_in_context(self, self.origin.context))
+        return Additions() if self.ended else cast("Additions", self.__dict__.setdefault("added", Additions()))
 
     def place(self, span_id: int) -> SpanContext:
         """Give the place of one of the trace's spans, as OpenTelemetry has it."""
@@ -88,23 +94,23 @@ class ModelSpan(Span):
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Add an attribute."""
-        self._add().set_attribute(key, value)
+        self._add().attributes[key] = value
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
         """Add attributes."""
-        self._add().set_attributes(attributes)
+        self._add().attributes.update(attributes)
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event, at a time in nanoseconds since 1970; now if not given."""
-        self._add().add_event(name, attributes, timestamp)
+        self._add().events.append(Event(name, attributes, timestamp or time.time_ns()))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         """Link to a span of another trace."""
-        self._add().add_link(context, attributes)
+        self._add().links.append(Link(context, attributes))
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Say how it went. An error of the request itself wins over it."""
-        self._add().set_status(status, description)
+        self._add().status = status if isinstance(status, Status) else Status(status, description)
 
     def record_exception(
         self,
@@ -114,7 +120,13 @@ class ModelSpan(Span):
         escaped: bool = False,  # noqa: FBT001, FBT002 - the interface is OpenTelemetry's
     ) -> None:
         """Add an exception as an event."""
-        self._add().record_exception(exception, attributes, timestamp, escaped)
+        told = {
+            "exception.type": type(exception).__qualname__,
+            "exception.message": str(exception),
+            "exception.stacktrace": "".join(traceback.format_exception(exception)),
+            "exception.escaped": str(escaped),
+        }
+        self.add_event("exception", told | dict(attributes or {}), timestamp)
 
     def update_name(self, name: str) -> None:
         """Do nothing."""

@@ -70,7 +70,6 @@ class OpenTelemetryWriter(TraceWriter):
         self._export = SpanExport(options, self._message)
         self._provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF), resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(self._export)
-        self._tracer = self._provider.get_tracer("charonia", __version__)
         self._context = of_server(self._provider, contexts.Context())
         self._lock = threading.Lock()  # guards the marks of traces, which are made once
         serve_models(self._provider)
@@ -106,7 +105,7 @@ class OpenTelemetryWriter(TraceWriter):
         context = self._context if trace.origin is None else cast("Context", trace.origin)
         if trace.origin is not None and (around := get_current_span(context).get_span_context()).is_valid:
             trace_id, state, client = around.trace_id, around.trace_state, around
-        common = Origin(trace_id, state, client, context, self._tracer, time.time_ns() - time.monotonic_ns())
+        common = Origin(trace_id, state, client, context, time.time_ns() - time.monotonic_ns())
         return ModelSpan(common, bits & _SPAN_ID, above=bits >> _SPAN_ID_BITS & _SPAN_ID)
 
     def current(self, trace: Trace) -> _Within:
