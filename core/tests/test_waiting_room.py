@@ -200,3 +200,23 @@ def test_nothing_comes_in_after_the_end(bench):
         bench.send("b")
     assert not bench.room.admit(Resident(bench.context))
     assert bench.room.take_out() is None
+
+
+def test_an_instance_that_is_lent_again_while_it_is_given_back(bench, monkeypatch):
+    """Another thread may borrow it as soon as the scheduler has it back; the model stays until that gives it back, too."""
+    model = bench.resident()
+    give_back = model.scheduler.give_back
+    others = []
+
+    def quickly(instance):
+        give_back(instance)
+        others.append(bench.room.borrow())
+
+    instance = bench.room.borrow()
+    with monkeypatch.context() as while_it_is_given_back:
+        while_it_is_given_back.setattr(model.scheduler, "give_back", quickly)
+        bench.room.give_back(instance)
+    assert others == [instance]
+    assert bench.room.move_out() is None
+    bench.room.give_back(instance)
+    assert bench.room.move_out() is model

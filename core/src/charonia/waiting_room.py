@@ -54,7 +54,9 @@ class WaitingRoom(Scheduler):
         self._want = want
         self._lock = threading.Lock()  # guards all below
         self.model: Model | None = None
-        self._lent: dict[Hashable, Model] = {}
+        self._lent: list[
+            tuple[Hashable, Model]
+        ] = []  # twice for a moment, where one is lent again while it is given back
         self._held = False
         self._waiting: list[InferenceRequest] = []
         self._wanted = False
@@ -113,16 +115,16 @@ class WaitingRoom(Scheduler):
             model = self.model
             instance = None if model is None else model.scheduler.borrow()
             if model is not None and instance is not None:
-                self._lent[instance] = model
+                self._lent.append((instance, model))
             return instance
 
     def give_back(self, instance: Hashable) -> None:
         """Take an instance back."""
         with self._lock:
-            model = self._lent[instance]
-        model.scheduler.give_back(instance)
+            lending = next(lending for lending in self._lent if lending[0] is instance)
+        lending[1].scheduler.give_back(instance)
         with self._lock:
-            del self._lent[instance]
+            self._lent.remove(lending)
 
     def next_batch(self, instance: Hashable) -> FormedBatch | None:
         """Give nothing: the instances ask the model's own scheduler."""
