@@ -153,6 +153,17 @@ def meanwhile():
         yield begin
 
 
+def test_what_was_pickled_elsewhere_finds_a_module_under_its_plain_name(serve):
+    """A pickle made outside of the server names a file of the model as that is named there, and the model may tell which it is."""
+    imports = "import pickle, sys\nimport near\nsys.modules['near'] = near\n"
+    pickled = repr(b"cnear\nmake\n.")  # by its name alone, as functions and classes are
+    handle = serve(model(imports, f"pickle.loads({pickled})()"), head="", files={"1/near.py": "def make(): return 6\n"})
+    try:
+        assert answer(handle) == 6
+    finally:
+        sys.modules.pop("near", None)
+
+
 def test_others_may_import_while_the_models_modules_are_listed(serve, meanwhile):
     """What others import does not fail the load of this model."""
 
