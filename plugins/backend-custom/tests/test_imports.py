@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from charonia.errors import InternalError
+from models_apart import APART
 
 MODEL = """\
 import numpy as np
@@ -162,6 +163,43 @@ def test_what_was_pickled_elsewhere_finds_a_module_under_its_plain_name(serve):
         assert answer(handle) == 6
     finally:
         sys.modules.pop("near", None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "pickle.loads(b'cnear\\nmake\\n.')()",
+        "pickle._loads(b'cnear\\nmake\\n.')()",
+        "importlib.import_module('near').make()",
+        "importlib.import_module('pack.inner').make()",
+        "0 if importlib.import_module('near') is not near else near.make()",
+        "0 if importlib.import_module('pack.inner') is not pack.inner else pack.inner.make()",
+        "int(near.__spec__.name != near.__name__) or sys.modules['pack'].inner.make()",
+    ],
+)
+def test_in_a_process_of_its_own_a_models_modules_have_their_plain_names_too(serve, value):
+    """What was pickled elsewhere, and what imports by a name, finds the files of the one model, each of them once."""
+    imports = "import importlib, pickle, sys\nimport near\nimport pack.inner\n"
+    files = {
+        "1/near.py": "def make(): return 6\n",
+        "pack/__init__.py": "",
+        "pack/inner.py": "from near import make\n",
+    }
+    assert answer(serve(model(imports, value), head="", files=files, **APART)) == 6
+
+
+def test_a_pickle_is_the_first_to_ask_for_a_module(serve):
+    """In a process of its own, a model need not have imported what it reads from a file."""
+    value = "pickle.loads(b'cnear\\nmake\\n.')()"
+    files = {"1/near.py": "from far import make\n", "far.py": "def make(): return 6\n"}
+    assert answer(serve(model("import pickle\n", value), head="", files=files, **APART)) == 6
+
+
+def test_what_is_installed_comes_first_in_a_process_too(serve):
+    """A file that is called like something installed stays unseen, as in the reference."""
+    files = {"1/numpy.py": "1 / 0\n", "1/json.py": "1 / 0\n"}
+    value = "len(importlib.import_module('json').dumps([1, 2]))"
+    assert answer(serve(model("import importlib\n", value), head="", files=files, **APART)) == 6
 
 
 def test_others_may_import_while_the_models_modules_are_listed(serve, meanwhile):

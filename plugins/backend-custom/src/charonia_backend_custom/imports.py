@@ -5,6 +5,9 @@ else has (`charonia_model_7.model`, `charonia_model_7.preprocess`), and its `imp
 for what is installed, then into the version's directory, then into the model's. That works by the function behind the `import`
 statement, which Python finds in a module's builtins: each module of a model has builtins of its own. Nothing is written
 beside the model's files, so there is no `__pycache__` that could be older than they are.
+
+Whoever asks otherwise, such as `pickle` and `importlib.import_module`, knows only the plain names. In a process that has but one
+model, these are the model's modules, too.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import builtins
 import itertools
 import sys
 import threading
+from importlib import import_module
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -36,9 +41,13 @@ class ModelFinder:
     """Finds the modules of the models that are loaded, for Python's import system. One for each backend, which closes it.
 
     `sys.meta_path` is replaced and not written to, since another thread may be walking over it.
+
+    Args:
+        alone: whether the process has but one model, so that the plain names of its modules can be nobody else's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool = False) -> None:
+        self.alone = alone
         self.installed = tuple(sys.path)  # where installed packages are found; no model has added to it yet
         self._models: dict[str, ModelImports] = {}
         with _meta_path_lock:
@@ -58,11 +67,19 @@ class ModelFinder:
         """Find a module of a model; called by Python's import system for every module that it does not know yet."""
         imports = self._models.get(fullname.partition(".")[0])
         if imports is None:
-            return None
+            return self._find_plain(fullname) if self.alone else None
         spec = PathFinder.find_spec(fullname, path)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):
             spec.loader = _SourceLoader(spec.loader.name, spec.loader.path, imports)
         return spec
+
+    def _find_plain(self, name: str) -> ModuleSpec | None:
+        """Find a module of the one model by its plain name."""
+        for imports in self._models.values():
+            own = imports.own_name(name)
+            if own is not None:
+                return ModuleSpec(name, _SecondName(own))
+        return None
 
     def close(self) -> None:
         """Leave the import system."""
@@ -151,8 +168,9 @@ class ModelImports:
         """Forget the modules. The model's code does not run any more. Idempotent."""
         self._finder.remove(self._package)
         self.keep_added_paths()
-        for name in list(sys.modules):  # a copy, since other threads import meanwhile
-            if name.partition(".")[0] == self._package:
+        own = {id(module) for module in self.modules()}
+        for name, module in sys.modules.copy().items():  # since other threads import meanwhile
+            if id(module) in own:  # under whichever name
                 del sys.modules[name]
 
     def _import(
@@ -165,10 +183,18 @@ class ModelImports:
     ) -> ModuleType:
         """Do what an `import` statement in the model's code says."""
         top = name.partition(".")[0]
-        if level or not self._is_own(top):
+        if level or self._finder.alone or not self._is_own(top):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
+        if isinstance(
+            fromlist, list
+        ):  # C code such as pickle's, which looks for the plain name in `sys.modules` afterwards
+            return _require_plain(name)
         module = builtins.__import__(f"{self._package}.{name}", globals, locals, fromlist or (), 0)
         return module if fromlist else sys.modules[f"{self._package}.{top}"]
+
+    def own_name(self, name: str) -> str | None:
+        """Give the name that a module of the model is imported under, by its plain name. None if it is none of the model's."""
+        return f"{self._package}.{name}" if self._is_own(name.partition(".")[0]) else None
 
     def _is_own(self, top: str) -> bool:
         """Tell whether a top-level name is a module of the model: one that is in its directories, and not installed."""
@@ -205,6 +231,23 @@ class ModelImports:
 def _is_regular(spec: ModuleSpec | None) -> bool:
     """Tell whether a module was found, and not just a directory of its name."""
     return spec is not None and spec.origin is not None
+
+
+class _SecondName(Loader):
+    """Has a module that is there under its own name be there under another one, too."""
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Give the module, imported under its own name if it was not yet."""
+        module = import_module(self._own)
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave the module as it was before the import system described it by its other name."""
+        module.__spec__ = self._spec
 
 
 class _SourceLoader(SourceFileLoader):

@@ -105,7 +105,7 @@ class _Child:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._host = RemoteHost(link)
-        self._finder = ModelFinder()
+        self._finder = ModelFinder(alone=True)
         self._file: ModelFile | None = None
         self._object: ModelObject | None = None
         self._decoupled = False
