@@ -185,10 +185,6 @@ class ModelImports:
         top = name.partition(".")[0]
         if level or self._finder.alone or not self._is_own(top):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
-        if isinstance(
-            fromlist, list
-        ):  # C code such as pickle's, which looks for the plain name in `sys.modules` afterwards
-            return _require_plain(name)
         module = builtins.__import__(f"{self._package}.{name}", globals, locals, fromlist or (), 0)
         return module if fromlist else sys.modules[f"{self._package}.{top}"]
 
