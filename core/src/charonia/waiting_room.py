@@ -54,9 +54,7 @@ class WaitingRoom(Scheduler):
         self._want = want
         self._lock = threading.Lock()  # guards all below
         self.model: Model | None = None
-        self._lent: list[
-            tuple[Hashable, Model]
-        ] = []  # twice for a moment, where one is lent again while it is given back
+        self._lent: list[tuple[Hashable, Model]] = []  # an instance may be lent again while it is given back
         self._held = False
         self._waiting: list[InferenceRequest] = []
         self._wanted = False

@@ -27,7 +27,6 @@ __all__ = ["HeldMetrics", "MetricTable"]
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # two underscores are Prometheus' own
 
-
 _KINDS = (MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM)
 _WORDS = {"increment": "Increment", "set": "Set", "observe": "Observe"}
 _ALLOWED = {
@@ -36,6 +35,7 @@ _ALLOWED = {
     MetricKind.HISTOGRAM: {"observe"},
 }
 
+_Counted = TypeVar("_Counted")
 _Labels = tuple[tuple[str, str], ...]
 _Hold = tuple[object, str, _Labels | None]
 """Who holds something, its family's name, and a metric's labels; None for the family itself."""
@@ -219,9 +219,6 @@ class HeldMetrics:
         return pb_utils.TritonModelException(
             f"{what}: Failed to process the request for model '{caller}', message: {error}"
         )
-
-
-_Counted = TypeVar("_Counted")
 
 
 def _subtract(counts: Counter[_Counted], key: _Counted, times: int) -> None:

@@ -62,9 +62,8 @@ class RestrictedProtocol:
             return
         key, restriction = restricted
         values = [_as_text(value) for name, value in metadata() or () if name == key]
-        if not restriction.admits(
-            ", ".join(values) if values else None
-        ):  # several are one list, as `header_fields` has it
+        told = ", ".join(values) if values else None  # several are one list, as `header_fields` has it
+        if not restriction.admits(told):
             raise UnavailableError(f"This protocol is restricted, expecting header '{key}'")
 
 
