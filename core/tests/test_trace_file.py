@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from types import SimpleNamespace
 
@@ -103,3 +105,26 @@ def test_a_directory_that_is_away_for_a_while_costs_what_comes_meanwhile(write, 
         "traces cannot be written",
         "traces are written again",
     ]
+
+
+def test_a_pipe_gets_an_array_that_ends_with_it(write):
+    """Nothing can be replaced in it, as the end of an array in a file is."""
+    run, path = write
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as reader:
+        told = reader.submit(path.read_text, "utf-8")
+        run(1)
+        run(2, 3).close()
+        assert [record["id"] for record in json.loads(told.result()) if "model_name" in record] == [1, 2, 3]
+
+
+def test_a_pipe_that_nobody_reads_any_more_costs_no_more_than_its_traces(write, caplog):
+    """The log says so, and the server ends as it should."""
+    run, path = write
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as reader:
+        opened = reader.submit(path.open, "rb")
+        run(1)
+        opened.result().close()
+        run(2).close()
+    assert caplog.messages == ["traces cannot be written, and are lost: [Errno 32] Broken pipe"]

@@ -37,7 +37,7 @@ class TraceFile(TraceWriter):
 
     The thread starts, and the file is made, when there is something to write; what is written is there a second later. With
     a log frequency of so many traces, that many fill a numbered file, `<path>.0` first; with 0 all of them go to one file without
-    a number, which is a whole array whenever somebody reads it.
+    a number, which is a whole array whenever somebody reads it, or at its end where it is a pipe.
 
     Args:
         setting: has the path.
@@ -107,21 +107,23 @@ class TraceFile(TraceWriter):
     def _append(self, records: Sequence[str]) -> None:
         if self._whole is None:
             self._whole = Path(self._path).open("wb", buffering=0)  # noqa: SIM115 - it stays open until the end
-        text = f"{',' if self._end else '['}{','.join(records)}]".encode()
+        text = f"{',' if self._end else '['}{','.join(records)}".encode()
+        if self._whole.seekable():
+            self._replace_end(self._whole, text)
+        else:  # a pipe, whose array ends with it
+            _write_all(self._whole, text)
+        self._end += len(text)
+
+    def _replace_end(self, file: FileIO, text: bytes) -> None:
         try:
-            self._write_at_end(self._whole, text)
+            file.seek(self._end)
+            _write_all(file, text + b"]")
         except OSError:
             with suppress(OSError):
-                self._whole.truncate(self._end)
-                self._write_at_end(self._whole, b"]" if self._end else b"[]")
+                file.truncate(self._end)
+                file.seek(self._end)
+                _write_all(file, b"]" if self._end else b"[]")
             raise
-        self._end += len(text) - 1
-
-    def _write_at_end(self, file: FileIO, text: bytes) -> None:
-        file.seek(self._end)
-        left = memoryview(text)
-        while left:
-            left = left[file.write(left) :]
 
     def close(self) -> None:
         """Write what is left, and end the file. Idempotent."""
@@ -129,8 +131,16 @@ class TraceFile(TraceWriter):
         if self._gathered:
             self._write_numbered()
         if self._whole is not None:
-            self._whole.close()
+            with suppress(OSError) if self._failing else self._losing(), self._whole:
+                if self._end and not self._whole.seekable():
+                    _write_all(self._whole, b"]")
             self._whole = None
+
+
+def _write_all(file: FileIO, text: bytes) -> None:
+    left = memoryview(text)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _records(trace: Trace) -> list[str]:
