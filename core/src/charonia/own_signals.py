@@ -17,7 +17,7 @@ __all__ = ["OWN_SIGNALS", "kept_from_forks"]
 OWN_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What ends a server in order."""
 
-_handling = 0
+_handling = False
 
 
 @contextmanager
@@ -28,11 +28,11 @@ def kept_from_forks() -> Iterator[None]:
     that ended a process of its own would end the server instead.
     """
     global _handling  # noqa: PLW0603 - the handlers belong to the whole process, too
-    _handling += 1
+    before, _handling = _handling, True
     try:
         yield
     finally:
-        _handling -= 1
+        _handling = before
 
 
 if sys.platform != "win32":
@@ -54,7 +54,9 @@ if sys.platform != "win32":
             _forking.blocked = None
 
     def _let_go() -> None:
+        global _handling  # noqa: PLW0603 - as above
         if _forking.blocked is not None:
+            _handling = False  # the handlers that the fork may have from now on are its own
             signal.set_wakeup_fd(-1)
             for number in OWN_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
