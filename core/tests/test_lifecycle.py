@@ -285,3 +285,14 @@ def test_the_log_tells_how_loads_and_unloads_end(make, tmp_path, caplog):
         ("INFO", 'model "m" is unloaded'),
     ]
     assert "\n" not in "".join(record.getMessage() for record in caplog.records)
+
+
+def test_the_log_tells_the_places_of_what_is_wrong_in_a_configuration(make, tmp_path, caplog):
+    """In one line, whoever asked for the load; the state of the model, in the reference's words, has no places."""
+    server = make(write(tmp_path, "m", {1: ""}), exit_on_error=False)
+    (tmp_path / "m" / "config.pbtxt").write_text('backend: "recorded"\nmax_batch: 1\noutputt [ ]\n')
+    caplog.set_level("ERROR", "charonia")
+    server.start()
+    (told,) = caplog.messages
+    assert told.startswith('model "m" failed to load: model "m" (config.pbtxt:2): ')
+    assert '; model "m" (config.pbtxt:3): ' in told

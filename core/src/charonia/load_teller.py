@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from charonia.errors import ConfigError
 from charonia.log_line import in_one_line
 
 if TYPE_CHECKING:
@@ -87,4 +88,11 @@ def log_end(event: LoadEvent) -> None:
     if event.phase is Phase.READY:
         _log.info('model "%s" is ready, after %.1f s', in_one_line(event.model), event.seconds)
     elif event.phase is Phase.FAILED:
-        _log.error('model "%s" failed to load: %s', in_one_line(event.model), in_one_line(event.reason.rstrip()))
+        _log.error('model "%s" failed to load: %s', in_one_line(event.model), in_one_line(_why(event)))
+
+
+def _why(event: LoadEvent) -> str:
+    """Word why a load failed, with the places in a configuration, which the index does not tell."""
+    if event.errors and all(isinstance(error, ConfigError) for error in event.errors):
+        return "; ".join(dict.fromkeys(line for error in event.errors for line in str(error).splitlines()))
+    return event.reason.rstrip()
