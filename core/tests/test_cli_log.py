@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,24 @@ def test_a_disk_that_is_full_costs_no_more_than_the_lines(capsys):
             LOG.warning("last %d", line)
     (told,) = capsys.readouterr().err.splitlines()
     assert told == "charonia: the log cannot be written, and lines are lost: [Errno 28] No space left on device"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_stderr_that_is_on_a_full_disk_too_costs_no_more_than_the_lines(tmp_path, monkeypatch):
+    """Whoever logs goes on, also where nobody can be told that lines are lost."""
+    place = tmp_path / "logs"
+    place.mkdir()
+    with Path("/dev/full").open("w", buffering=1) as full, writing_log(LogSetting(file=str(place / "server.log"))):
+        monkeypatch.setattr(sys, "stderr", full)
+        LOG.warning("before")
+        place.rename(tmp_path / "away")
+        LOG.warning("lost")
+        place.mkdir()
+        LOG.warning("after")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
+    assert (place / "server.log").read_text().endswith("after\n")
 
 
 def test_on_stderr_a_line_is_there_at_once(capsys):

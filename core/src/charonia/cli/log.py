@@ -65,7 +65,8 @@ class _FileHandler(WatchedFileHandler):
         self._lost = True
         if not self._told:
             self._told = True
-            sys.stderr.write(f"charonia: the log cannot be written, and lines are lost: {error}\n")
+            with suppress(Exception):  # stderr may lead to the same disk
+                sys.stderr.write(f"charonia: the log cannot be written, and lines are lost: {error}\n")
 
     def flush(self) -> None:
         """Have what was written in the file, save where more is written at once."""
