@@ -202,6 +202,77 @@ def test_what_is_installed_comes_first_in_a_process_too(serve):
     assert answer(serve(model("import importlib\n", value), head="", files=files, **APART)) == 6
 
 
+IN_THREADS = """
+import threading
+import time
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+begun = threading.Barrier(2)
+
+
+def near():
+    import near
+
+
+def far():
+    import far
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        self.told = []
+        threads = [threading.Thread(target=self.tell, args=(act,)) for act in (near, far)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def tell(self, act):
+        try:
+            act()
+        except BaseException as error:
+            self.told.append(repr(error))
+
+    def execute(self, requests):
+        value = np.array([len(self.told)], np.int32)
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", value)]) for _ in requests]
+"""
+
+
+@pytest.mark.parametrize("config", [{}, APART], ids=["in the server", "apart"])
+def test_modules_that_import_each_other_may_be_imported_by_two_threads_at_once(serve, config):
+    """Each thread gets what the other one has begun, as with any modules of Python."""
+    begin = "import model\nmodel.begun.wait(60)\n"
+    files = {"1/near.py": f"{begin}import far\n", "1/far.py": f"{begin}import near\n"}
+    assert answer(serve(IN_THREADS, head="", files=files, **config)) == 0
+
+
+@pytest.mark.parametrize("config", [{}, APART], ids=["in the server", "apart"])
+@pytest.mark.parametrize("slots", ["", "__slots__ = ()"])
+def test_a_module_may_put_an_object_in_its_own_place(serve, config, slots):
+    """That is what its importers get, by whichever name."""
+    near = f"import sys\nclass Settings:\n    {slots}\n    VALUE = 6\nsys.modules[__name__] = Settings()\n"
+    by_name = "importlib.import_module('near').VALUE" if config else "near.VALUE"
+    imports = "import importlib\nimport near\nfrom near import VALUE\n"
+    handle = serve(model(imports, f"near.VALUE * VALUE // {by_name}"), head="", files={"1/near.py": near}, **config)
+    assert answer(handle) == 6
+
+
+def test_what_a_module_has_put_in_its_own_place_is_not_forgotten_with_the_model(serve):
+    """It may be somebody else's module."""
+    serve.write(
+        "m", model("import near\n"), head="", files={"1/near.py": "import sys, this\nsys.modules[__name__] = this\n"}
+    )
+    server = serve.start()
+    shared = sys.modules["this"]
+    try:
+        server.close()
+        assert sys.modules.get("this") is shared
+    finally:
+        sys.modules.pop("this", None)
+
+
 def test_others_may_import_while_the_models_modules_are_listed(serve, meanwhile):
     """What others import does not fail the load of this model."""
 

@@ -16,18 +16,19 @@ import builtins
 import itertools
 import sys
 import threading
+from contextlib import suppress
 from importlib import import_module
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from triton_python_backend_utils.place import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import ModuleType
 
     from triton_python_backend_utils.place import ModelPlace
 
@@ -128,11 +129,13 @@ class ModelImports:
                 sys.path_importer_cache.pop(path, None)
 
     def modules(self) -> list[ModuleType]:
-        """List the modules that have been imported, the model's file among them."""
-        loaded = (
-            sys.modules.copy()
-        )  # at one stroke: a list of its items is none, since making them may let other threads import
-        return [module for name, module in loaded.items() if name.partition(".")[0] == self._package]
+        """List the modules that have been imported, the model's file among them; not what one has put in its own place."""
+        loaded = sys.modules.copy()  # at one stroke: a list of its items may let other threads import while it is made
+        return [module for name, module in loaded.items() if self._is_below(name) and isinstance(module, ModuleType)]
+
+    def _is_below(self, name: str) -> bool:
+        """Tell whether a module's name is one that the model's modules have, and nobody else's."""
+        return name.partition(".")[0] == self._package
 
     def _package_spec(self) -> ModuleSpec:
         file = self.place.directory / "__init__.py"
@@ -168,9 +171,9 @@ class ModelImports:
         """Forget the modules. The model's code does not run any more. Idempotent."""
         self._finder.remove(self._package)
         self.keep_added_paths()
-        own = {id(module) for module in self.modules()}
+        own = {id(module) for module in self.modules() if self._is_below(module.__name__)}
         for name, module in sys.modules.copy().items():  # since other threads import meanwhile
-            if id(module) in own:  # under whichever name
+            if self._is_below(name) or id(module) in own:  # a module of the model's may have other names, too
                 del sys.modules[name]
 
     def _import(
@@ -183,10 +186,21 @@ class ModelImports:
     ) -> ModuleType:
         """Do what an `import` statement in the model's code says."""
         top = name.partition(".")[0]
-        if level or self._finder.alone or not self._is_own(top):
+        if level or not self._is_own(top):
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         module = builtins.__import__(f"{self._package}.{name}", globals, locals, fromlist or (), 0)
+        if self._finder.alone:
+            self._have_plain_names(name)
         return module if fromlist else sys.modules[f"{self._package}.{top}"]
+
+    def _have_plain_names(self, name: str) -> None:
+        """Have a module that is imported be known by its plain name, and so the packages above it.
+
+        Not by importing it under that name, which would take a second lock for it: two threads could come to wait for each other.
+        """
+        while name:
+            sys.modules.setdefault(name, sys.modules[f"{self._package}.{name}"])
+            name = name.rpartition(".")[0]
 
     def own_name(self, name: str) -> str | None:
         """Give the name that a module of the model is imported under, by its plain name. None if it is none of the model's."""
@@ -238,12 +252,13 @@ class _SecondName(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Give the module, imported under its own name if it was not yet."""
         module = import_module(self._own)
-        self._spec = module.__spec__
+        self._spec = getattr(module, "__spec__", None)  # it may have put an object without one in its own place
         return module
 
     def exec_module(self, module: ModuleType) -> None:
         """Leave the module as it was before the import system described it by its other name."""
-        module.__spec__ = self._spec
+        with suppress(AttributeError):
+            module.__spec__ = self._spec
 
 
 class _SourceLoader(SourceFileLoader):
