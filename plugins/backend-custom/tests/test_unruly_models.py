@@ -1,4 +1,4 @@
-"""Models in processes that do what nobody expects of them: whatever that is, the server lives, tells, and starts them again."""
+"""Models that do what nobody expects of them: whatever that is, the server lives, tells, and starts their processes again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from charonia.errors import InferenceError, UnavailableError
+from charonia.errors import InferenceError, InternalError, UnavailableError
 from charonia.testing.patience import wait_until
 from models_apart import APART
 
@@ -192,3 +192,59 @@ def test_ending_before_it_says_anything(serve, tmp_path, program, reason):
     python.write_text(program)
     python.chmod(0o755)
     assert reason in serve.reason(unruly(["pass"]), parameters={"EXECUTION_ENV_PATH": str(tmp_path / "environment")})
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt"])
+@pytest.mark.parametrize("config", [{}, APART], ids=["in the server", "apart"])
+def test_a_task_that_wants_to_exit(serve, kind, config):
+    """It fails the request that awaits it, or none, and the others on its event loop are answered."""
+    source = f"""
+    import asyncio
+
+    async def leave():
+        raise {kind}("left")
+
+    class TritonPythonModel:
+        async def execute(self, requests):
+            x = requests[0].inputs()[0].as_numpy()
+            task = asyncio.create_task(leave()) if x[0] else None
+            if x[0] == 1:
+                await task
+            await asyncio.sleep(0)
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", x)])]
+    """
+    model = serve(source, **config)
+    for _ in range(2):
+        with pytest.raises(InternalError, match=f"{kind}: left"):
+            model.infer({"X": [1]})
+        assert model.infer({"X": [0]})["Y"] == 0
+        assert model.infer({"X": [2]})["Y"] == 2
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+@pytest.mark.parametrize("config", [{}, APART], ids=["in the server", "apart"])
+def test_a_model_that_raises_what_interrupts_programs(serve, config, decoupled):
+    """On threads on which nobody can have meant the program it fails its requests, and nothing else."""
+    source = """
+    import os
+    class TritonPythonModel:
+        def execute(self, requests):
+            x = requests[0].inputs()[0].as_numpy()
+            if x[0]:
+                raise KeyboardInterrupt("stop")
+            answer = pb_utils.InferenceResponse([pb_utils.Tensor("Y", np.array([os.getpid()], np.int32))])
+            if not DECOUPLED:
+                return [answer]
+            requests[0].get_response_sender().send(answer, pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+    """.replace("DECOUPLED", str(decoupled))
+    model = serve(source, decoupled=decoupled, **config)
+
+    def ask(x):
+        answers = list(model.stream({"X": [x]}))
+        return int(answers[0]["Y"][0])
+
+    before = ask(0)
+    for _ in range(2):
+        with pytest.raises(InternalError, match="KeyboardInterrupt: stop\n\nAt:"):
+            ask(1)
+    assert ask(0) == before

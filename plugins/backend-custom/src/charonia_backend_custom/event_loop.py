@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,9 +25,17 @@ class LoopThread:
         self._running = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
-        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),), name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
         self._running.wait()
+
+    def _run(self) -> None:
+        with asyncio.Runner() as runner:
+            serving = runner.get_loop().create_task(self._serve())
+            while not serving.done():
+                # whoever awaits a task that a model has begun gets what that raises; these two end the loop besides
+                with suppress(SystemExit, KeyboardInterrupt):
+                    runner.get_loop().run_until_complete(serving)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -1,8 +1,8 @@
 """How a failure in a model's code is worded: as in the reference, with the lines of code on the way to it.
 
 Whatever a model raises ends the call into its code and nothing else, no exception excepted: `sys.exit()` is no Exception, and
-neither is a cancellation of asyncio or a panic in a library of Rust. `KeyboardInterrupt` alone is let through where a program may
-have been told to end while it asked the model on its own thread.
+neither is a cancellation of asyncio or a panic in a library of Rust. `KeyboardInterrupt` alone is let through on a program's main
+thread, which may have been told to end while it asked the model.
 """
 
 from __future__ import annotations

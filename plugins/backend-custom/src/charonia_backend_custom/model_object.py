@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from inspect import iscoroutine, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
@@ -167,9 +168,9 @@ class ModelObject:
         try:
             with busy_with(self._activity(task)):
                 return self._model.execute(list(requests))
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise
             raise self._failure(error) from error
 
     def _start(self, coroutine: Coroutine[Any, Any, Any], task: object) -> Future[Any]:

@@ -162,7 +162,7 @@ class _Child:
                     self._link.answer(number, self._done(question))
             except (InferenceError, pb_utils.TritonModelException) as error:
                 self._link.answer(number, error=error)
-            except Exception as error:  # noqa: BLE001 - the border of the process
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the border of the process; a model raised it
                 self._link.answer(number, error=load_failure(error))
             if isinstance(question, Finish):
                 wakeups.send()
