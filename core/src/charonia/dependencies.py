@@ -138,8 +138,16 @@ class LoadRun:
         outcome.result()
 
     @property
-    def loaded(self) -> list[str]:
-        """The models that were loaded, or tried, in this run, save those that had not changed."""
+    def loaded(self) -> set[str]:
+        """The models that were loaded in this run, save those that had not changed."""
+        return {name for name, outcome in self._told.items() if outcome.exception() is None and outcome.result()}
+
+    @property
+    def failed(self) -> set[str]:
+        """The models whose load failed in this run."""
+        return {name for name, outcome in self._told.items() if outcome.exception() is not None}
+
+    @property
+    def _told(self) -> dict[str, Future[bool]]:
         with self._lock:
-            outcomes = dict(self._outcomes)
-        return [name for name, outcome in outcomes.items() if outcome.exception() is not None or outcome.result()]
+            return dict(self._outcomes)

@@ -83,7 +83,6 @@ class Lifecycle:
                 future.result()
             except CharoniaError as error:
                 failures[name] = error
-        self._check_open()
         self._follow(run, listener)
         return failures
 
@@ -121,8 +120,8 @@ class Lifecycle:
                 run.once(key, partial(self._load, key, run, listener, parameters, at_once=True))
             except CharoniaError as error:
                 failures.append(error)
-        if len(failures) < len(keys):
-            self._follow(run, listener)
+        gone = self._follow(run, listener) if run.loaded else {}  # it may be that the model fails, but not what it uses
+        failures += [gone[used] for key in keys for used in self._dependencies.used(key) if used in gone]
         for failure in failures:
             raise failure
 
@@ -219,10 +218,15 @@ class Lifecycle:
         keys = [own] if own in self.models.serving else self.keys_of(name)
         return self._repositories.model_names.meant(name, namespace, keys)
 
-    def _follow(self, run: LoadRun, listener: Callable[[LoadEvent], None] | None) -> None:
-        """Load the users of what has been loaded anew, with what they use now; those that do not fit any more go."""
-        loaded = run.loaded
-        users = {user for name in loaded for user in self._dependencies.users(name)} - set(loaded)
+    def _follow(self, run: LoadRun, listener: Callable[[LoadEvent], None] | None) -> Mapping[str, CharoniaError]:
+        """Load the users of what has been loaded anew, with what they use now; those that do not fit any more go.
+
+        Gives why they do not fit.
+        """
+        self._check_open()
+        gone: dict[str, CharoniaError] = {}
+        loaded, failed = run.loaded, run.failed
+        users = (self._users(loaded) | (self._users(failed) - failed)) - loaded
         serving = [user for user in users if user in self.models.serving or self._dependencies.wanted(user)]
         for user in reversed(self._dependencies.from_users_to_used(serving)):
             try:
@@ -231,6 +235,11 @@ class Lifecycle:
                 if user in self.models.serving and not self._renewed(user, listener):
                     _log.error('model "%s" does not go with what it uses any more', user)
                     self._take_out(user, reason=describe_cause(error))
+                    gone[user] = error
+        return gone
+
+    def _users(self, names: Iterable[str]) -> set[str]:
+        return {user for name in names for user in self._dependencies.users(name)}
 
     def _renewed(self, name: str, listener: Callable[[LoadEvent], None] | None) -> bool:
         """Load a model anew as it serves, since it cannot be loaded as it is written. False if that does not fit either."""

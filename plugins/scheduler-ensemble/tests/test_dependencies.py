@@ -121,6 +121,11 @@ def test_load_of_an_ensemble_brings_what_has_changed_of_its_models(models):
     models.model("double", scale=3)
     server.load("e")
     assert [ask(server), ask(server, "outer")] == [[109], [109]]
+    models.model("inc", addend=200)
+    models.ensemble(("double", {"X": "I"}, {"Y": "m"}), ("inc", {"X": "m"}, {"Y": "O"}), dims=[2])
+    with pytest.raises(InvalidArgumentError):
+        server.load("e")
+    assert ask(server) == [209]  # as it was, with what has changed
 
 
 @pytest.mark.parametrize(("file", "text"), [("1/model.json", "no JSON"), ("config.pbtxt", "no_such_field: 1")])
@@ -133,6 +138,19 @@ def test_load_of_an_ensemble_whose_models_have_gone_bad(models, file, text):
     assert ask(server) == [7]
     with pytest.raises((InternalError, InvalidArgumentError)):
         server.load("inc")
+
+
+def test_load_of_an_ensemble_brings_what_it_does_not_fit(models):
+    """As if the changed model had been loaded by itself: all that do not go with it any more go, and come back when they do."""
+    models.ensemble(("e", {"I": "I"}, {"O": "O"}), name="outer")
+    server = models.serve()
+    models.model("inc", addend=1, dims=[2])
+    with pytest.raises(InvalidArgumentError, match="load failed for model 'e'"):
+        server.load("outer")
+    assert ready(server) == ["double", "inc"]
+    models.model("inc", addend=1)
+    server.load("outer")
+    assert ask(server, "outer") == [7]
 
 
 def test_step_that_does_not_fit_any_more(models):
