@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from charonia.batch import NullRequest
-from charonia.errors import InvalidArgumentError
+from charonia.errors import CancelledError, InvalidArgumentError
 from charonia.request import SEQUENCE_END, SEQUENCE_START, InferenceRequest, InferenceResponse
 from charonia.testing.builders import scheduler_context
 from charonia.testing.virtual_clock import VirtualClock
@@ -145,6 +145,13 @@ class Clients(RuleBasedStateMachine):
         unanswered = [request for _, request, answers in self.sent.values() if not answers]
         assert all(len(answers) <= 1 for _, _, answers in self.sent.values())
         assert self.scheduler.pending == len(unanswered) - sum(map(len, self.running.values()))
+
+    @invariant()
+    def who_starts_goes_on(self):
+        """A request that starts a sequence is given up for its own cancellation only, whatever becomes of those before it."""
+        for _, request, answers in self.sent.values():
+            if answers and isinstance(answers[0].error, CancelledError):
+                assert request.cancelled or not request.flags & SEQUENCE_START
 
     def teardown(self):
         """Let everything end: then every request is answered, and none has waited for longer than it must."""

@@ -267,6 +267,36 @@ def test_starting_again_in_the_backlog(model):
     assert not again.cancelled
 
 
+@pytest.mark.parametrize(("patience_us", "executed"), [(0, True), (1_000_000, True), (300_000, False)])
+def test_patience_of_a_cancelled_request_in_the_backlog(model, patience_us, executed):
+    """It ends with the request: where its sequence starts again, that waits for as long as it says itself."""
+    model = model("", max_batch_size=1)
+    model.send("a", 1, start=True)
+    first, behind = model.send("b", 2, start=True, timeout_us=500_000), model.send("b", 3, timeout_us=600_000)
+    again = model.send("b", 4, start=True, end=True, timeout_us=patience_us)
+    first.request.cancel()
+    model.clock.advance(0.7)
+    assert first.cancelled
+    assert behind.error == (
+        "sequence b of model 'model' has ended, as an earlier request of it was cancelled: start it again"
+    )
+    model.send("a", 5, end=True)
+    assert [model.values(), model.values()] == [[1], [5]]
+    assert model.values() == ([4] if executed else None)
+    if not executed:
+        assert again.error == "timeout of the corresponding sequence has been expired"
+
+
+def test_time_out_of_a_cancelled_request_in_the_backlog_is_none(model):
+    """What was taken back before its time was over is told as cancelled, and not as refused."""
+    model = model("", max_batch_size=1)
+    model.send("a", 1, start=True)
+    taken_back = model.send("b", 2, start=True, timeout_us=500_000)
+    taken_back.request.cancel()
+    model.clock.advance(0.6)
+    assert taken_back.cancelled
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_late_answer_of_the_former_owner(model, fails):
     """What comes after a sequence has given up its slot changes nothing for the next one."""

@@ -22,6 +22,15 @@ class Entry(NamedTuple):
     request: InferenceRequest
     arrived_ns: int
 
+    @property
+    def until_ns(self) -> int | None:
+        """Until when its sequence may wait for a slot; None if it does not say for how long."""
+        return self.arrived_ns + self.request.timeout_us * 1000 if self.request.timeout_us else None
+
+    def is_late(self, now_ns: int) -> bool:
+        """Tell whether its sequence has waited for longer than it may."""
+        return self.until_ns is not None and self.until_ns <= now_ns
+
 
 class Sequence:
     """The requests of one client that belong together.

@@ -29,7 +29,6 @@ __all__ = ["Dropped", "SlotTable"]
 
 _log = logging.getLogger("charonia.scheduler_sequence.slots")
 
-_NS_PER_US = 1000
 _MOMENT_NS = 1_000_000_000
 
 _STATE = TypeVar("_STATE")
@@ -115,7 +114,8 @@ class SlotTable(Generic[_STATE]):
             self._backlog[sequence] = None
         elif request.flags & SEQUENCE_START:
             _log.warning("sequence %s of model '%s' starts again before its end", sequence.id, self._model)
-        self._append(sequence, Entry(request, now_ns))
+        entry = Entry(request, now_ns)
+        self._append(sequence, entry)
         sequence.alone = alone
         if alone or request.flags & SEQUENCE_END:
             self._close(sequence)
@@ -123,9 +123,8 @@ class SlotTable(Generic[_STATE]):
             return
         if self._free:
             self._give_away(heapq.heappop(self._free)[-1])
-        elif request.timeout_us:
-            until_ns = now_ns + request.timeout_us * _NS_PER_US
-            heapq.heappush(self._patience, (until_ns, next(self._numbers), sequence))
+        elif entry.until_ns is not None:
+            heapq.heappush(self._patience, (entry.until_ns, next(self._numbers), sequence))
 
     def _append(self, sequence: Sequence, entry: Entry) -> None:
         self.pending += 1
@@ -232,9 +231,21 @@ class SlotTable(Generic[_STATE]):
         while self._patience and self._patience[0][0] <= now_ns:
             _, _, sequence = heapq.heappop(self._patience)
             if sequence in self._backlog:
-                del self._backlog[sequence]
-                self._close(sequence)
-                self._drop(sequence, UnavailableError("timeout of the corresponding sequence has been expired"))
+                self._give_up(sequence, now_ns)
+
+    def _give_up(self, sequence: Sequence, now_ns: int) -> None:
+        """End a sequence of the backlog of which a request has waited for too long, unless it starts again behind that."""
+        if sequence.waiting[0].request.cancelled:
+            self._take_from(sequence)
+        if sequence.waiting and not any(entry.is_late(now_ns) for entry in sequence.waiting):
+            return
+        del self._backlog[sequence]
+        self._close(sequence)
+        error = UnavailableError("timeout of the corresponding sequence has been expired")
+        for request, _ in sequence.waiting:
+            self._dropped.append((request, CancelledError("") if request.cancelled else error))
+        self.pending -= len(sequence.waiting)
+        sequence.waiting.clear()
 
     @property
     def occupied(self) -> bool:
@@ -275,11 +286,6 @@ class SlotTable(Generic[_STATE]):
             sequence.open = False
             del self._open[sequence.id]
             self._silent.pop(sequence, None)
-
-    def _drop(self, sequence: Sequence, error: InferenceError) -> None:
-        self.pending -= len(sequence.waiting)
-        self._dropped += [(entry.request, error) for entry in sequence.waiting]
-        sequence.waiting.clear()
 
     def _take_from(self, sequence: Sequence) -> None:
         """Drop what waits in a sequence of which a request was taken back, up to where the client starts it again."""
