@@ -51,7 +51,6 @@ _WAIT_LONGER = (
     "price of that much latency where they do not come"
 )
 
-
 _PAYS_NOT = (
     "Batches compute the longer the larger they are, so that larger ones would let hardly more through. More instances "
     "(instance_group) may, where the machine has something left for them."
@@ -253,13 +252,12 @@ def _counted(observed: Observed) -> list[str]:
         if observed.growth is not None:
             small, large, times = observed.growth
             told.append(f"One with {large} elements computes {times:.1f} times as long as one with {small}.")
+    whole = observed.all_requests
     if observed.cached:
-        told.append(
-            f"{observed.cached} of {observed.whole} requests were answered from the response cache, and not executed."
-        )
+        told.append(f"{observed.cached} of {whole} requests were answered from the response cache, and not executed.")
     if observed.failed:
         told.append(
-            f"{observed.failed} of {observed.whole} requests failed: the metric nv_inference_request_failure has the reasons."
+            f"{observed.failed} of {whole} requests failed: the metric nv_inference_request_failure has the reasons."
         )
     return told
 

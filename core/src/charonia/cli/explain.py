@@ -60,9 +60,8 @@ def observed(told: dict[str, Any]) -> Observed:
     computed = sum(duration["count"] for duration in batches.values())
     requests = told["inference_stats"]
     cached = requests["cache_hit"]["count"]
-    executed = (
-        requests["queue"]["count"] - cached
-    )  # those from the cache are counted there, too: they waited for nothing
+    # those from the cache are counted there, too, as waiting for nothing
+    executed = requests["queue"]["count"] - cached
     return Observed(
         {size: duration["count"] for size, duration in batches.items() if duration["count"]},
         told.get("batch_reasons", {}),

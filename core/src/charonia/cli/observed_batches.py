@@ -16,6 +16,7 @@ _HARDLY = 0.25
 _ALONE = 1.1
 """With fewer requests in an execution than this, on average, they are executed one by one."""
 _FAILING = 0.05
+"""Where more than this share of the requests fail, not all can be well."""
 _NO_GAIN = 0.8
 """Where a batch computes for this share, or more, of the time that its elements would take one by one, it gains nothing."""
 _FEW = 10
@@ -32,8 +33,8 @@ class Observed:
         batches: how many executions there were, by the size of their batch.
         reasons: how many batches were closed for which reason; empty where nobody tells.
         requests: how many requests were answered well by these executions.
-        queue_us: how long each of them waited on average, in microseconds; `compute_us` how long an execution computed.
-        compute_us: see queue_us.
+        queue_us: how long each of them waited on average, in microseconds.
+        compute_us: how long an execution computed on average, in microseconds.
         compute_us_by_size: the same by the size of the batch; empty where nobody tells.
         cached: how many requests the response cache answered.
         failed: how many requests failed.
@@ -83,14 +84,14 @@ class Observed:
         return times < _NO_GAIN * large / small
 
     @property
-    def whole(self) -> int:
-        """How many requests there were."""
+    def all_requests(self) -> int:
+        """How many requests there were, however they were answered."""
         return self.requests + self.cached + self.failed
 
     @property
     def fails(self) -> bool:
         """Whether so many requests fail that all cannot be well."""
-        return self.failed > _FAILING * self.whole
+        return self.failed > _FAILING * self.all_requests
 
     @property
     def alone(self) -> bool:
