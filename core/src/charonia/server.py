@@ -285,6 +285,8 @@ class Server:
     def load(self, name: str, *, config: str | None = None, files: Mapping[str, bytes] | None = None) -> None:
         """Load a model, or load it anew beside the one that serves, and switch when it is ready.
 
+        What has changed of the models that an ensemble uses is loaded with it. An ensemble that they do not fit any more goes.
+
         A `config` without `files` stays in force for later loads without one, until the model is unloaded or its files in the
         repository change; `files` serve until the next load. Both as in the reference.
 
