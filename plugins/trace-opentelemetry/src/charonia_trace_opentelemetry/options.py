@@ -14,7 +14,7 @@ from charonia.errors import CharoniaError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["ExportOptions", "read_options"]
+__all__ = ["ExportOptions", "read_options", "without_login"]
 
 _OPTION = "--trace-config=opentelemetry,"
 _SCHEMES = ("http://", "https://", "grpc://", "grpcs://")
@@ -43,8 +43,9 @@ class ExportOptions:
     def describe(self) -> tuple[tuple[str, str], ...]:
         """Give them as clients are told them: without the login that a URL may have."""
         resource = ",".join(f"{key}={value}" for key, value in self.resource.items())
-        url = re.sub(r"(?<=://)[^/?#]*@", "", self.url)
-        told = {"url": url, "resource": resource} | {name: str(getattr(self, name)) for name in _NUMBERS}
+        told = {"url": without_login(self.url), "resource": resource} | {
+            name: str(getattr(self, name)) for name in _NUMBERS
+        }
         return tuple((name, value) for name, value in told.items() if value)
 
 
@@ -87,6 +88,11 @@ def read_options(told: Iterable[tuple[str, str]]) -> ExportOptions:
             f"no more than bsp_max_queue_size, which is {options.bsp_max_queue_size}",
         )
     return options
+
+
+def without_login(url: str) -> str:
+    """Give a URL as others may read it."""
+    return re.sub(r"(?<=://)[^/?#]*@", "", url)
 
 
 def _problem_of(url: str) -> str:

@@ -19,6 +19,8 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import select_proxy
 from urllib3.util import is_connection_dropped
 
+from charonia_trace_opentelemetry.options import without_login
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -58,9 +60,8 @@ class PostingSession(requests.Session):
             if not answer.ok or answer.is_redirect:
                 self._way = None
         if answer.is_redirect:
-            raise requests.TooManyRedirects(
-                f"{url!s} leads to {answer.headers['Location']}: give that as the collector's url"
-            )
+            place, other = without_login(str(url)), answer.headers["Location"]
+            raise requests.TooManyRedirects(f"{place} leads to {other}: give that as the collector's url")
         return answer
 
     def close(self) -> None:
