@@ -47,15 +47,20 @@ class SteadyTime:
 
     def now_ns(self) -> int:
         """Tell what has passed."""
+        return self._now()[0]
+
+    def _now(self) -> tuple[int, int]:
+        """Tell what has passed, and when that is: by one look at the machine's clock, so that nobody sees the time go back."""
         passed, since = self._at_tick
-        return passed + min(time.monotonic_ns() - since, _MOST_NS)
+        now_ns = time.monotonic_ns()
+        return passed + min(now_ns - since, _MOST_NS), now_ns
 
     def _sleep(self, seconds: float) -> None:
         sleep_until(self.clock(), self.now_ns() + round(seconds * 1e9))
 
     def _tick(self) -> None:
         while not self._ended.wait(_TICK_SECONDS):
-            self._at_tick = self.now_ns(), time.monotonic_ns()
+            self._at_tick = self._now()
 
 
 class SteadyClock(Clock):
