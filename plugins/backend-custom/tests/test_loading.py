@@ -100,3 +100,37 @@ def test_a_model_cannot_load_itself_while_it_is_made(serve):
     """That would wait for itself."""
     source = "class TritonPythonModel:\n    def initialize(self, args):\n        pb_utils.load_model('m')\n"
     assert "model 'm' cannot load itself while it is being initialised" in serve.reason(source)
+
+
+@pytest.mark.parametrize("where", ["import", "auto_complete_config", "initialize"])
+def test_a_program_that_is_interrupted_while_it_loads(serve, where):
+    """Ctrl-C is for the program that loads on its main thread, and no failure of the model, which can be loaded again."""
+    source = """
+    import os, signal
+    from pathlib import Path
+
+    def interrupt(where):
+        if where == "WHERE" and not (once := Path(__file__).with_name("once")).exists():
+            once.touch()
+            signal.raise_signal(signal.SIGINT)
+
+    interrupt("import")
+
+    class TritonPythonModel:
+        @staticmethod
+        def auto_complete_config(config):
+            interrupt("auto_complete_config")
+            return config
+
+        def initialize(self, args):
+            interrupt("initialize")
+
+        def execute(self, requests):
+            return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", np.zeros(1, np.int32))]) for _ in requests]
+    """.replace("WHERE", where)
+    serve.write("m", source)
+    server = serve.start(model_control_mode="explicit")
+    with pytest.raises(KeyboardInterrupt):
+        server.load("m")
+    server.load("m")
+    assert server.model("m").infer({"X": [1]})["Y"] == 0

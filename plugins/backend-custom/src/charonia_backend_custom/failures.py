@@ -1,12 +1,13 @@
 """How a failure in a model's code is worded: as in the reference, with the lines of code on the way to it.
 
 Whatever a model raises ends the call into its code and nothing else, no exception excepted: `sys.exit()` is no Exception, and
-neither is a cancellation of asyncio or a panic in a library of Rust. `KeyboardInterrupt` alone is let through on a program's main
-thread, which may have been told to end while it asked the model.
+neither is a cancellation of asyncio or a panic in a library of Rust. What may be meant for the program, and not for the model, is
+alone let through: see `is_interruption`.
 """
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,14 @@ from triton_python_backend_utils.place import MARK
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["execution_failure", "load_failure"]
+__all__ = ["execution_failure", "is_interruption", "load_failure"]
 
 _OURS = tuple(str(Path(file).parent) for file in (__file__, triton_python_backend_utils.__file__))
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Tell whether somebody may have interrupted the program by Ctrl-C, whose main thread has asked or loaded the model."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def load_failure(error: BaseException) -> InternalError:

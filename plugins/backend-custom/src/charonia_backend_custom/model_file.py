@@ -9,7 +9,7 @@ import triton_python_backend_utils as pb_utils
 from charonia.errors import InternalError
 
 from charonia_backend_custom.activity import Activity, busy_with
-from charonia_backend_custom.failures import load_failure
+from charonia_backend_custom.failures import is_interruption, load_failure
 from charonia_backend_custom.imports import ModelImports
 from charonia_backend_custom.waiting_code import what_may_wait
 
@@ -58,6 +58,8 @@ class ModelFile:
             with busy_with(self._idle):
                 module = self._imports.load(self.file)
         except BaseException as error:  # the border of loading: what the file raises is the reason why it is not there
+            if is_interruption(error):
+                raise
             raise load_failure(error) from error
         kind: type[Any] | None = getattr(module, "TritonPythonModel", None)
         if kind is None:
@@ -80,6 +82,8 @@ class ModelFile:
             with busy_with(self._idle):
                 completed = method(pb_utils.ModelConfig(config))
         except BaseException as error:  # the border of loading
+            if is_interruption(error):
+                raise
             raise load_failure(error) from error
         if not isinstance(completed, pb_utils.ModelConfig):
             raise InternalError(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from inspect import iscoroutine, iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from charonia.errors import InternalError
 
 from charonia_backend_custom.activity import Activity, busy_with
 from charonia_backend_custom.event_loop import LoopThread
-from charonia_backend_custom.failures import execution_failure, load_failure
+from charonia_backend_custom.failures import execution_failure, is_interruption, load_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -64,6 +63,8 @@ class ModelObject:
                 if hasattr(self._model, "initialize"):
                     self._model.initialize(dict(arguments))
         except BaseException as error:  # the border of loading: what a model raises is the reason why it is not there
+            if is_interruption(error):
+                raise
             raise load_failure(error) from error
 
     def answers(
@@ -169,7 +170,7 @@ class ModelObject:
             with busy_with(self._activity(task)):
                 return self._model.execute(list(requests))
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            if is_interruption(error):
                 raise
             raise self._failure(error) from error
 
