@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 import recorded_models
 from charonia import ServerOptions
-from charonia.errors import CharoniaError, InvalidArgumentError, UnavailableError
+from charonia.errors import CharoniaError, InvalidArgumentError, NotFoundError, UnavailableError
+from charonia.testing.patience import wait_until
 from recorded_models import Recorded, write
 
 
@@ -146,6 +148,31 @@ def test_a_model_without_a_version_is_told_what_one_is(make, tmp_path):
     (tmp_path / "m" / "v1").rename(tmp_path / "m" / "1")
     with pytest.raises(InvalidArgumentError, match=r"under the version policy of model 'm'$"):
         server.load("m")
+
+
+def test_a_model_that_never_had_a_version_keeps_the_server_from_being_ready(make, tmp_path):
+    """It was asked to serve and cannot: until it is unloaded, even where it is stored no more."""
+    server = make(write(tmp_path, "m", {"v1": ""}), exit_on_error=False)
+    server.start()
+    assert not server.ready
+    with pytest.raises(NotFoundError, match="Request for unknown model: 'm' has no available versions"):
+        server.model("m").metadata()
+    shutil.rmtree(tmp_path / "m")
+    assert not server.ready
+    server.unload("m")
+    assert server.ready
+    assert server.index() == []
+
+
+def test_an_unloaded_model_that_is_stored_no_more_leaves_the_index(make, tmp_path):
+    """While it serves, or has failed, it stands there."""
+    server = make(write(tmp_path, "m", {1: ""}), model_control_mode="explicit")
+    server.start()
+    server.load("m")
+    shutil.rmtree(tmp_path / "m")
+    assert [(row.version, row.state) for row in server.index()] == [("1", "READY")]
+    server.unload("m")
+    wait_until(lambda: server.index() == [])
 
 
 def test_names_of_nothing_leave_no_trace(make, tmp_path):

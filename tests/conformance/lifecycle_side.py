@@ -102,14 +102,14 @@ class Side:
             return error.code, text.strip()
 
     def picture(self):
-        """Tell what the index says of the versions of models that are stored, what each model answers, and whether all is ready."""
+        """Tell what the index says of what is stored or does not serve, what each model answers, and whether all is ready."""
         rows = json.loads(self.ask("repository/index", {})[1])
         seen = {
             (row["name"], row["version"], row["state"], self.reason(row.get("reason", "")))
             for row in rows
-            if row.get("version") and (self.models / row["name"]).is_dir()
+            if row.get("version") and ((self.models / row["name"]).is_dir() or row["state"] != "READY")
         }
-        answers = {name: self.infer(name) for name in ("a", "b")}
+        answers = {name: self.infer(name) for name in ("a", "b", "c")}
         return {"index": seen, "answers": answers, "ready": self.ask("health/ready")[0]}
 
     @staticmethod

@@ -1,6 +1,6 @@
 """The life of models beside the reference: the same steps at both servers, and after each of them the same picture.
 
-Three differences are meant, and left out of the picture. The index here has rows for what serves without being stored any more. It
+Three differences are meant, and left out of the picture. The index here has rows for what serves without being stored. It
 has a row with the reason where a model cannot be read. And a load is not repeated because Python has kept compiled code.
 """
 
@@ -91,6 +91,12 @@ EXPLICIT = [
     ("remove", "a"),
     ("load", "a"),  # it is not there any more, and serves
     ("unload", "a"),
+    ("store", "c", 1, 60),
+    ("configure", "c", "version_policy { specific { versions: [ 9 ] } }"),
+    ("load", "c"),  # no version was there at any time
+    ("configure", "c", ""),
+    ("load", "c"),
+    ("unload", "c"),
 ]
 
 

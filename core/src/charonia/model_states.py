@@ -57,7 +57,12 @@ class VersionRecord:
     @property
     def settled(self) -> bool:
         """Whether the version serves, or was unloaded on purpose."""
-        return self.state is VersionState.READY or (self.state is VersionState.UNAVAILABLE and self.reason == UNLOADED)
+        return self.state is VersionState.READY or self.unloaded
+
+    @property
+    def unloaded(self) -> bool:
+        """Whether the version was unloaded on purpose, and has gone."""
+        return self.state is VersionState.UNAVAILABLE and self.reason == UNLOADED
 
 
 @dataclass
@@ -65,14 +70,26 @@ class ModelRecord:
     """What is known of a model.
 
     `loading` serialises its loads and unloads, and guards `overrides` and `loaded`, which the versions that serve were made of;
-    the rest is guarded by the model table's lock.
+    the rest is guarded by the model table's lock. `versionless` is True while the model is asked to serve and never had a version
+    that could.
     """
 
     loading: threading.Lock = field(default_factory=threading.Lock)
     versions: dict[int, VersionRecord] = field(default_factory=dict)
+    versionless: bool = False
     problem: str = ""
     overrides: OverrideSlot = field(default_factory=OverrideSlot)
     loaded: Candidate | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the model was ever asked to load: one that never had a version is forgotten when it is unloaded."""
+        return self.versionless or bool(self.versions)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every version that was asked to load is READY, or was unloaded on purpose; and that there was one."""
+        return not self.versionless and all(known.settled for known in self.versions.values())
 
     @property
     def wanted(self) -> bool:

@@ -74,6 +74,7 @@ class ModelTable:
                 known = record.versions.setdefault(version, VersionRecord())
                 if known.state is not VersionState.READY:  # one that serves goes on serving, and is shown so
                     known.move(VersionState.LOADING)
+            record.versionless = not record.versions
             self._name()
 
     def fail(self, name: str, versions: Iterable[int], failures: Mapping[int, str]) -> None:
@@ -118,6 +119,7 @@ class ModelTable:
                     known.reason = reason  # it failed once, and is not wanted any more
             if not models:
                 record.problem = ""
+                record.versionless = False
             self._name()
         replaced = {version: model for version, model in old.items() if models.get(version) is not model}
         self._retire(name, replaced, leaving, reason)
@@ -166,7 +168,7 @@ class ModelTable:
 
     def _known(self, key: str) -> bool:
         record = self._records.get(key)
-        return record is not None and bool(record.versions)
+        return record is not None and record.known
 
     def namespaced(self) -> list[tuple[str, Model]]:
         """List all versions that serve, each with its namespace; sorted by name, namespace and version."""
@@ -226,9 +228,9 @@ class ModelTable:
 
     @property
     def settled(self) -> bool:
-        """Whether every version that was asked to load is READY, or was unloaded on purpose."""
+        """Whether all models serve that were asked to, with every version."""
         with self._lock:
-            return all(known.settled for record in self._records.values() for known in record.versions.values())
+            return all(record.settled for record in self._records.values())
 
     @property
     def records(self) -> Mapping[str, ModelRecord]:
@@ -237,15 +239,22 @@ class ModelTable:
             return dict(self._records)
 
     def index(self, stored: Mapping[str, str]) -> list[IndexEntry]:
-        """List all versions that were ever asked to load, and the rest of what is stored; sorted by namespace, name and version.
+        """List what is stored, with all its versions that were ever asked to load; sorted by namespace, name and version.
+
+        Of a model that is not stored, or no more, those versions are among it that are not unloaded.
 
         Args:
             stored: by model, why its repository cannot be read now; "" where it can.
         """
         rows: list[IndexEntry] = []
         with self._lock:
-            known_keys = {key for key, record in self._records.items() if record.versions}
-            for key in sorted({*stored, *known_keys}):
+            told = {
+                key: {
+                    version: known for version, known in record.versions.items() if key in stored or not known.unloaded
+                }
+                for key, record in self._records.items()
+            }
+            for key in sorted({*stored, *(key for key, versions in told.items() if versions)}):
                 record = self._records.get(key, ModelRecord())
                 problem = record.problem or stored.get(key, "")
                 name, namespace = self._names.split(key)
@@ -265,6 +274,6 @@ class ModelTable:
                         serving[version].host_byte_size if version in serving else 0,
                         namespace,
                     )
-                    for version, known in sorted(record.versions.items())
+                    for version, known in sorted(told.get(key, {}).items())
                 ]
         return rows
