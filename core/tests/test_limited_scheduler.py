@@ -97,6 +97,21 @@ def test_models_that_share_a_resource_take_turns(serve):
         assert second.result(30)["OUTPUT0"].shape == (1, 16)
 
 
+def test_a_model_of_low_priority_comes_between_only_so_often(serve):
+    """Of models with one instance each that have work all the time, one of priority 2 gets half as many turns."""
+    ended = queue.SimpleQueue()
+    with Gate("held") as gate:
+        server = serve(limited("first", gate="held"), limited("low", priority=2), limited("high", priority=1))
+        server.submit(InferenceRequest("first", {"INPUT0": X}, lambda response: None))
+        gate.wait_entered()
+        for name in ["low"] * 4 + ["high"] * 4:
+            server.submit(InferenceRequest(name, {"INPUT0": X}, lambda response, name=name: ended.put(name)))
+        wait_until(lambda: [server.statistics(name)[0].counters.pending for name in ("low", "high")] == [4, 4])
+        gate.open()
+        order = [ended.get(timeout=30) for _ in range(8)]
+    assert order[:6].count("high") == 4
+
+
 def test_who_waits_for_a_resource_is_told_as_pending(serve):
     """A request that an instance has taken, and cannot execute yet, awaits execution, as in the reference."""
 

@@ -94,11 +94,16 @@ class LimitedScheduler(Scheduler):
         self._inner.enqueue(request)
 
     def next_batch(self, instance: Hashable) -> FormedBatch | None:
-        """Give back what the instance held, and wait for work, and then for what its execution needs."""
+        """Give back what the instance held, and wait for work, and then for what its execution needs.
+
+        Where there is work already, it asks for its next turn in the same moment, lest others go first whatever their priority.
+        """
         seat = self._seats[instance]
-        self._limiter.give_back(seat)
+        formed = self._inner.ready_batch(instance)
+        if formed is None:
+            self._limiter.give_back(seat)
         while True:
-            formed = self._inner.next_batch(instance)
+            formed = formed or self._inner.next_batch(instance)
             if formed is None:
                 self._leave(instance)
                 return None
@@ -108,6 +113,7 @@ class LimitedScheduler(Scheduler):
                 with self._counted(len(formed.requests)):
                     self._limiter.take(seat)
                 return formed
+            formed = None
 
     @contextmanager
     def _counted(self, requests: int) -> Iterator[None]:

@@ -235,10 +235,11 @@ class RateLimiter:
         seat.wake.acquire()
 
     def try_take(self, seat: Seat) -> bool:
-        """Take all that an instance needs, if it is there and nobody is before it. It holds nothing."""
+        """Take all that an instance needs, if it is there and nobody is before it. What it holds, it gives back first."""
         if not seat.demand.resources:
             return True
         with self._lock:
+            self._precedence.release(seat)
             self._precedence.ask(seat)
             self._grant()
             if seat.wake.acquire(blocking=False):
