@@ -13,13 +13,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from charonia.cli.log import writing_log
-from charonia.default_scheduler import DefaultScheduler
-from charonia.errors import InferenceError, UnavailableError
+from charonia.errors import InferenceError
 from charonia.executing import EXECUTING
 from charonia.log_settings import LogSetting, LogSettings
 from charonia.options import ServerOptions
 from charonia.plugins import Plugins
-from charonia.request import InferenceRequest
 from charonia.testing.builders import model_config, write_model
 from charonia.testing.fakes import ArithmeticPlugin, Gate
 from charonia.trace_settings import TraceSetting
@@ -107,24 +105,6 @@ def test_a_decoupled_execution_has_its_time(log, server, model_repository):
     running.close()
     (line,) = [line for line in log if line["logger"] == "charonia.access"]
     assert max(held_us, 1) <= line["compute_us"] <= line["total_us"] - line["queue_us"]
-
-
-def test_what_the_queue_refuses_has_its_line(log, server, model_repository, monkeypatch):
-    """Whoever looks into the log sees what an overload costs."""
-
-    def refuse(_, request):
-        raise UnavailableError(f"[request id: {request.id}] Exceeds maximum queue size")
-
-    monkeypatch.setattr(DefaultScheduler, "enqueue", refuse)
-    write_model(model_repository, model_config("m"))
-    plugins = Plugins(entry_points=(), extra=[ArithmeticPlugin()])
-    running = server(model_repository, options=ServerOptions(log_access=True), plugins=plugins)
-    with pytest.raises(UnavailableError):
-        running.submit(InferenceRequest("m", INPUT, lambda response: None, id="r1"))
-    running.close()
-    (line,) = [line for line in log if line["logger"] == "charonia.access"]
-    assert (line["request_id"], line["status"], line["compute_us"]) == ("r1", "UNAVAILABLE", 0)
-    assert line["queue_us"] == line["total_us"]
 
 
 def test_without_the_option_there_is_none(ask, log):

@@ -9,8 +9,6 @@ import charonia_transport_lean
 import grpc
 import pytest
 from charonia import Server, ServerOptions
-from charonia.default_scheduler import DefaultScheduler
-from charonia.errors import UnavailableError
 from charonia.plugins import Plugins
 from charonia.serving import serve_in_thread
 from charonia.testing.fakes import ArithmeticPlugin
@@ -59,22 +57,6 @@ def test_a_call_has_its_moments(traced, calls, infer_request):
     for trace in traces.values():
         assert [trace[name] for name in ORDER] == sorted(trace[name] for name in ORDER)
         assert trace["INFER_RESPONSE_COMPLETE"] <= trace["GRPC_SEND_START"]
-
-
-def test_a_call_that_the_queue_refuses_is_answered_too(traced, calls, infer_request, monkeypatch):
-    """Its trace tells when, as in the reference."""
-
-    def refuse(_, request):
-        raise UnavailableError(f"[request id: {request.id}] Exceeds maximum queue size")
-
-    monkeypatch.setattr(DefaultScheduler, "enqueue", refuse)
-
-    def talk(channel):
-        with pytest.raises(grpc.RpcError, match="Exceeds maximum queue size"):
-            calls(channel, "ModelInfer")(infer_request(id="refused"))
-
-    trace = traced(talk)["refused"]
-    assert [trace[name] for name in ORDER] == sorted(trace[name] for name in ORDER)
 
 
 def test_each_request_of_a_stream_has_its_moments(traced, calls, infer_request):
