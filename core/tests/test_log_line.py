@@ -19,3 +19,9 @@ def test_a_name_neither_ends_a_line_nor_hides_anything(name: str):
 def test_a_name_that_keeps_to_its_line_is_written_as_it_is(name: str):
     """Nothing is escaped in a name that needs it not, backslashes and quotes of its own included."""
     assert (in_one_line(name) == name) == name.isprintable()
+
+
+@given(st.text(), st.text())
+def test_characters_that_nobody_sees_change_nothing_about_others(before: str, behind: str):
+    """A quote beside a line break is a quote."""
+    assert in_one_line(before + behind) == in_one_line(before) + in_one_line(behind)
